@@ -1,0 +1,32 @@
+"""Typed errors of the model, the data and the dialogue. The base class and the index's errors come from `index.errors`."""
+
+from __future__ import annotations
+
+from index.errors import FingerprintError, FromageError, ImageError, StoreError
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "FingerprintError",
+    "FromageError",
+    "ImageError",
+    "MessageError",
+    "StoreError",
+]
+
+
+class ConfigError(FromageError):
+    """A configuration value that can't work."""
+
+
+class CheckpointError(FromageError):
+    """A missing, damaged or mismatched model file."""
+
+
+class DataError(FromageError):
+    """A caption file or data set that can't be read."""
+
+
+class MessageError(FromageError):
+    """A message that can't be answered: empty, or too long for the language model."""
