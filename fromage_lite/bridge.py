@@ -1,0 +1,79 @@
+"""The trained parameters between the frozen models, and the maps they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Bridge(nn.Module):
+    """Everything that is trained. Computes in its own dtype (float32), whatever the frozen models use.
+
+    Shapes: B batch, V visual tokens, D width of the LM's embeddings, R width of the retrieval space.
+    """
+
+    def __init__(
+        self,
+        visual_dim: int,
+        lm_dim: int,
+        layer_dims: Sequence[int],
+        n_visual_tokens: int = 1,
+        retrieval_dim: int = 256,
+        output_dim: int | None = None,
+    ) -> None:
+        """
+        Args:
+            visual_dim: width of the encoder's pooled feature.
+            lm_dim: D.
+            layer_dims: width of each LM layer that the query is made of.
+            n_visual_tokens: V.
+            retrieval_dim: R.
+            output_dim: width of the LM head's rows if `[RET]` has an output row of its own; None ties it to the input.
+        """
+        super().__init__()
+        self.n_visual_tokens, self.lm_dim = n_visual_tokens, lm_dim
+        self.visual_embeddings = nn.Linear(visual_dim, n_visual_tokens * lm_dim)
+        self.visual_fc = nn.Linear(visual_dim, retrieval_dim)
+        self.text_hidden_fcs = nn.ModuleList(nn.Linear(dim, retrieval_dim) for dim in layer_dims)
+        self.ret_row = nn.Parameter(torch.randn(lm_dim) / math.sqrt(lm_dim))
+        self.ret_output_row = None if output_dim is None else nn.Parameter(torch.randn(output_dim) / output_dim**0.5)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @property
+    def output_row(self) -> Tensor:
+        """The row of `[RET]` in the LM's head: the input row if tied."""
+        return self.ret_row if self.ret_output_row is None else self.ret_output_row
+
+    def visual_embeds(self, pooled: Tensor) -> Tensor:
+        """Pooled features (B, visual_dim) -> the images in the LM's input space (B, V, D)."""
+        return self.visual_embeddings(self._own(pooled)).view(-1, self.n_visual_tokens, self.lm_dim)
+
+    def image_embeds(self, pooled: Tensor) -> Tensor:
+        """Pooled features (B, visual_dim) -> unit vectors in the retrieval space (B, R)."""
+        return F.normalize(self.visual_fc(self._own(pooled)), dim=-1)
+
+    def query_embeds(self, hidden: Sequence[Tensor]) -> Tensor:
+        """Hidden states at `[RET]`, one (B, layer_dim) a layer -> unit vectors in the retrieval space (B, R)."""
+        if len(hidden) != len(self.text_hidden_fcs):
+            raise ValueError(f"query_embeds needs {len(self.text_hidden_fcs)} layer(s), got {len(hidden)}")
+        queries = [fc(self._own(state)) for fc, state in zip(self.text_hidden_fcs, hidden, strict=True)]
+        return F.normalize(torch.stack(queries).sum(dim=0), dim=-1)
+
+    @torch.no_grad()
+    def renormalise_ret(self, mean_norm: float, output_mean_norm: float | None = None) -> None:
+        """Rescales the `[RET]` row(s) to the mean norm of the LM's other rows, as after every training step.
+
+        Args:
+            mean_norm: mean norm of the LM's input rows.
+            output_mean_norm: mean norm of its output rows, for an output row of its own; None uses `mean_norm`.
+        """
+        self.ret_row.mul_(mean_norm / self.ret_row.norm())
+        if self.ret_output_row is not None:
+            self.ret_output_row.mul_((output_mean_norm or mean_norm) / self.ret_output_row.norm())
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        return tensor.to(device=self.ret_row.device, dtype=self.ret_row.dtype)

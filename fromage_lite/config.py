@@ -1,0 +1,204 @@
+"""Everything that rebuilds a model and steers a reply: frozen dataclasses, JSON in and out, validated at the door."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from fromage_lite.errors import CheckpointError, ConfigError
+
+PromptTemplate = Literal["qa", "chat", "plain"]
+RetMode = Literal["off", "auto", "always"]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
+
+
+class _Plain:
+    """To and from plain JSON data; a key that is no field is an error that names it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON data (tuples become lists)."""
+        data = asdict(self)  # type: ignore[call-overload]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ConfigError: on an unknown or missing key, or a value that can't work.
+        """
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        if unknown := sorted(set(data) - known):
+            raise ConfigError(
+                f"{cls.__name__} does not know the key(s) {', '.join(map(repr, unknown))}.",
+                f"The known keys are: {', '.join(sorted(known))}.",
+            )
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__} is incomplete or has a value of the wrong type: {error}.") from error
+
+
+@dataclass(frozen=True)
+class FromageConfig(_Plain):
+    """The frozen models by name, and the shape of the bridge between them.
+
+    Attributes:
+        language_model: Hub name or folder of a causal LM; a relative folder counts from the checkpoint's own folder.
+        vision_encoder: name of an image encoder (see `vision.VisionEncoder.load`); relative folders likewise.
+        language_model_revision: Hub revision of the LM; None is the newest.
+        vision_encoder_revision: Hub revision of the encoder; None is the newest.
+        n_visual_tokens: LM positions that one image takes.
+        retrieval_dim: width of the space in which `[RET]` finds images.
+        text_emb_layers: indices into the LM's hidden states (0 is the embedding, -1 the last after the final norm)
+            that make the query; one linear map each, summed.
+        image_prefix: text put before the visual tokens of every image.
+        image_suffix: text put after them.
+        prompt_template: how dialogue turns become text.
+        tie_ret: whether `[RET]` has one row for input and output; None does as the LM's own embeddings.
+        suppress_tokens: texts of single LM tokens that are never generated.
+        lm_rows: how many of the LM's embedding rows are words; `[RET]` gets this number as its id.
+            None is all of them; the released FROMAGe uses fewer (`retrieval_token_idx`).
+        visual_dim: width of the encoder's pooled feature; stored with a checkpoint and compared when it is loaded.
+        lm_dim: width of the LM's embeddings; likewise.
+    """
+
+    language_model: str
+    vision_encoder: str
+    language_model_revision: str | None = None
+    vision_encoder_revision: str | None = None
+    n_visual_tokens: int = 1
+    retrieval_dim: int = 256
+    text_emb_layers: tuple[int, ...] = (-1,)
+    image_prefix: str = ""
+    image_suffix: str = ""
+    prompt_template: PromptTemplate = "qa"
+    tie_ret: bool | None = None
+    suppress_tokens: tuple[str, ...] = ()
+    lm_rows: int | None = None
+    visual_dim: int | None = None
+    lm_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_types(self, strings=("language_model", "vision_encoder", "image_prefix", "image_suffix"))
+        _require(bool(self.language_model.strip()), "language_model", "a Hub name or a folder", self.language_model)
+        _require(bool(self.vision_encoder.strip()), "vision_encoder", "a Hub name or a folder", self.vision_encoder)
+        for name in ("n_visual_tokens", "retrieval_dim"):
+            _require(_is_int(value := getattr(self, name)) and value >= 1, name, "a whole number >= 1", value)
+        for name in ("lm_rows", "visual_dim", "lm_dim"):
+            value = getattr(self, name)
+            _require(value is None or (_is_int(value) and value >= 1), name, "a whole number >= 1 or null", value)
+        layers = self.text_emb_layers
+        _require(bool(layers) and all(map(_is_int, layers)), "text_emb_layers", "a list of layer numbers", layers)
+        _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
+        _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat or plain",
+                 self.prompt_template)  # fmt: skip
+        _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
+        _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
+                 "a list of texts", self.suppress_tokens)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GenerationSettings(_Plain):
+    """How one reply is generated.
+
+    Attributes:
+        max_new_tokens: most tokens of a reply, `[RET]` included.
+        temperature: 0 is greedy; higher is more varied.
+        top_p: nucleus sampling keeps the smallest set of tokens with this much probability; 1 keeps all.
+        ret_mode: `off`: never a picture; `auto`: the model decides; `always`: a picture with every reply.
+        ret_bias: added to the `[RET]` logit in `auto`; positive means more pictures.
+        ret_scale_factor: the paper's factor on the `[RET]` logit in `auto` (it lowers a negative logit); None is off.
+        min_word_tokens: the model may not say `[RET]` before this many tokens.
+        images_per_ret: pictures delivered for one `[RET]`.
+        max_images: pictures a reply may have; after that many `[RET]` is forbidden.
+        score_threshold: retrieved pictures with a lower cosine are left out; None keeps all.
+        seed: makes sampling repeatable.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    ret_mode: RetMode = "auto"
+    ret_bias: float = 0.0
+    ret_scale_factor: float | None = None
+    min_word_tokens: int = 0
+    images_per_ret: int = 1
+    max_images: int = 3
+    score_threshold: float | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_new_tokens", 1), ("min_word_tokens", 0), ("images_per_ret", 1), ("max_images", 0)):
+            value = getattr(self, name)
+            _require(_is_int(value) and value >= least, name, f"a whole number >= {least}", value)
+        _require(_is_number(self.temperature) and self.temperature >= 0, "temperature", "a number >= 0",
+                 self.temperature)  # fmt: skip
+        _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1", self.top_p)
+        _require(_is_choice(self.ret_mode, RetMode), "ret_mode", "off, auto or always", self.ret_mode)
+        _require(_is_number(self.ret_bias), "ret_bias", "a number", self.ret_bias)
+        for name in ("ret_scale_factor", "score_threshold"):
+            value = getattr(self, name)
+            _require(value is None or _is_number(value), name, "a number or null", value)
+        _require(self.seed is None or (_is_int(self.seed) and 0 <= self.seed < 2**63), "seed",
+                 "a whole number from 0 to 2^63 - 1, or null", self.seed)  # fmt: skip
+
+
+def read_config(folder: Path) -> FromageConfig:
+    """The configuration of a checkpoint folder.
+
+    Raises:
+        CheckpointError: if there is none or it is no JSON object.
+        ConfigError: if a value in it can't work.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no model in {folder}: {CONFIG_FILE} is missing.",
+            f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} can't be read: {error}.", "Copy or download the model again.") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} is no JSON object.", "Copy or download the model again.")
+    return FromageConfig.from_dict(data)
+
+
+def playground_dir() -> Path:
+    """The folder of the shipped playground models: the repository's, else the copy inside the installed package."""
+    package = Path(__file__).resolve().parent
+    in_repository = package.parent / "checkpoints" / "playground"
+    return in_repository if in_repository.is_dir() else package / "_checkpoints" / "playground"
+
+
+def _require(holds: bool, name: str, wanted: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}.")
+
+
+def _check_types(config: object, strings: Iterable[str]) -> None:
+    for name in strings:
+        value = getattr(config, name)
+        _require(isinstance(value, str), name, "a text", value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_choice(value: object, choices: Any) -> bool:
+    return value in get_args(choices)

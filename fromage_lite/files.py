@@ -1,0 +1,115 @@
+"""Where models come from and how files are written: names to folders, damaged files to one clear sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, WEIGHTS_FILE
+from fromage_lite.errors import CheckpointError
+
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+
+
+def resolve_model_name(name: str, base_dir: Path | None) -> str:
+    """A frozen model's name -> an absolute folder if there is one, else the name itself (then it is a Hub id).
+
+    Raises:
+        CheckpointError: if the name is a path and there is no such folder.
+    """
+    path = Path(name).expanduser()
+    places = [path] if path.is_absolute() or base_dir is None else [base_dir / path, path]
+    for place in places:
+        if place.is_dir():
+            return str(place.resolve())
+    if not _HUB_ID.fullmatch(name):
+        raise CheckpointError(f"There is no model folder {places[0]}.", "Check the name or restore the folder.")
+    return name
+
+
+def checkpoint_folder(name: str | Path, revision: str | None = None) -> Path:
+    """The local folder of a bridge checkpoint: a folder as it is, a Hub id downloaded.
+
+    Raises:
+        CheckpointError: if there is no such folder, or the Hub does not give it.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        inner = folder / DEFAULT_BRIDGE
+        return inner if not (folder / CONFIG_FILE).exists() and (inner / CONFIG_FILE).exists() else folder
+    if folder.exists():
+        raise CheckpointError(f"{folder} is a file, not a model folder.", "Name the folder that holds it.")
+    if not _HUB_ID.fullmatch(str(name)):
+        raise CheckpointError(f"There is no model folder {folder}.", "Check the spelling of the path.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+    except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
+        raise CheckpointError(
+            f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "
+            f"({first_line(error)}).",
+            "Check the name and the network.",
+        ) from error
+
+
+def damaged(what: str, name: str, error: Exception) -> CheckpointError:
+    """The error for a frozen model that did not load."""
+    return CheckpointError(
+        f"The {what} {name} could not be loaded: {first_line(error)}",
+        "Copy or download it again, and check its name in the model's config.json.",
+    )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its kind if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"The model in {path.parent} is incomplete: {path.name} is missing.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or can't be read: {first_line(error)}.", "Copy or download the model again."
+        ) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file atomically; the old file stays if anything goes wrong."""
+    from safetensors.torch import save
+
+    data = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(data, metadata=dict(metadata or {"format": "pt"})))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file atomically: a reader sees the old content or the new, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

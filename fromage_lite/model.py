@@ -1,0 +1,286 @@
+"""Fromage: a frozen language model and a frozen image encoder joined by the bridge."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from huggingface_hub import ModelHubMixin
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fromage_lite.bridge import Bridge
+from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_config
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
+from fromage_lite.language import LanguageModel
+from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
+
+if TYPE_CHECKING:
+    from fromage_lite.config import GenerationSettings
+    from fromage_lite.decoding import DecodingState, Token
+
+ModelSegment = str | Image.Image | Tensor
+"""A piece of a prompt for the model: text, an image, or an image's pooled feature (visual_dim,)."""
+
+
+class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-text", "image-retrieval"],
+              license="apache-2.0"):  # fmt: skip
+    """The model. Its checkpoint holds the bridge only; the frozen models are named in the configuration.
+
+    Shapes: B batch, T positions, V visual tokens, D width of the LM's embeddings, R width of the retrieval space.
+    """
+
+    def __init__(self, language: LanguageModel, vision: VisionEncoder, bridge: Bridge, config: FromageConfig,
+                 base_dir: Path | None = None) -> None:  # fmt: skip
+        self.language, self.vision, self.bridge = language, vision, bridge
+        self.config = dataclasses.replace(config, visual_dim=vision.dim, lm_dim=language.dim)
+        self.base_dir = base_dir
+
+    # --- loading and saving ---
+
+    @classmethod
+    def from_config(cls, config: FromageConfig, *, base_dir: Path | None = None, device: str | torch.device = "auto",
+                    dtype: torch.dtype | None = None) -> Self:  # fmt: skip
+        """Loads the frozen models and makes an untrained bridge between them.
+
+        Args:
+            config: names and shapes.
+            base_dir: where relative model folders in it count from; None is the working directory.
+            device: `auto` is cuda, else mps, else cpu.
+            dtype: of the frozen models; None is bfloat16 on cuda and float32 elsewhere. The bridge is float32.
+
+        Raises:
+            CheckpointError: a frozen model is missing or damaged.
+            ConfigError: the configuration does not fit them.
+        """
+        place = choose_device(device)
+        dtype = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
+        language = LanguageModel.load(config.language_model, base_dir=base_dir, device=place, dtype=dtype,
+                                      revision=config.language_model_revision, rows=config.lm_rows)  # fmt: skip
+        vision = VisionEncoder.load(config.vision_encoder, base_dir=base_dir, device=place, dtype=dtype,
+                                    revision=config.vision_encoder_revision)  # fmt: skip
+        return cls.from_parts(language, vision, config, base_dir)
+
+    @classmethod
+    def from_parts(cls, language: LanguageModel, vision: VisionEncoder, config: FromageConfig,
+                   base_dir: Path | None = None) -> Self:  # fmt: skip
+        """Makes an untrained bridge between loaded models; `[RET]` begins at the mean norm of the LM's rows."""
+        for name, wanted, found in (("visual_dim", config.visual_dim, vision.dim),
+                                    ("lm_dim", config.lm_dim, language.dim)):  # fmt: skip
+            if wanted not in (None, found):
+                raise ConfigError(
+                    f"This bridge was made for {name} {wanted}, but the frozen model has {found}.",
+                    "Load it with the frozen models that its config.json names.",
+                )
+        tied = language.is_tied if config.tie_ret is None else config.tie_ret
+        if tied and language.head_dim != language.dim:
+            raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
+        bridge = Bridge(
+            visual_dim=vision.dim,
+            lm_dim=language.dim,
+            layer_dims=[language.layer_dim(layer) for layer in config.text_emb_layers],
+            n_visual_tokens=config.n_visual_tokens,
+            retrieval_dim=config.retrieval_dim,
+            output_dim=None if tied else language.head_dim,
+        ).to(language.device)
+        bridge.renormalise_ret(language.mean_row_norm, language.mean_output_row_norm)
+        return cls(language, vision, bridge, config, base_dir)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, device: str | torch.device = "auto",
+                        dtype: torch.dtype | None = None, revision: str | None = None) -> Self:  # fmt: skip
+        """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
+
+        Raises:
+            CheckpointError: a file is missing, damaged, or does not fit.
+        """
+        folder = checkpoint_folder(pretrained_model_name_or_path, revision)
+        config = read_config(folder)
+        tensors = read_tensors(folder / WEIGHTS_FILE)  # before the costly part: a damaged file fails at once
+        model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype)
+        load_bridge(model.bridge, tensors, folder)
+        return model
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Writes config.json, model.safetensors (the bridge) and, where there is none, README.md; each atomically.
+
+        Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
+        """
+        folder = Path(save_directory)
+        try:
+            config = json.dumps(self._portable_config(folder).to_dict(), indent=2) + "\n"
+            write_tensors(folder / WEIGHTS_FILE, self.bridge.state_dict())
+            write_bytes(folder / CONFIG_FILE, config.encode())
+            if not (folder / "README.md").exists():
+                card = self.generate_model_card(**(kwargs.get("model_card_kwargs") or {}))
+                write_bytes(folder / "README.md", str(card).encode())
+        except OSError as error:
+            raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
+
+    def _portable_config(self, folder: Path) -> FromageConfig:
+        names = {}
+        for field in ("language_model", "vision_encoder"):
+            head, mark, name = getattr(self.config, field).rpartition("local-dir:")
+            for place in (self.base_dir or Path(), Path()):
+                if (place / name).is_dir():
+                    relative = Path(os.path.relpath((place / name).resolve(), folder.resolve())).as_posix()
+                    names[field] = f"{head}{mark}{relative}"
+                    break
+        return dataclasses.replace(self.config, **names)
+
+    # --- what is trained ---
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that training may change, by name: the bridge."""
+        return dict(self.bridge.named_parameters())
+
+    def fingerprint(self) -> str:
+        """Hash of bridge and encoder: an index made under another fingerprint is not comparable."""
+        return tensor_hash(self.bridge.state_dict(), self.vision.fingerprint())
+
+    # --- images ---
+
+    def image_features(self, images: Sequence[Image.Image]) -> ImageFeatures:
+        """RGB images -> the frozen encoder's features: pooled (B, visual_dim) float32, and what else it has."""
+        return self.vision.encode(self.vision.preprocess(images))
+
+    def visual_embeds(self, pooled: Tensor) -> Tensor:
+        """Pooled features (B, visual_dim) -> visual tokens in the LM's input space (B, V, D)."""
+        return self.bridge.visual_embeds(pooled)
+
+    def image_embeds(self, pooled: Tensor) -> Tensor:
+        """Pooled features (B, visual_dim) -> unit vectors in the retrieval space (B, R)."""
+        return self.bridge.image_embeds(pooled)
+
+    # --- prompts ---
+
+    def token_embeds(self, ids: Sequence[int]) -> Tensor:
+        """Token ids, `[RET]` among them, -> (1, T, D)."""
+        return self.language.embed(torch.tensor([list(ids)], dtype=torch.long), self.bridge.ret_row)
+
+    def prompt_embeds(self, segments: Sequence[ModelSegment], add_bos: bool = True) -> Tensor:
+        """An interleaved prompt as the LM sees it, (1, T, D).
+
+        Images stand as `image_prefix`, visual tokens, `image_suffix`. With `add_bos` the first text begins with the
+        LM's beginning-of-text token; images before it stay in front of that, as in the paper's code.
+        """
+        return self._interleave(segments, add_bos)[0]
+
+    def _interleave(self, segments: Sequence[ModelSegment], add_bos: bool) -> tuple[Tensor, list[int]]:
+        """The prompt's embeddings (1, T, D), and its ids with -100 at visual positions."""
+        embeds: list[Tensor] = []
+        ids: list[int] = []
+        is_first_text = add_bos
+        for piece in self._pieces(segments):
+            if isinstance(piece, str):
+                piece_ids = self.language.tokenize(piece, add_bos=is_first_text)
+                is_first_text = False
+                if piece_ids:
+                    ids += piece_ids
+                    embeds.append(self.token_embeds(piece_ids))
+            else:
+                embeds.append(self.visual_embeds(piece[None]).to(device=self.language.device, dtype=self.language.dtype))
+                ids += [-100] * self.config.n_visual_tokens
+        if not embeds:
+            return torch.zeros(1, 0, self.language.dim, device=self.language.device, dtype=self.language.dtype), ids
+        return torch.cat(embeds, dim=1), ids
+
+    def _pieces(self, segments: Sequence[ModelSegment]) -> Iterator[str | Tensor]:
+        """Texts and pooled features in order: images encoded in one batch, their prefix and suffix joined to the text.
+
+        An empty text stays a text of its own (alone it stands for the beginning of a text). Neighbouring texts are
+        joined only across an image's prefix or suffix; the caller's own texts are tokenized one by one.
+        """
+        images = [segment for segment in segments if isinstance(segment, Image.Image)]
+        pooled = iter(self.image_features(images).pooled) if images else iter(())
+        prefix, suffix = self.config.image_prefix, self.config.image_suffix
+        text: str | None = None
+        ends_in_suffix = False
+        for segment in segments:
+            if isinstance(segment, str):
+                if text is not None and not ends_in_suffix:
+                    yield text
+                    text = None
+                text, ends_in_suffix = (text or "") + segment, False
+                continue
+            if prefix:
+                text = (text or "") + prefix
+            if text is not None:
+                yield text
+            yield segment if isinstance(segment, Tensor) else next(pooled)
+            text, ends_in_suffix = suffix or None, bool(suffix)
+        if text is not None:
+            yield text
+
+    @torch.no_grad()
+    def query_embeds(self, segments: Sequence[ModelSegment]) -> Tensor:
+        """Where an interleaved prompt points in the retrieval space: `[RET]` is appended and read, (1, R)."""
+        embeds = torch.cat([self.prompt_embeds(segments), self.token_embeds([self.language.ret_token_id])], dim=1)
+        output = self.language.forward(embeds, layers=self.config.text_emb_layers)
+        return self.bridge.query_embeds([state[:, -1] for state in output.layers])
+
+    @torch.no_grad()
+    def log_likelihood(self, segments: Sequence[ModelSegment]) -> float:
+        """Mean log-probability per text token of an interleaved prompt, each given everything before it."""
+        embeds, ids = self._interleave(segments, add_bos=True)
+        hidden = self.language.forward(embeds).hidden
+        labels = torch.tensor(ids[1:], device=hidden.device)
+        is_text = labels != -100
+        if not is_text.any():
+            raise ValueError("log_likelihood needs a text after the first position")
+        logits = self.language.logits(hidden[0, :-1][is_text], self.bridge.output_row)
+        return -F.cross_entropy(logits.float(), labels[is_text]).item()
+
+    # --- generation ---
+
+    def stream(self, state: DecodingState, inputs_embeds: Tensor, settings: GenerationSettings,
+               **options: Any) -> Iterator[Token]:  # fmt: skip
+        """Generates a reply token by token; see `decoding.stream`."""
+        from fromage_lite.decoding import stream
+
+        return stream(self, state, inputs_embeds, settings, **options)
+
+
+def choose_device(name: str | torch.device = "auto") -> torch.device:
+    """`auto` -> cuda, else mps, else cpu; anything else as torch names it.
+
+    Raises:
+        ConfigError: if the device is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"The device {name!r} can't be used here.", "Choose auto or cpu.") from error
+    return device
+
+
+def load_bridge(bridge: Bridge, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Fills a bridge from a checkpoint's tensors, strictly.
+
+    Raises:
+        CheckpointError: naming every missing, extra and misshapen tensor.
+    """
+    own = bridge.state_dict()
+    faults = [f"missing {name}" for name in sorted(set(own) - set(tensors))]
+    faults += [f"unexpected {name}" for name in sorted(set(tensors) - set(own))]
+    faults += [
+        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in sorted(set(own) & set(tensors))
+        if own[name].shape != tensors[name].shape
+    ]
+    if faults:
+        raise CheckpointError(
+            f"The weights in {folder} do not fit its configuration: {'; '.join(faults)}.",
+            "Use a model.safetensors and a config.json that belong together.",
+        )
+    bridge.load_state_dict(tensors)
