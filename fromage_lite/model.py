@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -239,6 +240,16 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         return -F.cross_entropy(logits.float(), labels[is_text]).item()
 
     # --- generation ---
+
+    @cached_property
+    def suppressed_ids(self) -> tuple[int, ...]:
+        """Ids that are never generated: the configured ones, and embedding rows that no word belongs to.
+
+        Where `lm_rows` says which rows are in use, it is taken at its word.
+        """
+        named = [i for text in self.config.suppress_tokens for i in self.language.single_token_ids(text)]
+        words = self.language.vocab_size if self.config.lm_rows else len(self.language.tokenizer)
+        return (*dict.fromkeys(named), *range(words, self.language.vocab_size))
 
     def stream(self, state: DecodingState, inputs_embeds: Tensor, settings: GenerationSettings,
                **options: Any) -> Iterator[Token]:  # fmt: skip
