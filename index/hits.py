@@ -1,8 +1,14 @@
-"""What a search returns."""
+"""What a search returns, and what every retriever offers."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,11 @@ class Hit:
     score: float
     source: str
     caption: str = ""
+
+
+class Retriever(Protocol):
+    """Anything that finds images for queries; `ImageIndex` is the FAISS one."""
+
+    def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+        """For each query of (Q, R), unit norm: at most `k` hits, best first, none of them in `exclude`."""
+        ...

@@ -1,0 +1,256 @@
+"""From pictures to a store, and from a store to an index. Models come in as functions; nothing here knows one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from index.derive import Progress, derive_index
+from index.errors import ImageError, StoreError
+from index.images import bound_short_side, make_thumbnail, open_image, sanitize
+from index.manifest import replacing
+from index.readers import FolderReader, Picture, Reader, TsvReader
+from index.store import FeatureStoreWriter, NewRow
+
+__all__ = ["BadPicture", "BuildReport", "FolderReader", "Picture", "Reader", "TsvReader", "build_store", "derive_index"]
+
+Embed = Callable[[list[Image.Image]], npt.NDArray[np.floating]]
+
+BAD_LIST = "bad_pictures.tsv"
+
+
+@dataclass(frozen=True)
+class BadPicture:
+    """A picture that was skipped, and why (one sanitised sentence)."""
+
+    source: str
+    reason: str
+
+
+@dataclass
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        added: pictures embedded, the changed ones included.
+        unchanged: pictures that were in the store already.
+        changed: pictures whose file is another one than before.
+        removed: pictures that are gone, or can't be read any more.
+        duplicates: rows that named a picture a second time.
+        bad: pictures that can't be read; they are tried again at the next build.
+        total: pictures in the store now.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    removed: int = 0
+    duplicates: int = 0
+    bad: list[BadPicture] = field(default_factory=list)
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A picture that is to be embedded; `replaces` is the row of its former state."""
+
+    picture: Picture
+    stamp: tuple[int, int] | None
+    replaces: int | None
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    wanted: _Wanted
+    image: Image.Image
+    thumbnail: bytes
+
+
+def build_store(
+    reader: Reader,
+    embed: Embed,
+    out: str | Path,
+    *,
+    encoder_fingerprint: str,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Embed the pictures of `reader` into the store at `out`; goes on where an earlier build stopped.
+
+    Every batch is on disk before the next one is embedded, so an interruption (any exception, Ctrl-C, a kill) costs
+    at most one batch, and the finished store is the same as without it. Pictures that are in the store and whose file
+    is unchanged (size and date) are not opened; pictures gone from a folder are marked as removed.
+
+    Args:
+        reader: `FolderReader`, `TsvReader`, or anything like them.
+        embed: n RGB images -> pooled features (n, dim).
+        out: the store's folder.
+        encoder_fingerprint: the encoder behind `embed`.
+        batch_size: images a call of `embed`.
+        progress: called as pictures are dealt with.
+
+    Raises:
+        FingerprintError: the store at `out` was made with another encoder.
+        StoreError: no picture could be read, or `out` can't be written to.
+    """
+    with FeatureStoreWriter(out, None, encoder_fingerprint) as writer:
+        build = _Build(reader, writer, progress)
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            try:
+                build.embed_all(build.load_ahead(pool, ahead=2 * batch_size), embed, batch_size)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        build.remove_gone()
+        build.check_result()
+    return build.report
+
+
+class _Build:
+    """One run of `build_store`. SQLite is touched by the calling thread only; the pool opens pictures."""
+
+    def __init__(self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None) -> None:
+        self.reader, self.writer, self.progress = reader, writer, progress
+        self.report = BuildReport()
+        self._total = len(reader) if progress else 0
+        self._done = 0
+        self._seen = bytearray()  # by row id: 1 where this run met the picture
+        self._waiting: set[str] = set()  # sources between `_wanted` and the store
+
+    def load_ahead(self, pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Loaded]:
+        """The pictures to embed, in order, opened by the pool up to `ahead` of the encoder."""
+        queue: deque[tuple[_Wanted, Future[_Loaded]]] = deque()
+        for wanted in self._wanted():
+            queue.append((wanted, pool.submit(_load, wanted)))
+            if len(queue) >= ahead:
+                yield from self._take(*queue.popleft())
+        while queue:
+            yield from self._take(*queue.popleft())
+
+    def embed_all(self, pictures: Iterator[_Loaded], embed: Embed, batch_size: int) -> None:
+        # A batch counts pictures that were opened, so a resumed build forms the very same batches.
+        while batch := list(islice(pictures, batch_size)):
+            self._embed(batch, embed)
+
+    def remove_gone(self) -> None:
+        """Mark the pictures that the reader covers and did not give any more."""
+        if not self._done:
+            return
+        gone = [
+            id
+            for id, source in self.writer.live_sources()
+            if not (id < len(self._seen) and self._seen[id]) and self.reader.covers(source)
+        ]
+        self.writer.remove(gone)
+        self.report.removed += len(gone)
+
+    def check_result(self) -> None:
+        report = self.report
+        report.total = sum(1 for _ in self.writer.live_sources())
+        if not self._done:
+            raise StoreError("There are no pictures to index.", "Name a folder of JPEG, PNG, WebP, GIF or TIFF files.")
+        if not report.total:
+            raise StoreError(f"None of the {len(report.bad)} pictures can be read. The first: {report.bad[0].reason}")
+        path = self.writer.path / BAD_LIST
+        if report.bad:
+            with replacing(path) as temporary:
+                lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
+                temporary.write_text("".join(lines), encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
+
+    def _wanted(self) -> Iterator[_Wanted]:
+        for picture in self.reader:
+            if picture.problem:
+                self._bad(picture.source, f"{sanitize(picture.source)}: {sanitize(picture.problem)}.", None)
+                continue
+            known = self.writer.find(picture.source)
+            if picture.source in self._waiting or (known and known.id < len(self._seen) and self._seen[known.id]):
+                self.report.duplicates += 1
+                self._step()
+                continue
+            stamp = _stamp(picture.source)
+            if known and stamp == known.stamp:
+                if picture.caption not in ("", known.caption):
+                    self.writer.set_caption(known.id, picture.caption)
+                self._see(known.id)
+                self.report.unchanged += 1
+                self._step()
+                continue
+            self._waiting.add(picture.source)
+            yield _Wanted(picture, stamp, known.id if known else None)
+
+    def _take(self, wanted: _Wanted, future: Future[_Loaded]) -> Iterator[_Loaded]:
+        try:
+            yield future.result()
+        except ImageError as error:
+            self._bad(wanted.picture.source, str(error.message), wanted.replaces)
+
+    def _embed(self, batch: list[_Loaded], embed: Embed) -> None:
+        features = np.asarray(embed([loaded.image for loaded in batch]))
+        if features.ndim != 2 or len(features) != len(batch):
+            raise StoreError(f"The encoder gave features of shape {features.shape} for {len(batch)} pictures.")
+        with np.errstate(over="ignore"):
+            features = features.astype(np.float16)
+        finite: npt.NDArray[np.bool_] = np.isfinite(features).min(axis=1)
+        for loaded, good in zip(batch, finite, strict=True):
+            if not good:
+                source = loaded.wanted.picture.source
+                self._bad(source, f"The encoder gave no finite feature for {sanitize(source)}.", loaded.wanted.replaces)
+        kept = [loaded for loaded, good in zip(batch, finite, strict=True) if good]
+        if not kept:
+            return
+        rows = [_row(loaded.wanted) for loaded in kept]
+        for id, row in zip(
+            self.writer.append(features[finite], rows, [loaded.thumbnail for loaded in kept]), rows, strict=True
+        ):
+            self._see(id)
+            self._waiting.discard(row["source"])
+            self.report.changed += row.get("replaces") is not None
+            self._step()
+        self.report.added += len(kept)
+
+    def _bad(self, source: str, reason: str, replaced: int | None) -> None:
+        self._waiting.discard(source)
+        self.report.bad.append(BadPicture(source, reason))
+        if replaced is not None:
+            self.writer.remove([replaced])
+            self.report.removed += 1
+        self._step()
+
+    def _see(self, id: int) -> None:
+        if id >= len(self._seen):
+            self._seen.extend(bytes(id + 1 - len(self._seen)))
+        self._seen[id] = 1
+
+    def _step(self) -> None:
+        self._done += 1
+        if self.progress:
+            self.progress(self._done, max(self._total, self._done))
+
+
+def _stamp(source: str) -> tuple[int, int] | None:
+    try:
+        status = Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _load(wanted: _Wanted) -> _Loaded:
+    image = open_image(wanted.picture.source)
+    return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
+
+
+def _row(wanted: _Wanted) -> NewRow:
+    picture = wanted.picture
+    return NewRow(source=picture.source, caption=picture.caption, stamp=wanted.stamp, replaces=wanted.replaces)

@@ -1,0 +1,65 @@
+"""From a store to an index: the features go through a bridge's projection into FAISS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from index.faiss_index import build_index, choose_kind, training_size
+from index.manifest import IndexManifest
+from index.store import FeatureStore
+
+Project = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Progress = Callable[[int, int], None]
+"""Called with (rows dealt with, rows in all)."""
+
+
+def derive_index(
+    store: FeatureStore | str | Path,
+    project: Project,
+    bridge_fingerprint: str,
+    out: str | Path | None = None,
+    *,
+    kind: str | None = None,
+    block_size: int = 8192,
+    progress: Progress | None = None,
+) -> IndexManifest:
+    """Index a store for a bridge, from the features alone: no picture is opened.
+
+    Args:
+        store: the store, or its folder.
+        project: pooled features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
+        bridge_fingerprint: the bridge and encoder behind `project`.
+        out: the index folder; by default the store's own.
+        kind: a FAISS factory text; by default chosen by size.
+        block_size: features a call of `project`.
+        progress: called as features are projected.
+
+    Raises:
+        StoreError: the store is missing or damaged, or `out` can't be written to.
+    """
+    opened = store if isinstance(store, FeatureStore) else FeatureStore.open(store)
+    ids = opened.live_ids()
+    kind = kind or choose_kind(len(ids))
+
+    def project_rows(wanted: npt.NDArray[np.int64], report: Progress | None) -> Iterator[npt.NDArray[np.float32]]:
+        for start in range(0, len(wanted), block_size):
+            block = wanted[start : start + block_size]
+            yield project(np.asarray(opened.features[block], dtype=np.float32))
+            if report:
+                report(start + len(block), len(wanted))
+
+    training = None
+    if size := training_size(kind, len(ids)):
+        sample = np.sort(np.random.default_rng(0).choice(ids, size, replace=False))
+        training = np.concatenate(list(project_rows(sample, None)))
+    try:
+        return build_index(
+            opened, project_rows(ids, progress), bridge_fingerprint, out or opened.path, kind=kind, training=training
+        )
+    finally:
+        if opened is not store:
+            opened.close()

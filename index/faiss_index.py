@@ -1,0 +1,260 @@
+"""Image search on FAISS: a folder with `index.faiss` and `index.json`, over the rows and thumbnails of a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import FingerprintError, StoreError
+from index.hits import Hit
+from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, replacing, storage_errors, sync_folder
+from index.store import FeatureStore
+
+INDEX_FILE = "index.faiss"
+FLAT_LIMIT = 100_000
+EXACT_LIMIT = 5_000_000
+NORM_TOLERANCE = 1e-2
+
+Vectors = npt.NDArray[np.float32]
+
+
+def choose_kind(count: int) -> str:
+    """The FAISS factory text for `count` vectors: exact (fp32, then fp16) up to 5 million, inverted lists beyond."""
+    if count <= FLAT_LIMIT:
+        return "IDMap2,Flat"
+    if count <= EXACT_LIMIT:
+        return "IDMap2,SQfp16"
+    return f"IVF{2 ** round(np.log2(8 * np.sqrt(count)))}_HNSW32,SQ8"
+
+
+def training_size(kind: str, count: int) -> int:
+    """How many vectors an index of this kind wants to be trained on; 0 for those that need no training."""
+    if not kind.startswith("IVF"):
+        return 0
+    lists = int(kind.removeprefix("IVF").split("_")[0].split(",")[0])
+    return min(count, 40 * lists)
+
+
+def rebuild_command(out: Path, model: str | None = None) -> str:
+    """The command that makes the index at `out` anew."""
+    return f"python scripts/build_index.py --model {model or 'MODEL'} --out {out}"
+
+
+def build_index(
+    store: FeatureStore,
+    vectors_blocks: Iterable[Vectors],
+    bridge_fingerprint: str,
+    out: str | Path,
+    *,
+    kind: str | None = None,
+    training: Vectors | None = None,
+) -> IndexManifest:
+    """Write the index of a store's live rows to `out`, which may be the store's own folder.
+
+    Args:
+        store: where rows and thumbnails are looked up later; `out` refers to it and copies nothing.
+        vectors_blocks: blocks of (n, R), unit norm, together one vector for each of `store.live_ids()`, in that order.
+        bridge_fingerprint: the bridge (and encoder) that made the vectors.
+        out: the index folder.
+        kind: a FAISS factory text; by default `choose_kind`.
+        training: (n, R), a fair sample, for the kinds that are trained.
+
+    Raises:
+        StoreError: the vectors don't fit the store or are not of unit norm, or `out` can't be written to.
+    """
+    out = Path(out)
+    ids = store.live_ids()
+    kind = kind or choose_kind(len(ids))
+    index, done = None, 0
+    for vectors in vectors_blocks:
+        vectors = _checked(vectors, "The image embeddings")
+        if index is None:
+            index = _new_index(kind, vectors.shape[1], training)
+        if vectors.shape[1] != index.d or done + len(vectors) > len(ids):
+            break
+        index.add_with_ids(vectors, ids[done : done + len(vectors)])
+        done += len(vectors)
+    if index is None or done != len(ids):
+        raise StoreError(f"The image embeddings don't fit the store at {store.path}: it has {len(ids)} live rows.")
+    return _write(index, kind, store, bridge_fingerprint, out)
+
+
+def _new_index(kind: str, dim: int, training: Vectors | None) -> Any:
+    index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
+    if not index.is_trained:
+        if training is None:
+            raise ValueError(f"an index of the kind {kind} needs training vectors")
+        index.train(_checked(training, "The training vectors"))
+    if kind.startswith("IVF"):
+        lists = faiss.extract_index_ivf(index)
+        lists.nprobe = min(64, lists.nlist)
+    return index
+
+
+def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, out: Path) -> IndexManifest:
+    with storage_errors(out, "write to"):
+        out.mkdir(parents=True, exist_ok=True)
+        # Between the two replacements below no manifest may speak of the wrong file: no manifest is the safe state.
+        with replacing(out / INDEX_FILE) as temporary:
+            try:
+                faiss.write_index(index, str(temporary))
+            except RuntimeError as error:
+                raise StoreError(f"Can't write to {out / INDEX_FILE}: is the disk full?") from error
+            (out / INDEX_MANIFEST).unlink(missing_ok=True)
+            sync_folder(out)
+        manifest = IndexManifest(
+            dim=index.d,
+            count=index.ntotal,
+            file_bytes=(out / INDEX_FILE).stat().st_size,
+            kind=kind,
+            bridge_fingerprint=bridge_fingerprint,
+            encoder_fingerprint=store.encoder_fingerprint,
+            faiss_version=faiss.__version__,
+            store=Path(os.path.relpath(store.path.resolve(), out.resolve())).as_posix(),
+        )
+        manifest.write(out / INDEX_MANIFEST)
+    return manifest
+
+
+class ImageIndex:
+    """Search over one index folder; a `Retriever`. Safe to use from several threads."""
+
+    def __init__(self, path: Path, manifest: IndexManifest, store: FeatureStore, index: Any) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.store = store
+        self._index = index
+
+    @classmethod
+    def open(cls, path: str | Path, bridge_fingerprint: str | None = None, model: str | None = None) -> Self:
+        """Open the index at `path`; large files are memory-mapped, rows are read when hits need them.
+
+        Args:
+            path: an index folder.
+            bridge_fingerprint: the fingerprint of the model that will ask; None skips the check.
+            model: the model's name, for the command in the error's hint.
+
+        Raises:
+            FingerprintError: another bridge or encoder made the index; the hint is the command that rebuilds it.
+            StoreError: there is no index, or it or its store is damaged.
+        """
+        path = Path(path)
+        command = rebuild_command(path, model)
+        if not (path / INDEX_MANIFEST).is_file():
+            if (path / STORE_MANIFEST).is_file():
+                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {command}")
+            raise StoreError(f"There is no index at {path}.", f"Build one: {command.replace('.py', '.py FOLDER', 1)}")
+        manifest = IndexManifest.read(path / INDEX_MANIFEST)
+        if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
+            raise FingerprintError(f"The index at {path} was made with another model.", f"Rebuild it: {command}")
+        store = FeatureStore.open(path / manifest.store)
+        if store.encoder_fingerprint != manifest.encoder_fingerprint:
+            raise FingerprintError(
+                f"The index at {path} and its store at {store.path} are of different encoders.",
+                f"Rebuild it: {command}",
+            )
+        return cls(path, manifest, store, _read_faiss(path, manifest, command))
+
+    def __len__(self) -> int:
+        """Pictures that can be found."""
+        return self.manifest.count
+
+    @property
+    def dim(self) -> int:
+        """Width of the retrieval space."""
+        return self.manifest.dim
+
+    def search(self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+        """Find the nearest pictures.
+
+        Args:
+            query_embeds: (Q, R) float32, unit norm.
+            k: how many; fewer come back where there are fewer.
+            exclude: ids that must not be found.
+
+        Returns:
+            For each query its hits, best first.
+
+        Raises:
+            StoreError: a query is of another width, not of unit norm or not finite.
+        """
+        scores, ids = self.search_ids(query_embeds, k, exclude)
+        return [
+            [Hit(int(id), float(score), *self.row(int(id))) for score, id in zip(row, found, strict=True) if id >= 0]
+            for row, found in zip(scores, ids, strict=True)
+        ]
+
+    def search_ids(
+        self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()
+    ) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        """As `search`, in arrays and without reading rows: scores and ids, each (Q, min(k, len)); id -1 is no hit."""
+        queries = _checked(query_embeds, "The queries")
+        if queries.shape[1] != self.dim:
+            raise StoreError(
+                f"The queries are of width {queries.shape[1]}, the index at {self.path} is of width {self.dim}.",
+                f"Rebuild it: {rebuild_command(self.path)}",
+            )
+        k = min(k, len(self))
+        if k <= 0 or not len(queries):
+            empty = (len(queries), max(k, 0))
+            return np.zeros(empty, dtype=np.float32), np.full(empty, -1, dtype=np.int64)
+        selector = None
+        if len(exclude):
+            unwanted = np.fromiter(exclude, dtype=np.int64, count=len(exclude))
+            selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(unwanted))
+        scores, ids = self._index.search(queries, k, params=self._parameters(selector))
+        return scores, ids
+
+    def row(self, id: int) -> tuple[str, str]:
+        """(source, caption) of a picture."""
+        return self.store.row(id)
+
+    def thumbnail(self, id: int) -> bytes:
+        """A picture's thumbnail, a JPEG file of at most 256 x 256 pixels."""
+        return self.store.thumbnail(id)
+
+    def close(self) -> None:
+        """Close the store's files."""
+        self.store.close()
+
+    def _parameters(self, selector: Any) -> Any:
+        # FAISS makes its keyword arguments at run time, so no type checker knows them.
+        make: Any = faiss.SearchParameters
+        if not self.manifest.kind.startswith("IVF"):
+            return make(sel=selector)
+        make = faiss.SearchParametersIVF
+        return make(sel=selector, nprobe=faiss.extract_index_ivf(self._index).nprobe)
+
+
+def _read_faiss(path: Path, manifest: IndexManifest, command: str) -> Any:
+    file = path / INDEX_FILE
+    damaged = StoreError(f"{file} is damaged.", f"Rebuild it: {command}")
+    with storage_errors(file, "read"):
+        # Checked before mapping: a page that is missing at the end would kill the process when it is touched.
+        if file.stat().st_size != manifest.file_bytes:
+            raise damaged
+    try:
+        index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if os.name == "posix" else 0)
+    except RuntimeError as error:
+        raise damaged from error
+    if (index.d, index.ntotal) != (manifest.dim, manifest.count):
+        raise damaged
+    return index
+
+
+def _checked(vectors: npt.ArrayLike, what: str) -> Vectors:
+    """As contiguous float32 of (n, R), refused unless every row is of unit norm."""
+    array = np.ascontiguousarray(vectors, dtype=np.float32)
+    if array.ndim != 2:
+        raise StoreError(f"{what} must be of shape (count, width), not {array.shape}.")
+    norms = np.linalg.norm(array, axis=1)
+    # Written so that NaN fails too.
+    if not (np.abs(norms - 1.0) <= NORM_TOLERANCE).all():
+        raise StoreError(f"{what} must be of unit norm; one has the norm {norms[np.abs(norms - 1).argmax()]:.4g}.")
+    return array

@@ -1,0 +1,169 @@
+"""What a store and an index say about themselves, and the atomic writing that both rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from index.errors import StoreError
+
+STORE_MANIFEST = "manifest.json"
+INDEX_MANIFEST = "index.json"
+FEATURES = "features.bin"
+THUMBNAILS = "thumbnails.bin"
+ROWS = "rows.sqlite"
+REBUILD = "Delete the folder and build it again."
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    def to_json(self) -> bytes:
+        return (json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n").encode()
+
+    def write(self, path: Path) -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check a manifest file.
+
+        Raises:
+            StoreError: the file is missing, unreadable, no JSON, of another format or version, or has a wrong field.
+        """
+        try:
+            data = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise StoreError(f"{path} is missing.") from None
+        except OSError as error:
+            raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: it is no JSON text.", "Build it again.") from error
+        return cls._from_data(data, path)
+
+    @classmethod
+    def _from_data(cls, data: object, path: Path) -> Self:
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        wanted_format = fields["format"].default
+        if not isinstance(data, dict) or data.get("format") != wanted_format:
+            raise StoreError(f"{path} is damaged: it is no manifest of the format {wanted_format}.", "Build it again.")
+        if data.get("version") != VERSION:
+            raise StoreError(
+                f"{path} is of version {data.get('version')}, and this program reads version {VERSION}.",
+                "Build it again with this program, or use the program that made it.",
+            )
+        if wrong := sorted(set(data) ^ set(fields)):
+            raise StoreError(f"{path} is damaged: the fields {wrong} are missing or unknown.", "Build it again.")
+        for name, value in data.items():
+            wanted: Any = int if fields[name].type == "int" else str
+            if type(value) is not wanted or (wanted is int and value < 0):
+                raise StoreError(f"{path} is damaged: {name} can't be {value!r}.", "Build it again.")
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class StoreManifest(_Manifest):
+    """`manifest.json` of a feature store, written after everything it speaks of is on disk.
+
+    Attributes:
+        dim: width of the pooled features.
+        count: rows, the removed ones included; row ids are 0 to count - 1.
+        thumbnail_bytes: bytes of the thumbnail file that belong to those rows.
+        encoder_fingerprint: the frozen encoder that made the features.
+    """
+
+    dim: int
+    count: int
+    thumbnail_bytes: int
+    encoder_fingerprint: str
+    dtype: str = "float16"
+    format: str = "fromage-lite-store"
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class IndexManifest(_Manifest):
+    """`index.json`, beside the FAISS file.
+
+    Attributes:
+        dim: width of the retrieval space.
+        count: vectors in the index.
+        file_bytes: size of the FAISS file, which tells a truncated one.
+        kind: the FAISS factory text.
+        bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
+        encoder_fingerprint: the encoder of the store that the vectors were derived from.
+        store: the store's folder, relative to the index folder; "." when they are one folder.
+    """
+
+    dim: int
+    count: int
+    file_bytes: int
+    kind: str
+    bridge_fingerprint: str
+    encoder_fingerprint: str
+    faiss_version: str
+    store: str = "."
+    metric: str = "inner_product"
+    format: str = "fromage-lite-index"
+    version: int = VERSION
+
+
+@contextmanager
+def storage_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn the operating system's and SQLite's errors into a `StoreError` that names `path`.
+
+    Args:
+        path: what is read or written.
+        doing: "read" or "write to", as in "can't {doing} PATH".
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise StoreError(f"There is no permission to {doing} {path}.") from error
+    except OSError as error:
+        raise StoreError(f"Can't {doing} {path}: {error.strerror or error}.") from error
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise StoreError(f"Another build is writing to {path}.", "Wait for it, or use another folder.") from error
+        raise StoreError(f"Can't {doing} {path}: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{path} is damaged: {error}.", "Delete the folder and build it again.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what is written there takes `path`'s place at once, or not at all."""
+    with storage_errors(path, "write to"):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            # mkstemp gives 0600; an index is meant to be read by whoever may read its folder.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut, where the platform can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

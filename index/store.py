@@ -1,0 +1,154 @@
+"""The feature store: the frozen encoder's pooled features, rows and thumbnails of pictures, beside each other on disk.
+
+A store is a folder of four files:
+
+    features.bin    fp16, (count, dim), appended to, memory-mapped
+    thumbnails.bin  JPEG files end to end
+    rows.sqlite     per row: source, caption, place of the thumbnail, size and date of the file
+    manifest.json   written last
+
+SQLite's commit is the only moment at which rows come into being: features and thumbnails are on disk before it, and
+whatever lies beyond the committed rows is cut off by the next writer. So a build may be killed at any instant.
+Rows are never deleted, only marked as removed, and keep their ids.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import StoreError
+from index.manifest import FEATURES, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
+from index.writer import FeatureStoreWriter, KnownRow, NewRow
+
+__all__ = ["FeatureStore", "FeatureStoreWriter", "KnownRow", "NewRow"]
+
+
+class FeatureStore:
+    """A finished store, read-only. Safe to use from several threads."""
+
+    def __init__(self, path: Path, manifest: StoreManifest, rows: sqlite3.Connection) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._rows = rows
+        self._lock = threading.Lock()
+        shape = (manifest.count, manifest.dim)
+        # An empty file can't be mapped.
+        self.features: npt.NDArray[np.float16] = (
+            np.memmap(path / FEATURES, dtype=np.float16, mode="r", shape=shape)
+            if manifest.count
+            else np.empty(shape, dtype=np.float16)
+        )
+        """Pooled features, (count, dim), fp16; removed rows included: index it with `live_ids()`."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open the store at `path`; reads no row.
+
+        Raises:
+            StoreError: there is no finished store, or it is damaged.
+        """
+        path = Path(path)
+        if not (path / STORE_MANIFEST).is_file():
+            begun = (path / ROWS).is_file()
+            raise StoreError(
+                f"The feature store at {path} is not finished." if begun else f"There is no feature store at {path}.",
+                "Run scripts/build_index.py on it" + (" again: it goes on where it stopped." if begun else "."),
+            )
+        manifest = StoreManifest.read(path / STORE_MANIFEST)
+        for name, size in ((FEATURES, manifest.count * manifest.dim * 2), (THUMBNAILS, manifest.thumbnail_bytes)):
+            with storage_errors(path / name, "read"):
+                found = (path / name).stat().st_size
+            if found < size:
+                raise StoreError(f"{path / name} is damaged: {found} bytes, {size} expected.", REBUILD)
+        with storage_errors(path / ROWS, "read"):
+            rows = _connect_readonly(path / ROWS)
+            last = rows.execute("SELECT max(id) FROM rows").fetchone()[0]
+        if (-1 if last is None else last) + 1 < manifest.count:
+            raise StoreError(f"{path / ROWS} is damaged: rows are missing.", REBUILD)
+        return cls(path, manifest, rows)
+
+    @property
+    def dim(self) -> int:
+        """Width of the pooled features."""
+        return self.manifest.dim
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        """The frozen encoder that made the features."""
+        return self.manifest.encoder_fingerprint
+
+    def __len__(self) -> int:
+        """Rows, the removed ones included."""
+        return self.manifest.count
+
+    def row(self, id: int) -> tuple[str, str]:
+        """(source, caption) of a row."""
+        source, caption = self._one("SELECT source, caption FROM rows WHERE id = ?", id)
+        return str(source), str(caption)
+
+    def thumbnail(self, id: int) -> bytes:
+        """The row's thumbnail, a JPEG file of at most 256 x 256 pixels."""
+        start, end = self._one("SELECT thumbnail_start, thumbnail_end FROM rows WHERE id = ?", id)
+        with storage_errors(self.path / THUMBNAILS, "read"), (self.path / THUMBNAILS).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+
+    def find(self, source: str) -> int | None:
+        """The live row of a source."""
+        found = self._query("SELECT id FROM rows WHERE source = ? AND removed = 0 AND id < ?", source, len(self))
+        return int(found[0][0]) if found else None
+
+    def live_ids(self) -> npt.NDArray[np.int64]:
+        """Ids of the rows that were not removed, ascending, (live,)."""
+        with self._lock, storage_errors(self.path / ROWS, "read"):
+            cursor = self._rows.execute("SELECT id FROM rows WHERE removed = 0 AND id < ? ORDER BY id", (len(self),))
+            return np.fromiter((row[0] for row in cursor), dtype=np.int64)
+
+    def iter_rows(self, block: int = 4096) -> Iterator[tuple[int, str, str]]:
+        """(id, source, caption) of the live rows, ascending, read block by block."""
+        for start in range(0, len(self), block):
+            yield from self._query(
+                "SELECT id, source, caption FROM rows WHERE removed = 0 AND id >= ? AND id < ? ORDER BY id",
+                start,
+                min(start + block, len(self)),
+            )
+
+    def count_captions(self) -> int:
+        """Live rows that have a caption."""
+        query = "SELECT count(*) FROM rows WHERE removed = 0 AND caption <> '' AND id < ?"
+        return int(self._query(query, len(self))[0][0])
+
+    def close(self) -> None:
+        """Close the row file; the features stay mapped as long as somebody holds them."""
+        self._rows.close()
+
+    def _one(self, query: str, id: int) -> tuple[Any, ...]:
+        if not 0 <= id < len(self):
+            raise StoreError(f"The store at {self.path} has no row {id}; it has {len(self)}.")
+        found = self._query(query, int(id))
+        if not found:
+            raise StoreError(f"{self.path / ROWS} is damaged: row {id} is missing.", REBUILD)
+        return found[0]
+
+    def _query(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._lock, storage_errors(self.path / ROWS, "read"):
+            return self._rows.execute(query, arguments).fetchall()
+
+
+def _connect_readonly(path: Path) -> sqlite3.Connection:
+    uri = path.resolve().as_uri()
+    try:
+        rows = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)
+        rows.execute("SELECT 1 FROM rows LIMIT 1")
+    except sqlite3.OperationalError:
+        # A writer that was killed in the middle of a commit left a journal, and only a writer may roll it back.
+        rows = sqlite3.connect(f"{uri}?mode=rw", uri=True, check_same_thread=False)
+        rows.execute("SELECT 1 FROM rows LIMIT 1")
+    return rows

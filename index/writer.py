@@ -1,0 +1,238 @@
+"""Making a feature store, and going on with one that was interrupted. What it writes is described in `index.store`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, NotRequired, Self, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import FingerprintError, StoreError
+from index.manifest import FEATURES, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rows (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, caption TEXT NOT NULL,
+    thumbnail_start INTEGER NOT NULL, thumbnail_end INTEGER NOT NULL,
+    file_size INTEGER, file_mtime_ns INTEGER, removed INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX IF NOT EXISTS live_source ON rows (source) WHERE removed = 0;
+"""
+
+
+class NewRow(TypedDict):
+    """What `FeatureStoreWriter.append` wants to know of a picture."""
+
+    source: str
+    caption: str
+    stamp: NotRequired[tuple[int, int] | None]  # size in bytes and mtime in ns of the file, to tell a changed one
+    replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
+
+
+class KnownRow(NamedTuple):
+    """A live row that a source already has."""
+
+    id: int
+    caption: str
+    stamp: tuple[int | None, int | None]
+
+
+class FeatureStoreWriter:
+    """Makes a store, or goes on with one. A context manager: leaving it without an error writes the manifest.
+
+    Args:
+        path: the store's folder, made if missing.
+        dim: width of the features; None takes it from the store, or from the first features appended.
+        encoder_fingerprint: the frozen encoder that makes the features.
+
+    Raises:
+        FingerprintError: the store holds another encoder's features.
+        StoreError: the folder can't be written to, is damaged, or another writer is at work.
+    """
+
+    def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str) -> None:
+        self.path = Path(path)
+        self.encoder_fingerprint = encoder_fingerprint
+        with storage_errors(self.path, "write to"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._rows = sqlite3.connect(self.path / ROWS, isolation_level=None, timeout=5.0)
+        try:
+            with storage_errors(self.path, "write to"):
+                self._rows.executescript(_SCHEMA)
+                self._begin()
+                self.dim = self._known_dim(dim)
+                self.count = int(self._rows.execute("SELECT coalesce(max(id) + 1, 0) FROM rows").fetchone()[0])
+                last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
+                self._thumbnails_end = int(last[0]) if last else 0
+                self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * 2)
+                self._thumbnails = _open_append(self.path / THUMBNAILS, self._thumbnails_end)
+        except BaseException:
+            self._rows.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.close()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def find(self, source: str) -> KnownRow | None:
+        """The live row of a source, if it has one: the way to resume, and to leave unchanged pictures alone."""
+        query = "SELECT id, caption, file_size, file_mtime_ns FROM rows WHERE source = ? AND removed = 0"
+        found = self._rows.execute(query, (source,)).fetchone()
+        return KnownRow(found[0], found[1], (found[2], found[3])) if found else None
+
+    def append(self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> range:
+        """Add rows, all of them or (on any error, or when killed) none; they are on disk when this returns.
+
+        Args:
+            features: (n, dim), finite in fp16.
+            rows: n rows; no source may have a live row already, but the one named in `replaces`.
+            thumbnails: n image files; b"" for none.
+
+        Returns:
+            The ids given to the rows.
+        """
+        block = self._check_block(features, rows, thumbnails)
+        ids = range(self.count, self.count + len(rows))
+        try:
+            with storage_errors(self.path, "write to"):
+                self._begin()
+                _write_through(self._features, self.count * block.shape[1] * 2, block.tobytes())
+                _write_through(self._thumbnails, self._thumbnails_end, b"".join(thumbnails))
+                end = self._insert(ids, rows, thumbnails)
+                self._rows.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        self.count, self._thumbnails_end = ids.stop, end
+        return ids
+
+    def set_caption(self, id: int, caption: str) -> None:
+        """Change the caption of a row; kept by the next `append` or `finish`."""
+        with storage_errors(self.path, "write to"):
+            self._begin()
+            self._rows.execute("UPDATE rows SET caption = ? WHERE id = ?", (caption, id))
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Mark rows as removed; kept by the next `append` or `finish`."""
+        with storage_errors(self.path, "write to"):
+            self._begin()
+            self._rows.executemany("UPDATE rows SET removed = 1 WHERE id = ?", ((id,) for id in ids))
+
+    def live_sources(self) -> Iterator[tuple[int, str]]:
+        """(id, source) of the live rows, streamed. Change nothing while reading it."""
+        yield from self._rows.execute("SELECT id, source FROM rows WHERE removed = 0 ORDER BY id")
+
+    def finish(self) -> None:
+        """Commit, and write the manifest: from here on `FeatureStore.open` sees the new rows."""
+        with storage_errors(self.path, "write to"):
+            if self._rows.in_transaction:
+                self._rows.execute("COMMIT")
+            manifest = StoreManifest(
+                dim=self.dim or 0,
+                count=self.count,
+                thumbnail_bytes=self._thumbnails_end,
+                encoder_fingerprint=self.encoder_fingerprint,
+            )
+            manifest.write(self.path / STORE_MANIFEST)
+
+    def close(self) -> None:
+        """Give up what is not committed and close the files."""
+        self._rollback()
+        self._features.close()
+        self._thumbnails.close()
+        self._rows.close()
+
+    def _begin(self) -> None:
+        # IMMEDIATE takes the write lock before a byte of the other two files changes: it keeps a second writer out.
+        if not self._rows.in_transaction:
+            self._rows.execute("BEGIN IMMEDIATE")
+
+    def _rollback(self) -> None:
+        # An interrupt may arrive just after COMMIT, with `count` still the old one: then there is nothing to cut off.
+        if self._rows.in_transaction:
+            self._rows.execute("ROLLBACK")
+            self._features.truncate(self.count * (self.dim or 0) * 2)
+            self._thumbnails.truncate(self._thumbnails_end)
+
+    def _known_dim(self, dim: int | None) -> int | None:
+        """The width that the store has or is to get; checks that it and the encoder agree with what is there."""
+        known = dict(self._rows.execute("SELECT name, value FROM meta").fetchall())
+        if known and known.get("encoder_fingerprint") != self.encoder_fingerprint:
+            raise FingerprintError(
+                f"The store at {self.path} holds the features of another image encoder.",
+                "Name another --out folder, or delete this one.",
+            )
+        if "dim" in known and dim not in (None, int(known["dim"])):
+            raise StoreError(f"The store at {self.path} holds features of width {known['dim']}, not {dim}.")
+        return int(known["dim"]) if "dim" in known else dim
+
+    def _check_block(
+        self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]
+    ) -> npt.NDArray[np.float16]:
+        with np.errstate(over="ignore"):
+            block = np.ascontiguousarray(features, dtype=np.float16)
+        if block.ndim != 2 or not len(block) == len(rows) == len(thumbnails):
+            raise StoreError(
+                f"features of {block.shape}, {len(rows)} rows and {len(thumbnails)} thumbnails don't belong together."
+            )
+        if self.dim is None:
+            self.dim = int(block.shape[1])
+        if block.shape[1] != self.dim:
+            raise StoreError(f"The store at {self.path} holds features of width {self.dim}, not {block.shape[1]}.")
+        if not np.isfinite(block).all():
+            raise StoreError("A feature is not a number, or beyond the range of fp16.")
+        return block
+
+    def _insert(self, ids: range, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> int:
+        start = self._thumbnails_end
+        identity = (("encoder_fingerprint", self.encoder_fingerprint), ("dim", str(self.dim)))
+        self._rows.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", identity)
+        for id, row, thumbnail in zip(ids, rows, thumbnails, strict=True):
+            replaced = row.get("replaces")
+            if replaced is not None:
+                self._rows.execute("UPDATE rows SET removed = 1 WHERE id = ?", (replaced,))
+            size, mtime = row.get("stamp") or (None, None)
+            values = (id, row["source"], row["caption"], start, start + len(thumbnail), size, mtime)
+            try:
+                self._rows.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
+            except sqlite3.IntegrityError:
+                raise StoreError(f"{row['source']} is in the store at {self.path} already.") from None
+            start += len(thumbnail)
+        return start
+
+
+def _open_append(path: Path, size: int) -> FileIO:
+    """Open a file for appending behind its first `size` bytes; what an aborted writer left beyond them goes."""
+    path.touch()
+    file = FileIO(path, "r+")
+    found = file.seek(0, os.SEEK_END)
+    if found < size:
+        file.close()
+        raise StoreError(f"{path} is damaged: {found} bytes, {size} expected.", REBUILD)
+    file.truncate(size)
+    return file
+
+
+def _write_through(file: FileIO, start: int, data: bytes) -> None:
+    file.seek(start)
+    rest = memoryview(data)
+    while rest:  # an unbuffered write may take a part only
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
