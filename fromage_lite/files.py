@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -32,7 +33,7 @@ def resolve_model_name(name: str, base_dir: Path | None) -> str:
     return name
 
 
-def checkpoint_folder(name: str | Path, revision: str | None = None) -> Path:
+def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_options: Any) -> Path:
     """The local folder of a bridge checkpoint: a folder as it is, a Hub id downloaded.
 
     Raises:
@@ -49,7 +50,8 @@ def checkpoint_folder(name: str | Path, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+        wanted = [CONFIG_FILE, WEIGHTS_FILE]
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=wanted, **hub_options))
     except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
         raise CheckpointError(
             f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "

@@ -227,7 +227,7 @@ class LanguageModel:
         return LMOutput(last, states, past_key_values)
 
     def logits(self, hidden: Tensor, ret_row: Tensor) -> Tensor:
-        """Hidden states (..., head_dim) and the output row of `[RET]` -> logits (..., vocab_size + 1); `[RET]` is last."""
+        """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last."""
         words = self._head(hidden)[..., : self.vocab_size]
         ret = hidden @ ret_row.to(hidden)
         if (scale := getattr(self._text_config, "logit_scale", None)) is not None:  # Cohere

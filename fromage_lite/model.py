@@ -96,13 +96,21 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, device: str | torch.device = "auto",
-                        dtype: torch.dtype | None = None, revision: str | None = None) -> Self:  # fmt: skip
+                        dtype: torch.dtype | None = None, revision: str | None = None,
+                        **hub_options: Any) -> Self:  # fmt: skip
         """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
+
+        Args:
+            pretrained_model_name_or_path: a folder (one that holds several bridges stands for its default), or a Hub id.
+            device: as in `from_config`.
+            dtype: as in `from_config`.
+            revision: of the Hub repository.
+            hub_options: for the download, as huggingface_hub names them (`token`, `cache_dir`, `local_files_only`, …).
 
         Raises:
             CheckpointError: a file is missing, damaged, or does not fit.
         """
-        folder = checkpoint_folder(pretrained_model_name_or_path, revision)
+        folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
         config = read_config(folder)
         tensors = read_tensors(folder / WEIGHTS_FILE)  # before the costly part: a damaged file fails at once
         model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype)
@@ -126,7 +134,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
             raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
 
     def _portable_config(self, folder: Path) -> FromageConfig:
-        names = {}
+        names: dict[str, Any] = {}
         for field in ("language_model", "vision_encoder"):
             head, mark, name = getattr(self.config, field).rpartition("local-dir:")
             for place in (self.base_dir or Path(), Path()):
@@ -187,7 +195,8 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
                     ids += piece_ids
                     embeds.append(self.token_embeds(piece_ids))
             else:
-                embeds.append(self.visual_embeds(piece[None]).to(device=self.language.device, dtype=self.language.dtype))
+                visual = self.visual_embeds(piece[None])  # (1, V, D)
+                embeds.append(visual.to(device=self.language.device, dtype=self.language.dtype))
                 ids += [-100] * self.config.n_visual_tokens
         if not embeds:
             return torch.zeros(1, 0, self.language.dim, device=self.language.device, dtype=self.language.dtype), ids

@@ -104,8 +104,8 @@ class VisionEncoder:
     def encode(self, pixel_values: Tensor) -> ImageFeatures:
         """pixel_values (B, 3, H, W) -> their features, float32, on the encoder's device, without gradient."""
         features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype))
-        parts = (features.pooled, features.grid, features.layers)
-        return ImageFeatures(*(None if part is None else part.float() for part in parts))
+        grid, layers = (None if part is None else part.float() for part in (features.grid, features.layers))
+        return ImageFeatures(features.pooled.float(), grid, layers)
 
     def encode_text(self, texts: list[str]) -> Tensor | None:
         """The encoder's own text feature, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
@@ -157,7 +157,7 @@ def _load_open_clip(rest: str, base_dir: Path | None) -> _Backend:
         return model.encode_text(tokenizer[0](texts).to(device), normalize=False)
 
     with torch.no_grad():
-        dim = model.encode_image(torch.zeros(1, 3, size, size), normalize=False).shape[-1]
+        dim = model.eval().encode_image(torch.zeros(1, 3, size, size), normalize=False).shape[-1]
     return _Backend(
         module=model,
         encode=lambda pixels: ImageFeatures(model.encode_image(pixels, normalize=False)),
