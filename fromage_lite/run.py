@@ -1,0 +1,153 @@
+"""A whole training run, from names to a written checkpoint: what `scripts/train.py` calls."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
+from fromage_lite.data.interleaved import TrainingData
+from fromage_lite.data.sources import file_data, playground_data
+from fromage_lite.errors import ConfigError
+from fromage_lite.files import read_tensors
+from fromage_lite.model import Fromage, choose_device, load_bridge
+from fromage_lite.recipes.recipe import Recipe
+from fromage_lite.train import FitResult, Trainer, make_accelerator
+from fromage_lite.training_state import BEST, LAST, has_checkpoint
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `scripts/train.py`, by the same names; see its `--help`."""
+
+    recipe: Recipe
+    out: Path
+    data: Path | None = None
+    images_root: Path | None = None
+    language_model: str | None = None
+    vision_encoder: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    max_steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    max_bad_share: float = 0.05
+    export: Path | None = None
+
+
+def run(options: RunOptions, report: Report) -> bool:
+    """Loads, trains, writes; returns whether it was interrupted.
+
+    Args:
+        options: what and where.
+        report: gets lines of text for the user.
+
+    Raises:
+        FromageError: with what to do about it.
+    """
+    if has_checkpoint(options.out / LAST) and not (options.resume or options.overwrite):
+        hint = "Give --resume to go on with it, --overwrite to start anew, or another --out."
+        raise ConfigError(f"There is already a run in {options.out}.", hint)
+    accelerator = make_accelerator(options.recipe, options.out, choose_device(options.device))
+    torch.manual_seed(options.seed)  # the bridge's first values
+    model = Fromage.from_config(_config(options), device=accelerator.device)
+    with accelerator.main_process_first():  # it fills the feature store, the others read it
+        data, source = load_data(options, model)
+    trainer = Trainer(model, data, options.recipe, options.out, options.seed, accelerator)
+    if accelerator.is_main_process:
+        report(as_text(parameter_table(model)))
+        report(source)
+        report(f"Training {options.recipe.steps} steps on {accelerator.device}; the run is in {options.out}.")
+    result = trainer.fit(options.resume, options.max_steps)
+    if accelerator.is_main_process:
+        _finish(options, model, result, report)
+    return result.interrupted
+
+
+def load_data(options: RunOptions, model: Fromage) -> tuple[TrainingData, str]:
+    """The data that the options name, and a sentence on it."""
+    if options.data is not None:
+        store = options.out / "features"
+        return file_data(
+            options.data,
+            model,
+            store,
+            images_root=options.images_root,
+            max_bad_share=options.max_bad_share,
+            seed=options.seed,
+        )
+    data = playground_data(model, options.recipe, options.seed)
+    count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
+    return data, f"{count} over {len(data.features)} pictures of the playground."
+
+
+def parameter_table(model: Fromage) -> Table:
+    """What is trained, tensor by tensor, and what is frozen."""
+    table = Table("part", "tensor", "shape", "numbers")
+    trained = model.trained_parameters()
+    for name, parameter in trained.items():
+        table.add_row("trained", name, " x ".join(map(str, parameter.shape)) or "1", f"{parameter.numel():,}")
+    table.add_row(
+        "trained", "all", "", f"{sum(parameter.numel() for parameter in trained.values()):,}", end_section=True
+    )
+    for name, module in ((model.config.language_model, model.language.model), (model.vision.name, model.vision.module)):
+        table.add_row("frozen", Path(name).name, "", f"{sum(parameter.numel() for parameter in module.parameters()):,}")
+    return table
+
+
+def as_text(table: Table) -> str:
+    """A table as plain lines."""
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()
+
+
+def _config(options: RunOptions) -> FromageConfig:
+    """Names of the frozen models, the playground's by default, and the recipe's bridge."""
+    if (options.language_model is None) != (options.vision_encoder is None) or (
+        options.data is not None and options.language_model is None
+    ):
+        raise (
+            ConfigError(
+                "Both frozen models must be named.",
+                "Give --language-model and --vision-encoder, or neither with --data.",
+            )
+            if options.data is None
+            else ConfigError(
+                "A table of captions needs frozen models.", "Name them with --language-model and --vision-encoder."
+            )
+        )
+    names = {
+        "language_model": options.language_model or str(playground_dir() / "lm"),
+        "vision_encoder": options.vision_encoder or f"open_clip:local-dir:{playground_dir() / 'encoder'}",
+    }
+    return FromageConfig.from_dict({**options.recipe.bridge, **names})
+
+
+def _finish(options: RunOptions, model: Fromage, result: FitResult, report: Report) -> None:
+    progress = result.progress
+    if result.interrupted:
+        report(f"Stopped after step {progress.step}; everything is saved. Go on with the same options and --resume.")
+        return
+    best = options.out / (BEST if has_checkpoint(options.out / BEST) else LAST)
+    figures = [entry for entry in progress.metrics if "validation/total" in entry]
+    if figures:
+        chosen = min(figures, key=lambda entry: entry["validation/total"])
+        shown = ", ".join(
+            f"{name.removeprefix('validation/')} {value:.3f}" for name, value in chosen.items() if "/" in name
+        )
+        report(f"Best on held-out data at step {chosen['step']}: {shown}.")
+    report(f"Trained {progress.step} steps ({result.seconds:.0f} s in this call). The best bridge is in {best}.")
+    if options.export is not None:
+        load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
+        model.save_pretrained(options.export)
+        report(f"It was also written to {options.export}.")
