@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from fromage_lite.errors import CheckpointError
 
 
 class Bridge(nn.Module):
@@ -77,3 +80,25 @@ class Bridge(nn.Module):
 
     def _own(self, tensor: Tensor) -> Tensor:
         return tensor.to(device=self.ret_row.device, dtype=self.ret_row.dtype)
+
+
+def load_bridge(bridge: Bridge, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Fills a bridge from a checkpoint's tensors, strictly.
+
+    Raises:
+        CheckpointError: naming every missing, extra and misshapen tensor.
+    """
+    own = bridge.state_dict()
+    faults = [f"missing {name}" for name in sorted(set(own) - set(tensors))]
+    faults += [f"unexpected {name}" for name in sorted(set(tensors) - set(own))]
+    faults += [
+        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in sorted(set(own) & set(tensors))
+        if own[name].shape != tensors[name].shape
+    ]
+    if faults:
+        raise CheckpointError(
+            f"The weights in {folder} do not fit its configuration: {'; '.join(faults)}.",
+            "Use a model.safetensors and a config.json that belong together.",
+        )
+    bridge.load_state_dict(tensors)

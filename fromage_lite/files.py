@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,20 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
             f"({first_line(error)}).",
             "Check the name and the network.",
         ) from error
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keeps transformers from drawing bars while it loads: a terminal app owns the screen."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
 
 
 def damaged(what: str, name: str, error: Exception) -> CheckpointError:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged, resolve_model_name
+from fromage_lite.files import damaged, no_progress_bars, resolve_model_name
 from fromage_lite.prompt import RET
 
 
@@ -72,7 +72,10 @@ class LanguageModel:
         resolved = resolve_model_name(name, base_dir)
         try:
             tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
-            model = AutoModelForCausalLM.from_pretrained(resolved, revision=revision, dtype=dtype, use_safetensors=True)
+            with no_progress_bars():
+                model = AutoModelForCausalLM.from_pretrained(
+                    resolved, revision=revision, dtype=dtype, use_safetensors=True
+                )
         except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
             raise damaged("language model", name, error) from error
         return cls(model.to(device), tokenizer, name, rows)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fromage_lite.bridge import Bridge
+from fromage_lite.bridge import Bridge, load_bridge
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_config
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
@@ -101,7 +101,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
 
         Args:
-            pretrained_model_name_or_path: a folder (one that holds several bridges stands for its default), or a Hub id.
+            pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id.
             device: as in `from_config`.
             dtype: as in `from_config`.
             revision: of the Hub repository.
@@ -282,25 +282,3 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"The device {name!r} can't be used here.", "Choose auto or cpu.") from error
     return device
-
-
-def load_bridge(bridge: Bridge, tensors: dict[str, Tensor], folder: Path) -> None:
-    """Fills a bridge from a checkpoint's tensors, strictly.
-
-    Raises:
-        CheckpointError: naming every missing, extra and misshapen tensor.
-    """
-    own = bridge.state_dict()
-    faults = [f"missing {name}" for name in sorted(set(own) - set(tensors))]
-    faults += [f"unexpected {name}" for name in sorted(set(tensors) - set(own))]
-    faults += [
-        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in sorted(set(own) & set(tensors))
-        if own[name].shape != tensors[name].shape
-    ]
-    if faults:
-        raise CheckpointError(
-            f"The weights in {folder} do not fit its configuration: {'; '.join(faults)}.",
-            "Use a model.safetensors and a config.json that belong together.",
-        )
-    bridge.load_state_dict(tensors)

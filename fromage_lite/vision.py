@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged, resolve_model_name
+from fromage_lite.files import damaged, no_progress_bars, resolve_model_name
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,11 @@ class VisionEncoder:
         self.device = torch.device(device)
         self.dtype = dtype
         self._backend = backend
-        self.module = backend.module.eval().requires_grad_(False).to(device=self.device, dtype=dtype)
+        self._fingerprint = ""
+        self.module = backend.module.eval().requires_grad_(False)
+        if dtype != torch.float32:
+            self.fingerprint()  # taken before the weights are rounded: an index serves every precision
+        self.module = self.module.to(device=self.device, dtype=dtype)
 
     @classmethod
     def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
@@ -116,11 +119,9 @@ class VisionEncoder:
 
     def fingerprint(self) -> str:
         """Hash of weights and preprocessing: equal for equal encoders, whatever their name or folder."""
+        if not self._fingerprint:
+            self._fingerprint = tensor_hash(self.module.state_dict(), self._backend.preprocessing)
         return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        return tensor_hash(self.module.state_dict(), self._backend.preprocessing)
 
 
 def tensor_hash(tensors: dict[str, Tensor], *texts: str) -> str:
@@ -193,7 +194,8 @@ def _load_transformers(name: str, revision: str | None) -> _Backend:
     towers = {"clip": CLIPVisionModel, "clip_vision_model": CLIPVisionModel,
               "siglip": SiglipVisionModel, "siglip_vision_model": SiglipVisionModel}  # fmt: skip
     tower = towers.get(config.model_type, AutoModel)
-    model = tower.from_pretrained(name, revision=revision, dtype=torch.float32)
+    with no_progress_bars():
+        model = tower.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
     # The PIL backend resizes as CLIP's own code did; torchvision's bicubic differs in the last bits of every pixel.
     processor = AutoImageProcessor.from_pretrained(name, revision=revision, backend="pil")
 

@@ -161,9 +161,10 @@ def tiny_checkpoint(_tiny_root, tiny_parts) -> Path:
 @pytest.fixture
 def tiny_model(tiny_parts, tiny_checkpoint):
     """The tiny model on the CPU: its own bridge for every test, the frozen models shared."""
+    from fromage_lite.bridge import load_bridge
     from fromage_lite.config import WEIGHTS_FILE, read_config
     from fromage_lite.files import read_tensors
-    from fromage_lite.model import Fromage, load_bridge
+    from fromage_lite.model import Fromage
 
     model = Fromage.from_parts(*tiny_parts, read_config(tiny_checkpoint), base_dir=tiny_checkpoint)
     load_bridge(model.bridge, read_tensors(tiny_checkpoint / WEIGHTS_FILE), tiny_checkpoint)

@@ -60,6 +60,13 @@ def test_fingerprint_follows_the_weights_and_not_the_name(encoder, tiny_encoder_
     assert VisionEncoder.load(f"open_clip:local-dir:{copy}").fingerprint() != encoder.fingerprint()
 
 
+def test_fingerprint_is_the_same_in_every_precision(encoder, tiny_encoder_dir):
+    """An index that was built on a CPU in float32 must open on a GPU in bfloat16."""
+    rounded = VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}", dtype=torch.bfloat16)
+    assert rounded.fingerprint() == encoder.fingerprint()
+    assert rounded.encode(torch.zeros(1, 3, 32, 32)).pooled.dtype == torch.float32
+
+
 def test_fingerprint_follows_the_preprocessing(encoder, tiny_encoder_dir, tmp_path):
     copy = tmp_path / "encoder"
     shutil.copytree(tiny_encoder_dir, copy)
