@@ -48,6 +48,7 @@ class BuildReport:
         duplicates: rows that named a picture a second time.
         bad: pictures that can't be read; they are tried again at the next build.
         total: pictures in the store now.
+        captioned: those of them that have a caption.
     """
 
     added: int = 0
@@ -57,6 +58,7 @@ class BuildReport:
     duplicates: int = 0
     bad: list[BadPicture] = field(default_factory=list)
     total: int = 0
+    captioned: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class _Build:
 
     def check_result(self) -> None:
         report = self.report
-        report.total = sum(1 for _ in self.writer.live_sources())
+        report.total, report.captioned = self.writer.count_live()
         if not self._done:
             raise StoreError("There are no pictures to index.", "Name a folder of JPEG, PNG, WebP, GIF or TIFF files.")
         if not report.total:
@@ -247,8 +249,12 @@ def _stamp(source: str) -> tuple[int, int] | None:
 
 
 def _load(wanted: _Wanted) -> _Loaded:
-    image = open_image(wanted.picture.source)
-    return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
+    source = wanted.picture.source
+    image = open_image(source)
+    try:
+        return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
+    except (OSError, ValueError, MemoryError) as error:
+        raise ImageError(f"{sanitize(source)} can't be shrunk: {error}.") from error
 
 
 def _row(wanted: _Wanted) -> NewRow:

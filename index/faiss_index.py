@@ -76,10 +76,11 @@ def build_index(
         vectors = _checked(vectors, "The image embeddings")
         if index is None:
             index = _new_index(kind, vectors.shape[1], training)
-        if vectors.shape[1] != index.d or done + len(vectors) > len(ids):
-            break
-        index.add_with_ids(vectors, ids[done : done + len(vectors)])
         done += len(vectors)
+        if vectors.shape[1] != index.d or done > len(ids):
+            index = None
+            break
+        index.add_with_ids(vectors, ids[done - len(vectors) : done])
     if index is None or done != len(ids):
         raise StoreError(f"The image embeddings don't fit the store at {store.path}: it has {len(ids)} live rows.")
     return _write(index, kind, store, bridge_fingerprint, out)

@@ -6,6 +6,7 @@ import io
 import re
 import stat
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,10 +19,11 @@ MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
 MAX_ASPECT = 500
 """A picture of 1 x 60,000 pixels is a small file, but an encoder that scales its short side would need gigabytes."""
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI")
 """The only decoders tried. Pillow has more, and some of them (EPS) start other programs."""
 
-# Large pictures are judged by MAX_PIXELS below; Pillow's warning at half of it would only soil the screen.
+# Pillow's warnings (odd tags, half of MAX_PIXELS) would only soil the screen: what matters is raised below.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 _ESCAPE_SEQUENCE = re.compile(
@@ -82,11 +84,17 @@ def open_image(source: str | Path | bytes) -> Image.Image:
         raise ImageError(f"{name} can't be read: {error}.") from error
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack some
+
+
 def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
     if size == 0:
         raise ImageError(f"{name} is empty.")
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=_formats()) as image:
             _check_size(image, name)
             image.load()
             return _flatten(_upright(image))

@@ -120,11 +120,6 @@ class FeatureStore:
                 min(start + block, len(self)),
             )
 
-    def count_captions(self) -> int:
-        """Live rows that have a caption."""
-        query = "SELECT count(*) FROM rows WHERE removed = 0 AND caption <> '' AND id < ?"
-        return int(self._query(query, len(self))[0][0])
-
     def close(self) -> None:
         """Close the row file; the features stay mapped as long as somebody holds them."""
         self._rows.close()

@@ -139,6 +139,12 @@ class FeatureStoreWriter:
         """(id, source) of the live rows, streamed. Change nothing while reading it."""
         yield from self._rows.execute("SELECT id, source FROM rows WHERE removed = 0 ORDER BY id")
 
+    def count_live(self) -> tuple[int, int]:
+        """Live rows, and those of them that have a caption."""
+        query = "SELECT count(*), coalesce(sum(caption <> ''), 0) FROM rows WHERE removed = 0"
+        live, captioned = self._rows.execute(query).fetchone()
+        return int(live), int(captioned)
+
     def finish(self) -> None:
         """Commit, and write the manifest: from here on `FeatureStore.open` sees the new rows."""
         with storage_errors(self.path, "write to"):

@@ -1,0 +1,144 @@
+"""`scripts/build_index.py` on a tiny random model."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from index.errors import FingerprintError
+from index.faiss_index import ImageIndex
+from index.store import FeatureStore
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "build_index.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("build_index_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(script, tiny_checkpoint):
+    def run(*arguments, code=0, model=True):
+        named = ("--model", tiny_checkpoint, "--device", "cpu") if model else ()
+        result = CliRunner().invoke(script.app, [str(argument) for argument in (*arguments, *named)])
+        assert result.exit_code == code, (result.output, result.exception)
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
+    (album / "one" / "bad.png").write_text("no picture")
+    said = run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
+    assert "bad.png is no picture" in said
+    assert "23 pictures, 4 with a caption (23 new); 1 bad files skipped" in said
+    index = ImageIndex.open(tmp_path / "index", tiny_model.fingerprint())
+    store = FeatureStore.open(tmp_path / "index")
+    assert store.encoder_fingerprint == tiny_model.vision.fingerprint()
+
+    from index.images import open_image
+
+    pooled = tiny_model.image_features([open_image(store.row(id)[0]) for id in range(23)]).pooled
+    assert np.asarray(store.features) == pytest.approx(pooled.numpy(), rel=2e-3, abs=2e-3)
+    queries = tiny_model.image_embeds(pooled).detach().numpy()
+    assert [hits[0].score for hits in index.search(queries, 1)] == pytest.approx([1.0] * 23, abs=1e-3)
+    assert index.search(queries[:1], 1)[0][0].source == str(album / "one" / "01.png")
+
+
+def test_an_interrupted_build_goes_on(run, script, album, tmp_path, monkeypatch):
+    load = script._load
+
+    def interrupting(*arguments):
+        model, calls = load(*arguments), []
+        features = model.image_features
+
+        def image_features(images):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return features(images)
+
+        model.image_features = image_features
+        return model
+
+    monkeypatch.setattr(script, "_load", interrupting)
+    result = run(album, "--out", tmp_path / "index", "--batch-size", 5, code=130)
+    assert "nothing is lost" in result.stderr
+    monkeypatch.undo()
+    assert "13 new, 10 unchanged" in run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
+
+
+def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_parts, tiny_checkpoint):
+    import torch
+
+    from fromage_lite.config import read_config
+    from fromage_lite.model import Fromage
+
+    run(album, "--out", tmp_path / "index")
+    for path in album.rglob("*.png"):
+        path.unlink()
+    torch.manual_seed(99)
+    other = Fromage.from_parts(*tiny_parts, read_config(tiny_checkpoint), base_dir=tiny_checkpoint)
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(FingerprintError) as refused:
+        ImageIndex.open(tmp_path / "index", other.fingerprint(), model=str(tmp_path / "other"))
+    command = str(refused.value).split("build_index.py ")[1]
+    run(*command.split(), model=False)  # the very command that the error names
+    assert len(ImageIndex.open(tmp_path / "index", other.fingerprint())) == 23
+    # And beside the store, which it refers to.
+    run("--rederive", tmp_path / "index", "--out", tmp_path / "beside")
+    beside = ImageIndex.open(tmp_path / "beside")
+    assert len(beside) == 23
+    assert beside.thumbnail(0)[:2] == b"\xff\xd8"
+    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == ["index.faiss", "index.json"]
+
+
+def test_errors_are_one_sentence_and_exit_code_2(run, album, tmp_path, tiny_checkpoint):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "empty").mkdir()
+    cases = [
+        ((tmp_path / "nowhere", "--out", tmp_path / "x"), "There is no folder"),
+        ((tmp_path / "empty", "--out", tmp_path / "x"), "There are no pictures"),
+        ((album,), "Name a folder with --out"),
+        ((album, "--out", tmp_path / "file"), "write to"),
+        ((album, "--out", tmp_path / "x", "--rederive", album), "--rederive"),
+        (("--captions", tmp_path / "file"), "--captions needs a folder"),
+        ((album, "--captions", tmp_path / "nothing.tsv", "--out", tmp_path / "x"), "There is no file"),
+        (("--rederive", tmp_path / "empty"), "There is no feature store"),
+    ]
+    for arguments, reason in cases:
+        result = run(*arguments, code=2)
+        assert reason in result.stderr
+        assert len(result.stderr.strip().splitlines()[-1]) > 20
+    result = run(album, "--out", tmp_path / "x", "--model", tmp_path / "no-model", code=2, model=False)
+    assert "Error:" in result.stderr
+
+
+def test_another_encoders_store_is_refused(run, tmp_path, album, encode):
+    from index.build import FolderReader, build_store
+
+    build_store(FolderReader(album), encode, tmp_path / "store", encoder_fingerprint="mean-colour")
+    assert "another image encoder" in run(album, "--out", tmp_path / "store", code=2).stderr
+    assert "another image encoder" in run("--rederive", tmp_path / "store", code=2).stderr
+
+
+def test_the_playground_without_arguments(run, script, album, tmp_path, tiny_model, monkeypatch):
+    import sys
+    import types
+
+    run(album, "--out", tmp_path / "world")
+    module = types.ModuleType("pictures")
+    module.ensure_playground_index = lambda model, progress=None: tmp_path / "world"
+    monkeypatch.setitem(sys.modules, "fromage_lite.playground.pictures", module)
+    assert "is ready" in run().stdout
+    run("--out", tmp_path / "mine")
+    assert len(ImageIndex.open(tmp_path / "mine", tiny_model.fingerprint())) == 23

@@ -1,0 +1,193 @@
+"""Search against brute force in numpy."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import index.faiss_index
+from index.derive import derive_index
+from index.errors import FingerprintError, StoreError
+from index.faiss_index import ImageIndex, build_index, choose_kind
+from index.store import FeatureStore, FeatureStoreWriter
+
+DIM, WIDTH = 12, 8
+REMOVED = [0, 17, 18, 399]
+
+
+@pytest.fixture(scope="module")
+def store_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("store")
+    features = np.random.default_rng(1).normal(size=(400, DIM))
+    with FeatureStoreWriter(path, DIM, "encoder") as writer:
+        rows = [{"source": f"/p/{id}.png", "caption": f"picture {id}"} for id in range(400)]
+        writer.append(features, rows, [b"jpeg %d" % id for id in range(400)])
+        writer.remove(REMOVED)
+    return path
+
+
+MATRIX = np.random.default_rng(2).normal(size=(DIM, WIDTH)).astype(np.float32)
+
+
+def project(features):
+    vectors = features @ MATRIX
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def queries(normalise):
+    return normalise(np.random.default_rng(3).normal(size=(6, WIDTH)))
+
+
+def brute_force(store_path, queries, k, exclude=()):
+    """[(id, score)] by sorting every product; fp64, the store's file read as raw numbers."""
+    features = np.fromfile(store_path / "features.bin", dtype=np.float16).reshape(-1, DIM).astype(np.float64)
+    vectors = features @ MATRIX.astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    answers = []
+    for query in queries.astype(np.float64):
+        scores = vectors @ query
+        allowed = [id for id in np.argsort(-scores) if id not in set(REMOVED) | set(exclude)]
+        answers.append([(int(id), scores[id]) for id in allowed[:k]])
+    return answers
+
+
+@pytest.mark.parametrize("kind, tolerance", [("IDMap2,Flat", 1e-5), ("IDMap2,SQfp16", 2e-3)])
+@pytest.mark.parametrize("exclude", [(), (5, 6, 7), range(0, 400, 2), [1, 10**9, -1]])
+def test_search_agrees_with_brute_force(store_path, tmp_path, queries, kind, tolerance, exclude):
+    derive_index(store_path, project, "bridge", tmp_path, kind=kind, block_size=150)
+    found = ImageIndex.open(tmp_path, "bridge").search(queries, 10, exclude)
+    for hits, wanted in zip(found, brute_force(store_path, queries, 10, exclude), strict=True):
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in wanted], abs=tolerance)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        if tolerance < 1e-4:
+            assert [hit.id for hit in hits] == [id for id, _ in wanted]
+        assert not {hit.id for hit in hits} & {*exclude, *REMOVED}
+        assert all((hit.source, hit.caption) == (f"/p/{hit.id}.png", f"picture {hit.id}") for hit in hits)
+
+
+def test_inverted_lists_find_nearly_all_and_respect_exclusion(store_path, tmp_path, queries):
+    derive_index(store_path, project, "bridge", tmp_path, kind="IVF8_HNSW32,SQ8")
+    index = ImageIndex.open(tmp_path)
+    wanted = brute_force(store_path, queries, 10, range(100))
+    found = index.search(queries, 10, exclude=range(100))
+    same = [len({h.id for h in hits} & {id for id, _ in row}) for hits, row in zip(found, wanted, strict=True)]
+    assert sum(same) >= 54  # of 60; 8 bits a number may swap the last few
+    assert min(hit.id for hits in found for hit in hits) >= 100
+
+
+def test_more_wanted_than_there_are(store_path, tmp_path, queries):
+    derive_index(store_path, project, "bridge", tmp_path)
+    index = ImageIndex.open(tmp_path)
+    assert len(index) == 396
+    assert [len(hits) for hits in index.search(queries, 5000)] == [396] * 6
+    assert [len(hits) for hits in index.search(queries, 5000, exclude=range(390))] == [9] * 6
+    assert index.search(queries, 3, exclude=range(400)) == [[]] * 6
+    assert index.search(queries, 0) == [[]] * 6
+    assert index.search(queries[:0], 3) == []
+    scores, ids = index.search_ids(queries, 3, exclude=range(398))
+    assert ids.tolist() == [[398, -1, -1]] * 6
+    assert index.thumbnail(398) == b"jpeg 398"
+
+
+def test_wrong_queries_are_clear_errors(store_path, tmp_path, queries):
+    derive_index(store_path, project, "bridge", tmp_path)
+    index = ImageIndex.open(tmp_path)
+    for wrong, reason in [
+        (queries[:, :5] / np.linalg.norm(queries[:, :5], axis=1, keepdims=True), "width 5.*width 8"),
+        (queries * 2, "unit norm"),
+        (queries * np.nan, "unit norm"),
+        (queries[0], r"shape \(count, width\)"),
+    ]:
+        with pytest.raises(StoreError, match=reason):
+            index.search(wrong, 3)
+
+
+def test_another_bridge_is_refused_with_the_command_that_rebuilds(store_path, tmp_path):
+    derive_index(store_path, project, "bridge-a", tmp_path)
+    assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
+    with pytest.raises(FingerprintError) as raised:
+        ImageIndex.open(tmp_path, "bridge-b", model="runs/b")
+    assert f"python scripts/build_index.py --model runs/b --out {tmp_path}" in str(raised.value)
+    derive_index(store_path, project, "bridge-b", tmp_path)
+    assert len(ImageIndex.open(tmp_path, "bridge-b")) == 396
+
+
+def test_a_store_of_another_encoder_is_refused(store_path, tmp_path):
+    derive_index(store_path, project, "bridge", tmp_path / "index")
+    with FeatureStoreWriter(tmp_path / "other", 2, "encoder-b") as writer:
+        writer.append(np.ones((1, 2)), [{"source": "/x.png", "caption": ""}], [b""])
+    manifest = tmp_path / "index" / "index.json"
+    store = os.path.relpath(store_path.resolve(), (tmp_path / "index").resolve())
+    manifest.write_text(manifest.read_text().replace(store, "../other"))
+    with pytest.raises(FingerprintError, match="different encoders"):
+        ImageIndex.open(tmp_path / "index")
+
+
+def test_vectors_that_do_not_fit_are_refused(store_path, tmp_path, normalise):
+    store = FeatureStore.open(store_path)
+    rng = np.random.default_rng(4)
+    sound = normalise(rng.normal(size=(396, WIDTH)))
+    for blocks, reason in [
+        ([sound[:395]], "396 live rows"),
+        ([sound, sound[:1]], "396 live rows"),
+        ([sound[:10], normalise(rng.normal(size=(386, 3)))], "don't fit"),
+        ([], "don't fit"),
+        ([sound * 3], "unit norm; one has the norm 3"),
+    ]:
+        with pytest.raises(StoreError, match=reason):
+            build_index(store, blocks, "bridge", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_or_damaged_index_is_a_clear_error(store_path, tmp_path):
+    with pytest.raises(StoreError, match="There is no index"):
+        ImageIndex.open(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="no index yet"):
+        ImageIndex.open(store_path)
+    derive_index(store_path, project, "bridge", tmp_path)
+    file = tmp_path / "index.faiss"
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], b"", b"x" * len(whole), whole[:4] + b"\xff" * 40 + whole[44:]):
+        file.write_bytes(damaged)
+        with pytest.raises(StoreError, match="damaged"):
+            ImageIndex.open(tmp_path)
+    file.unlink()
+    with pytest.raises(StoreError, match="index.faiss"):
+        ImageIndex.open(tmp_path)
+
+
+def test_a_build_that_fails_leaves_the_old_index(store_path, tmp_path, monkeypatch):
+    derive_index(store_path, project, "bridge-a", tmp_path)
+
+    def disk_full(index, path):
+        raise RuntimeError("write error")
+
+    monkeypatch.setattr(index.faiss_index.faiss, "write_index", disk_full)
+    with pytest.raises(StoreError, match="disk full"):
+        derive_index(store_path, project, "bridge-b", tmp_path)
+    assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.faiss", "index.json"]
+
+
+def test_a_place_that_can_not_be_written_is_a_clear_error(store_path, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="write to"):
+        derive_index(store_path, project, "bridge", tmp_path / "file" / "index")
+
+
+def test_an_open_index_survives_its_replacement(store_path, tmp_path, queries):
+    derive_index(store_path, project, "bridge-a", tmp_path)
+    old = ImageIndex.open(tmp_path)
+    before = old.search(queries, 5)
+    derive_index(store_path, lambda features: -project(features), "bridge-b", tmp_path)
+    assert old.search(queries, 5) == before
+    assert ImageIndex.open(tmp_path).search(queries, 5) != before
+
+
+def test_the_kind_follows_the_size():
+    assert choose_kind(2_000) == "IDMap2,Flat"
+    assert choose_kind(3_300_000) == "IDMap2,SQfp16"
+    assert choose_kind(20_000_000) == "IVF32768_HNSW32,SQ8"

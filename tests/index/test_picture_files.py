@@ -1,0 +1,192 @@
+"""Opening files that nobody vouches for."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from index.errors import ImageError
+from index.images import bound_short_side, make_thumbnail, one_line, open_image, sanitize
+
+
+def encoded(image, format="PNG", **options):
+    data = io.BytesIO()
+    image.save(data, format, **options)
+    return data.getvalue()
+
+
+def huge_png(width, height):
+    """A PNG whose header promises width x height and whose pixels were never made."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+def test_a_path_and_bytes_give_the_same_rgb_picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    for source in (path, str(path), path.read_bytes()):
+        image = open_image(source)
+        assert image.mode == "RGB"
+        assert (np.asarray(image) == pixels).all()
+
+
+def test_exif_orientation_is_applied():
+    image = Image.new("RGB", (30, 10), "red")
+    image.paste("blue", (0, 0, 10, 10))  # the left third
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    upright = open_image(encoded(image, exif=exif))
+    assert upright.size == (10, 30)
+    assert upright.getpixel((5, 2)) == (0, 0, 255)  # left has become top
+    assert upright.getpixel((5, 27)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_transparency_lies_over_white(format):
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.putpixel((0, 0), (255, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0, 0, 51))  # a fifth black over white: 204
+    options = {"lossless": True} if format == "WEBP" else {}
+    shown = open_image(encoded(image, format, **options))
+    assert [shown.getpixel((x, 0)) for x in range(3)] == [(255, 0, 0), (204, 204, 204), (255, 255, 255)]
+
+
+def test_a_transparent_palette_colour_is_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    shown = open_image(encoded(image, "PNG", transparency=0))
+    assert [shown.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), (200, 100, 50)]
+
+
+def test_sixteen_bit_grey_keeps_its_middle():
+    image = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
+    assert [open_image(encoded(image)).getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
+    assert [open_image(encoded(image, "TIFF")).getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "YCbCr", "I", "F"])
+def test_every_mode_becomes_rgb(mode):
+    source = Image.new("RGB", (5, 5), "white")
+    shown = open_image(encoded(source.convert(mode), "PNG" if mode in ("1", "L", "LA", "P") else "TIFF"))
+    assert (shown.mode, shown.size) == ("RGB", (5, 5))
+    if mode not in ("F",):  # one value over a whole floating point picture has no brightness of its own
+        assert min(shown.getpixel((2, 2))) > 250
+
+
+def test_cmyk_jpeg_keeps_its_colours():
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))  # magenta and yellow make red
+    red, green, blue = open_image(encoded(image, "JPEG", quality=95)).getpixel((8, 8))
+    assert red > 240 and green < 20 and blue < 20
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_an_animation_the_first_frame(format):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    shown = open_image(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
+    red, green, blue = shown.getpixel((4, 4))
+    assert red > 240 and green < 15 and blue < 15
+
+
+def damaged_files():
+    photo = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), "JPEG")
+    png = encoded(Image.effect_noise((200, 200), 80))
+    return {
+        "empty": (b"", "is empty"),
+        "text": (b"this is a letter, not a picture\n" * 20, "is no picture"),
+        "truncated jpeg": (photo[: len(photo) // 2], "is truncated"),
+        "truncated png": (png[: len(png) // 2], "is truncated"),
+        "header only": (png[:30], "is"),
+        "huge": (huge_png(20_000, 20_000), "is too large"),
+        "absurd": (huge_png(2**31 - 1, 2**31 - 1), "is too large"),
+        "thread": (huge_png(1, 60_000), "long and thin"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is no picture"),
+    }
+
+
+@pytest.mark.parametrize("name", damaged_files())
+def test_a_damaged_file_is_a_clear_error(name, tmp_path):
+    data, reason = damaged_files()[name]
+    path = tmp_path / "bad.png"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=reason) as raised:
+        open_image(path)
+    assert "bad.png" in raised.value.message
+    with pytest.raises(ImageError, match=reason):
+        open_image(data)
+
+
+def test_what_is_no_file_is_a_clear_error(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    cases = [
+        (tmp_path / "missing.png", "There is no file"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe.png", "no regular file"),  # reading it would wait for ever
+        ("/dev/zero", "no regular file"),
+        ("https://example.org/cat.png", "web address"),
+        ("a\0b.png", "can't be read"),
+        ("x" * 5000, "can't be read"),
+        ("", "is a folder"),
+    ]
+    for source, reason in cases:
+        with pytest.raises(ImageError, match=reason):
+            open_image(source)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission_is_a_clear_error(tmp_path, painter):
+    path = painter(tmp_path / "secret.png", 0.1)
+    path.chmod(0)
+    with pytest.raises(ImageError, match="permission"):
+        open_image(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_damage_never_raises_anything_else():
+    rng = np.random.default_rng(7)
+    for format in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"):
+        sound = encoded(Image.effect_noise((40, 30), 60).convert("RGB"), format)
+        for _ in range(60):
+            data = bytearray(sound)
+            for place in rng.integers(0, len(data), 8):
+                data[place] = rng.integers(256)
+            try:
+                assert open_image(bytes(data)).mode == "RGB"
+            except ImageError as error:
+                assert error.message.endswith((".", ")."))
+
+
+def test_thumbnails_fit_and_are_never_enlarged():
+    for size, wanted in [((1000, 500), (256, 128)), ((40, 30), (40, 30)), ((1, 400), (1, 256))]:
+        thumbnail = Image.open(io.BytesIO(make_thumbnail(Image.new("RGB", size, "red"))))
+        assert thumbnail.size == wanted
+        assert len(thumbnail.getexif()) == 0
+
+
+def test_large_photos_are_shrunk_by_their_short_side():
+    assert bound_short_side(Image.new("RGB", (3000, 2048))).size == (1500, 1024)
+    assert bound_short_side(Image.new("RGB", (5000, 700))).size == (5000, 700)
+
+
+def test_sanitize_removes_what_could_act_on_a_terminal():
+    assert sanitize("\x1b[31mred\x1b[0m \x1b]0;title\x07plain\x1b]8;;http://x\x1b\\link") == "red plainlink"
+    assert sanitize("a\x00b\x07c\x9b2Jd\x85e\x7f") == "abcde"
+    assert sanitize("cat\u202egnp.exe\u2066 \u200fx") == "catgnp.exe x"
+    assert sanitize("tab\tline\nend") == "tab\tline\nend"
+    assert sanitize("Füße 猫 👩\u200d🚀 مرحبا") == "Füße 猫 👩\u200d🚀 مرحبا"
+    assert sanitize("bad\udcffname").encode() == "bad\ufffdname".encode()
+    assert one_line("  a\n b\t\x1b[1mc  ") == "a b c"
+    assert len(one_line("x" * 50_000)) == 10_000
