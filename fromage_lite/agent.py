@@ -1,0 +1,245 @@
+"""An agent: a model and the pictures it can answer with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fromage_lite.config import GenerationSettings, playground_dir
+from fromage_lite.errors import ConfigError, MessageError
+from fromage_lite.prompt import ImageSegment, Segment
+from index.hits import Hit, Retriever
+from index.images import open_image, sanitize
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fromage_lite.dialogue import Dialogue
+    from fromage_lite.model import Fromage
+
+NO_INDEX = "none"
+FEATURES_KEPT = 64  # pooled features of the last pictures seen: a picture is encoded once, not once a turn
+
+Progress = Callable[[str], None]
+
+
+class Agent:
+    """A model and an index. Holds no dialogue; any number of dialogues can share it, one reply at a time.
+
+    Attributes:
+        model: the joined model.
+        index: what retrieves pictures, or None: then `[RET]` is never said.
+        model_name: how the model was named by the caller.
+        index_path: the index's folder, or None.
+    """
+
+    def __init__(
+        self,
+        model: Fromage,
+        index: Retriever | None = None,
+        *,
+        model_name: str = "model",
+        index_path: Path | None = None,
+    ) -> None:
+        self.model, self.index = model, index
+        self.model_name, self.index_path = model_name, index_path
+        self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        index: str | Path | None = None,
+        device: str = "auto",
+        dtype: str | torch.dtype | None = None,
+        progress: Progress | None = None,
+    ) -> Agent:
+        """Load a model and open its index.
+
+        Args:
+            model: a checkpoint folder or a Hub id; None is the shipped playground.
+            index: an index folder; "none" is no index; None is the playground's own pictures for the playground's
+                models (built on first use) and no index for others.
+            device: "auto", "cpu", "cuda", "cuda:1", "mps", …
+            dtype: precision of the frozen models; None chooses by device.
+            progress: is told in words what takes time.
+
+        Raises:
+            FromageError: the model or the index is missing, damaged, or they don't belong together.
+        """
+        from fromage_lite.model import Fromage
+
+        say = progress or (lambda _: None)
+        name = model_label(model)
+        say(f"Loading the model {name} …")
+        loaded = Fromage.from_pretrained(
+            playground_dir() if model is None else model, device=device, dtype=parse_dtype(dtype)
+        )
+        retriever, path = _open_index(loaded, model, index, progress)
+        return cls(loaded, retriever, model_name=name, index_path=path)
+
+    @property
+    def device(self) -> str:
+        return str(self.model.language.device)
+
+    @property
+    def index_size(self) -> int:
+        """Pictures that can be found; 0 without an index."""
+        return len(self.index) if self.index is not None else 0  # type: ignore[arg-type]
+
+    def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
+        """A new dialogue."""
+        from fromage_lite.dialogue import Dialogue
+
+        return Dialogue(self, settings or GenerationSettings())
+
+    def pooled(self, path: str) -> Tensor:
+        """The encoder's pooled feature of a picture file, (visual_dim,). The last few are remembered.
+
+        Raises:
+            ImageError: the file is missing or no picture that can be read.
+        """
+        key = _file_key(path)
+        if key is None or key not in self._features:
+            feature = self.model.image_features([open_image(path)]).pooled[0]
+            if key is None:
+                return feature
+            self._features[key] = feature
+            if len(self._features) > FEATURES_KEPT:
+                self._features.popitem(last=False)
+        self._features.move_to_end(key)
+        return self._features[key]
+
+    def open_segments(self, segments: Sequence[Segment]) -> list[str | Tensor]:
+        """Segments with every picture replaced by its pooled feature, as the model takes them.
+
+        Raises:
+            ImageError: a picture can't be read.
+        """
+        return [self.pooled(s.path) if isinstance(s, ImageSegment) else s for s in segments]
+
+    def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
+        """At most `k` pictures for one query of (R,) or (1, R), best first, none of `exclude`."""
+        if self.index is None or k < 1:
+            return []
+        query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
+        return self.index.search(query, k, exclude=exclude)[0]
+
+    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+        """Pictures for words and pictures, without generation: `[RET]` is appended and its state is the query.
+
+        Raises:
+            ConfigError: there is no index.
+            ImageError: a picture can't be read.
+            MessageError: there is nothing to search for, or it is too long.
+        """
+        from fromage_lite.context import check_length
+
+        if self.index is None:
+            raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
+        segments = clean(segments)
+        if not segments:
+            raise MessageError("There is nothing to search for.", "Type something, or name a picture.")
+        # The beginning of the text and [RET] have a position each.
+        check_length(self.model, segments, segments, self.model.language.max_positions - 2)
+        return self.retrieve(self.model.query_embeds(self.open_segments(segments)), k, exclude)
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        """The encoded small picture (JPEG or WebP) that the index keeps of a hit.
+
+        Raises:
+            StoreError: the index keeps none.
+        """
+        if self.index is None:
+            raise ConfigError("There is no index to take a picture from.")
+        return self.index.thumbnail(hit.id)  # type: ignore[attr-defined]
+
+    def describe(self) -> dict[str, Any]:
+        """What is loaded, as plain data for status lines and reports."""
+        config = self.model.config
+        return {
+            "model": self.model_name,
+            "language_model": config.language_model,
+            "vision_encoder": config.vision_encoder,
+            "n_visual_tokens": config.n_visual_tokens,
+            "retrieval_dim": config.retrieval_dim,
+            "max_positions": self.model.language.max_positions,
+            "device": self.device,
+            "dtype": str(self.model.language.dtype).removeprefix("torch."),
+            "fingerprint": self.model.fingerprint(),
+            "index": str(self.index_path) if self.index_path else None,
+            "index_size": self.index_size,
+        }
+
+
+def clean(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Segments without control characters and lone surrogates (no tokenizer takes them), and without empty texts."""
+    cleaned = (sanitize(segment) if isinstance(segment, str) else segment for segment in segments)
+    return tuple(segment for segment in cleaned if not isinstance(segment, str) or segment.strip())
+
+
+def model_label(model: str | Path | None) -> str:
+    """The short name of a model in messages."""
+    if model is None:
+        return "playground"
+    return Path(model).name if Path(model).exists() else str(model)
+
+
+def model_argument(model: str | Path | None) -> str:
+    """The model as a command line would name it."""
+    return str(playground_dir() if model is None else model)
+
+
+def is_playground(model: str | Path | None) -> bool:
+    """Whether a model is one of the shipped ones, whose pictures are the playground's."""
+    if model is None:
+        return True
+    home, path = playground_dir().resolve(), Path(model).resolve()
+    return path == home or path.parent == home
+
+
+def parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    """The precision of that name.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if not isinstance(dtype, str):
+        return dtype
+    import torch
+
+    known = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+             "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
+    if dtype == "auto":
+        return None
+    if dtype not in known:
+        raise ConfigError(f"There is no precision {dtype!r}.", "Choose auto, fp32, bf16 or fp16.")
+    return known[dtype]
+
+
+def _open_index(
+    loaded: Fromage, model: str | Path | None, index: str | Path | None, progress: Progress | None
+) -> tuple[Retriever | None, Path | None]:
+    if str(index) == NO_INDEX or (index is None and not is_playground(model)):
+        return None, None
+    from index.faiss_index import ImageIndex
+
+    if index is None:
+        from fromage_lite.playground.pictures import ensure_playground_index
+
+        path = ensure_playground_index(loaded, progress)
+    else:
+        path = Path(index).expanduser()
+    return ImageIndex.open(path, bridge_fingerprint=loaded.fingerprint(), model=model_argument(model)), path
+
+
+def _file_key(path: str) -> tuple[str, int, int] | None:
+    """What tells a file from a later one of the same name; None if there is no such file."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return path, status.st_mtime_ns, status.st_size

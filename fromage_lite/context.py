@@ -1,0 +1,220 @@
+"""What the language model has read of a dialogue: its KV cache, kept in step with the turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.decoding import DecodingState, Token
+from fromage_lite.errors import ImageError, MessageError
+from fromage_lite.prompt import RET, Segment, get_template
+from fromage_lite.turns import Turn
+
+if TYPE_CHECKING:
+    from fromage_lite.agent import Agent
+    from fromage_lite.model import Fromage
+
+# A fuller context is thinned to this part of the positions at once: each thinning reads the rest anew.
+KEPT_PART = 3 / 4
+# A message of more characters per position is refused unread: no tokenizer makes so few tokens of it.
+MAX_CHARACTERS_PER_POSITION = 100
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is still to be read before a reply.
+
+    Attributes:
+        inputs_embeds: (1, T, D).
+        cached: positions that the KV cache holds.
+        fed: positions that will be fed.
+        notices: what the user should know.
+    """
+
+    inputs_embeds: Tensor
+    cached: int
+    fed: int
+    notices: tuple[str, ...]
+
+
+class Context:
+    """The LM's view of one dialogue. Turns are plain data; whatever of them is not in the cache is read when needed:
+    after undo, after a failure and for a dialogue from a file alike."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.template = get_template(agent.model.config.prompt_template)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.state = DecodingState(self.agent.model)
+        self._read: list[tuple[Turn, int]] = []  # turns in the cache, and where each ends
+        self._first = 0  # the first turn in view; those before it were dropped
+
+    @torch.no_grad()
+    def prepare(self, turns: Sequence[Turn], message: Sequence[Segment], max_new_tokens: int) -> Prompt:
+        """Brings the view in line with `turns` and makes the prompt for the next reply.
+
+        Raises:
+            ImageError: a picture of the message can't be read.
+            MessageError: the message alone is too long.
+        """
+        self._align(turns)
+        room = self._room(max_new_tokens)
+        prompt = self._message_embeds(message, not turns[self._first :], room)
+        view, notices = self._unread(turns)
+        if self.state.length + sum(e.shape[1] for _, e in view) + prompt.shape[1] > room:
+            view, prompt, dropped = self._thin(turns, message, room)
+            notices.append(dropped)
+        cached, end = self.state.cached, self.state.length
+        for turn, embeds in view:
+            end += embeds.shape[1]
+            self._read.append((turn, end))
+        embeds = torch.cat([*(e for _, e in view), prompt], dim=1)
+        return Prompt(embeds, cached, len(self.state.pending) + embeds.shape[1], tuple(notices))
+
+    def stream(
+        self, prompt: Prompt, settings: GenerationSettings, cancel: threading.Event | None, attempt: int
+    ) -> Iterator[Token]:
+        """The tokens of the reply; the reason of its end is in `state.finish_reason`.
+
+        Args:
+            prompt: from `prepare`.
+            settings: how to choose tokens.
+            cancel: ends the reply within one token.
+            attempt: number of this reply in the dialogue; with a seed, each has its own chance.
+        """
+        generator = None
+        if settings.seed is not None:
+            generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
+        return self.agent.model.stream(
+            self.state, prompt.inputs_embeds, settings,
+            stop_strings=self.template.stop_strings, cancel=cancel, generator=generator,
+        )  # fmt: skip
+
+    def commit(self, turn: Turn) -> None:
+        """The reply just streamed belongs to the dialogue."""
+        self._read.append((turn, self.state.length))
+
+    def rollback(self) -> None:
+        """Forgets everything since the last complete turn, wherever a reply was interrupted."""
+        while self._read and self._read[-1][1] > self.state.length:
+            self._read.pop()  # it was to be read, and was not
+        try:
+            self.state.crop(self._read[-1][1] if self._read else 0)
+        except Exception:  # the cache itself is broken: read all anew next time
+            self.state, self._read = DecodingState(self.agent.model), []
+
+    # --- the view ---
+
+    def _room(self, max_new_tokens: int) -> int:
+        """Positions for what is read, when the reply has its own; a modest one even if it may be long."""
+        positions = self.agent.model.language.max_positions
+        return positions - min(max_new_tokens, positions // 4)
+
+    def _align(self, turns: Sequence[Turn]) -> None:
+        if self._first >= len(turns):
+            self._first = 0
+        view = turns[self._first :]
+        same = 0
+        while same < min(len(view), len(self._read)) and self._read[same][0] is view[same]:
+            same += 1
+        del self._read[same:]
+        self.rollback()
+
+    def _unread(self, turns: Sequence[Turn]) -> tuple[list[tuple[Turn, Tensor]], list[str]]:
+        notices: list[str] = []
+        start = self._first + len(self._read)
+        return [
+            (turns[i], self._turn_embeds(turns[i], i == self._first, notices)) for i in range(start, len(turns))
+        ], notices
+
+    def _thin(
+        self, turns: Sequence[Turn], message: Sequence[Segment], room: int
+    ) -> tuple[list[tuple[Turn, Tensor]], Tensor, str]:
+        """Drops the oldest turns and begins the view anew with those that remain."""
+        before, kept = self._first, len(turns)
+        size = self._message_embeds(message, False, room).shape[1] + 1
+        while kept:
+            size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
+            if size > KEPT_PART * room:
+                break
+            kept -= 1
+        self.state.crop(0)
+        self._read, self._first = [], kept
+        view, _ = self._unread(turns)
+        count = self._first - before
+        notice = (
+            f"The dialogue is longer than the language model can read; its {count} oldest turns are out of view now."
+            if count != 1
+            else "The dialogue is longer than the language model can read; its oldest turn is out of view now."
+        )
+        return view, self._message_embeds(message, not view, room), notice
+
+    # --- embeddings ---
+
+    def _turn_embeds(self, turn: Turn, is_first: bool, notices: list[str]) -> Tensor:
+        segments: list[str | Tensor] = []
+        for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(turn)]:
+            try:
+                segments += self.agent.open_segments([segment])
+            except ImageError as error:
+                # The reply to it is known; a picture that has gone must not end an old dialogue for good.
+                notices.append(f"{error.message} It is left out of the model's view of this dialogue.")
+        return self.agent.model.prompt_embeds(segments, add_bos=is_first)
+
+    def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
+        rendered = self.template.render_turn(message, is_first)
+        # A position is left for the beginning of the text.
+        check_length(self.agent.model, message, rendered, room - is_first)
+        return self.agent.model.prompt_embeds(self.agent.open_segments(rendered), add_bos=is_first)
+
+
+def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[Segment], room: int) -> None:
+    """Refuses what does not fit into `room` positions, before any picture is opened.
+
+    Args:
+        model: whose tokens are counted.
+        message: what the user said.
+        rendered: that as a prompt.
+        room: positions that the prompt may take.
+
+    Raises:
+        MessageError: saying how long the message may be.
+    """
+    text = "".join(s for s in message if isinstance(s, str))
+    if len(text) > room * MAX_CHARACTERS_PER_POSITION:
+        raise too_long(len(text), None, room)
+    words = len(model.language.tokenize(text))
+    around = model.language.tokenize(model.config.image_prefix + model.config.image_suffix)
+    picture = model.config.n_visual_tokens + len(around)
+    needed = sum(len(model.language.tokenize(s)) if isinstance(s, str) else picture for s in rendered)
+    if needed > room:
+        raise too_long(len(text), words, room - (needed - words))
+
+
+def reply_prompt(turn: Turn) -> str:
+    """A reply as the LM said it: `[RET]` where pictures came."""
+    text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
+    return text if not text or text.startswith(RET) else f" {text}"
+
+
+def too_long(characters: int, tokens: int | None, room: int) -> MessageError:
+    """The error for a message that is too long, saying how long it may be."""
+    if room <= 0:
+        return MessageError("The message has more pictures than the language model can read at once.", "Send fewer.")
+    allowed = room * 4 if tokens is None else room * characters // max(tokens, 1)
+    digits = max(len(str(allowed)) - 2, 0)
+    allowed = allowed // 10**digits * 10**digits
+    return MessageError(
+        f"The message is too long: it has {characters:,} characters, "
+        f"and this language model takes up to about {allowed:,} in one message.",
+        "Shorten it.",
+    )
