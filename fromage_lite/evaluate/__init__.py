@@ -1,0 +1,1 @@
+"""Measuring a model: retrieval, captions, questions on pictures, dialogues that ask for pictures."""

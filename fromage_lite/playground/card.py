@@ -1,0 +1,159 @@
+"""The playground's model card, filled in from `figures.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+
+from fromage_lite.errors import CheckpointError
+from fromage_lite.files import write_bytes
+
+_TARGETS: dict[str, tuple[str, float]] = {
+    "lm_text_qa": ("LM on text alone: answers about a described scene", 0.97),
+    "probe_1_2": ("linear probe on the pooled feature names all things, 1-2 things", 0.95),
+    "probe_3_4": ("the same, 3-4 things", 0.85),
+    "caption_1_2": ("captions: every thing named, none invented, 1-2 things", 0.90),
+    "caption_3_4": ("the same, 3-4 things", 0.70),
+    "caption_setting": ("captions: setting right", 0.97),
+    "vqa": ("questions on pictures, all kinds", 0.85),
+    "t2i_r1": ("text-to-image recall@1 of 1,000", 0.60),
+    "t2i_r5": ("text-to-image recall@5 of 1,000", 0.90),
+    "i2t_r1": ("image-to-text recall@1 of 1,000", 0.60),
+    "ret_when_asked": ("says [RET] when asked for a picture", 0.98),
+    "ret_silent_on_questions": ("no [RET] when asked a question", 0.98),
+    "request_satisfied": ("first retrieved picture has the things and the setting asked for", 0.85),
+    "follow_up_satisfied": ('"and in the snow?" retrieves the changed scene', 0.70),
+}
+
+_TEXT = """---
+license: apache-2.0
+library_name: fromage-lite
+tags: [image-text-to-text, image-retrieval]
+---
+# The playground models
+
+Small models, trained from nothing, that show the whole of FROMAGe on a laptop. They know a world of 100 pictograms in
+8 settings and nothing else.
+
+| folder | what | parameters | file |
+|---|---|---|---|
+{parts}
+
+- **`lm/`**: OPT architecture (hidden 256, 6 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
+  case), pretrained on generated text alone: captions, described scenes with questions, dialogues, stories, facts. In
+  that text a *picture span* of 17 tags stands where a picture would stand. Beside the next token it learned, at the
+  start of a span that the text before has told, to foretell all 17 tags (multi-token prediction; those heads are thrown
+  away), and the embeddings of shown tags got noise in training. 7,000 steps of 4,096 tokens.
+- **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
+  rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
+  thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
+  {encoder_steps} steps of 128 pictures.
+- **`fromage/`**: the bridge of the paper: captions only. What it does beyond captions and retrieval is emergent.
+- **`fromage-chat/`**: the default: the same parameters, trained on captions and on dialogues over pictures.
+
+Both bridges are 17 visual tokens, one for each tag of a picture span, and a retrieval space of 256 dimensions; LM and
+encoder are frozen.
+
+## Figures
+
+On held-out scenes, n = 1,000 for retrieval and the probe, 500 for captions and questions, 300 for requests. *Unseen
+pairs* are scenes with two things that never occurred together in any training. Made with
+
+    python scripts/evaluate.py --model checkpoints/playground --json checkpoints/playground/figures.json
+
+| key | figure | target | `fromage-chat` | unseen pairs | `fromage` |
+|---|---|---|---|---|---|
+{figures}
+
+Questions on pictures by kind (right only if the answer is word for word the expected one):
+
+| kind | `fromage-chat` | unseen pairs | `fromage` (zero-shot) |
+|---|---|---|---|
+{kinds}
+
+`encoder_t2i_r1`, the encoder's own text tower on the same texts and pictures, is {encoder_t2i_r1}.
+
+## How to make them again
+
+    python scripts/make_playground.py                        # everything
+    python scripts/train.py --recipe fromage                 # one bridge, from the shipped frozen models
+    python scripts/train.py --recipe fromage-chat
+
+{times}
+
+## Limits
+
+Lower-case English of a small grammar; positions are left and right only; pictures that are no playground scenes are
+answered as if they were. The world's pictograms are Noto Color Emoji (Google; the font's licence is the SIL Open Font
+License 1.1, its images Apache 2.0).
+"""
+
+
+def _count(file: Path) -> int:
+    with safe_open(file, "pt") as tensors:
+        return sum(_size(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+
+
+def _size(shape: list[int]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+def _parts(folder: Path) -> str:
+    lines = []
+    for name, what in (
+        ("lm", "language model"),
+        ("encoder", "image encoder"),
+        ("fromage", "bridge, captions only"),
+        ("fromage-chat", "bridge, the chat's default"),
+    ):
+        files = list((folder / name).glob("*.safetensors"))
+        if not files:
+            raise CheckpointError(f"{folder / name} has no weights yet.", f"Run the stage {name} first.")
+        megabytes = files[0].stat().st_size / 1e6
+        lines.append(f"| `{name}/` | {what} | {_count(files[0]) / 1e6:.1f} M | {megabytes:.1f} MB |")
+    return "\n".join(lines)
+
+
+def write_card(folder: Path, encoder_steps: int, minutes: dict[str, float] | None = None) -> None:
+    """Write `README.md` of the playground's folder from its files and `figures.json`.
+
+    Raises:
+        CheckpointError: weights or figures are missing.
+    """
+    try:
+        figures: dict[str, float] = json.loads((folder / "figures.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'figures.json'} can't be read.", "Run the stage figures first.") from error
+
+    def cell(key: str) -> str:
+        return f"{figures[key]:.3f}" if key in figures else "–"
+
+    rows = [
+        f"| `{key}` | {what} | >= {target:.2f} | {cell(key)} | {cell('unseen_' + key)} | {cell('captions_only_' + key)} |"
+        for key, (what, target) in _TARGETS.items()
+    ]
+    rows[6] = rows[6].rsplit("|", 2)[0] + f"| {cell('zero_shot_vqa')} (zero-shot) |"
+    kinds = sorted(key.removeprefix("vqa_") for key in figures if key.startswith("vqa_"))
+    text = _TEXT.format(
+        parts=_parts(folder),
+        encoder_steps=f"{encoder_steps:,}",
+        figures="\n".join(rows),
+        kinds="\n".join(
+            f"| {k} | {cell('vqa_' + k)} | {cell('unseen_vqa_' + k)} | {cell('zero_shot_vqa_' + k)} |" for k in kinds
+        ),
+        encoder_t2i_r1=cell("encoder_t2i_r1"),
+        times=_times(minutes or {}),
+    )
+    write_bytes(folder / "README.md", text.encode())
+
+
+def _times(minutes: dict[str, float]) -> str:
+    if not minutes:
+        return ""
+    stages = ", ".join(f"{stage} {value:.0f} min" for stage, value in minutes.items())
+    return f"Measured on two CPU cores, some stages side by side: {stages}."

@@ -1,0 +1,154 @@
+"""Training data of the playground's bridges: scenes seen by the frozen encoder, captions and dialogues over them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fromage_lite.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
+from fromage_lite.playground import documents
+from fromage_lite.playground.documents import Document, Picture
+from fromage_lite.playground.grammar import FULL, caption, full_description
+from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.playground.render import render
+from fromage_lite.playground.scene import HELD_OUT_SEED, Scene, Split, sample_scene
+from fromage_lite.playground.turns import as_turns
+from fromage_lite.prompt import Template
+from fromage_lite.vision import VisionEncoder
+
+_DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
+    documents.picture_questions: 4.0,
+    documents.requests: 2.5,
+    documents.two_pictures: 0.7,
+    documents.conversation: 0.8,
+    documents.mixed_dialogue: 1.0,
+}
+_BATCH = 128
+_VERSION = 1  # of the drawing and the grammar: raise it when pictures or texts change
+
+
+def training_data(
+    vision: VisionEncoder,
+    template: Template,
+    *,
+    captions: int,
+    dialogues: int,
+    validation: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingData:
+    """Captions and dialogues over training scenes, and held-out ones for validation.
+
+    The frozen encoder sees each picture once; its features are kept in the cache folder for the next run.
+
+    Args:
+        vision: the frozen encoder.
+        template: the dialogue template of the model that is trained.
+        captions: how many captioned pictures.
+        dialogues: how many dialogues.
+        validation: how many of each are held out (at most).
+        seed: decides scenes, pictures and texts.
+        progress: called with (pictures seen, pictures in all).
+    """
+    held_out = _part(vision, template, "val", min(captions, validation), min(dialogues, validation), seed, None)
+    return _part(vision, template, "train", captions, dialogues, seed, progress, held_out)
+
+
+def _part(
+    vision: VisionEncoder,
+    template: Template,
+    split: Split,
+    n_captions: int,
+    n_dialogues: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    validation: TrainingData | None = None,
+) -> TrainingData:
+    rng = random.Random(f"bridge {split} {seed}")
+    book = _SceneBook()
+    texts: list[tuple[str, int]] = []
+    for _ in range(n_captions):
+        scene = sample_scene(rng, split)
+        texts.append((caption(scene, rng, FULL if rng.random() < 0.4 else None), book.row(scene)))
+    examples = [_dialogue(rng, split, template, book) for _ in range(n_dialogues)]
+    name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
+    features = _features(vision, book.scenes, name, split, seed, progress)
+    groups: dict[Scene, int] = {}
+    return TrainingData(
+        features=features,
+        captions=texts,
+        dialogues=examples,
+        groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
+        validation=validation,
+        fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
+    )
+
+
+class _SceneBook:
+    """Gives every picture of the data its feature row."""
+
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+
+    def row(self, scene: Scene) -> int:
+        self.scenes.append(scene)
+        return len(self.scenes) - 1
+
+
+def _dialogue(rng: random.Random, split: Split, template: Template, book: _SceneBook) -> Example:
+    maker = rng.choices(list(_DIALOGUES), list(_DIALOGUES.values()))[0]
+    turns: list[tuple[Message, Reply]] = []
+    for turn in as_turns(maker(rng, split)):
+        message = [Image(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.message]
+        reply = [Ret(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.reply]
+        turns.append((message, reply))
+    return dialogue_example(template, turns)
+
+
+def _features(
+    vision: VisionEncoder,
+    scenes: Sequence[Scene],
+    name: str,
+    split: Split,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> npt.NDArray[np.floating]:
+    """`(len(scenes), dim)` fp16, from the cache if they are there."""
+    content = hashlib.sha256("\n".join(map(full_description, scenes)).encode()).hexdigest()[:12]
+    file = cache_folder() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
+    if file.exists():
+        cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
+        if cached.shape == (len(scenes), vision.dim):
+            return cached
+    features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
+        np.save(stream, features, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    return features
+
+
+def encode_scenes(
+    vision: VisionEncoder,
+    scenes: Sequence[Scene],
+    first_seed: int,
+    progress: Callable[[int, int], None] | None = None,
+    size: int = 224,
+) -> npt.NDArray[np.float16]:
+    """Render scenes (with the seeds from `first_seed` on) and encode them: pooled features `(n, dim)` fp16."""
+    features = np.empty((len(scenes), vision.dim), dtype=np.float16)
+    for start in range(0, len(scenes), _BATCH):
+        part = scenes[start : start + _BATCH]
+        images = [render(scene, first_seed + start + i, size) for i, scene in enumerate(part)]
+        features[start : start + len(part)] = vision.encode(vision.preprocess(images)).pooled.cpu().numpy()
+        if progress:
+            progress(start + len(part), len(scenes))
+    return features

@@ -1,0 +1,168 @@
+"""Everything from nothing, in stages that can run apart: atlas, LM, encoder, bridges, index, figures, model card."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fromage_lite.config import playground_dir
+from fromage_lite.errors import CheckpointError, ConfigError
+
+Report = Callable[[str], None]
+
+STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
+"""In order; `atlas` is apart, since it alone needs the font."""
+
+LM_STEPS = 7000
+ENCODER_STEPS = 5000
+
+
+@dataclass(frozen=True)
+class Making:
+    """How the playground is made.
+
+    Attributes:
+        out: the folder to fill (`lm/`, `encoder/`, `fromage/`, `fromage-chat/`, `figures.json`, `README.md`).
+        work: states of interrupted stages.
+        device: where to train.
+        seed: of everything.
+        lm_steps: steps of 4,096 tokens.
+        encoder_steps: steps of 128 pictures.
+    """
+
+    out: Path
+    work: Path
+    device: str = "cpu"
+    seed: int = 0
+    lm_steps: int = LM_STEPS
+    encoder_steps: int = ENCODER_STEPS
+
+
+def make(making: Making, stages: tuple[str, ...], report: Report) -> None:
+    """Run stages in their order. A stage that was interrupted goes on where it stopped.
+
+    Raises:
+        ConfigError: an unknown stage.
+        CheckpointError: a stage needs the result of one that has not run.
+    """
+    unknown = sorted(set(stages) - set(STAGES))
+    if unknown:
+        raise ConfigError(f"There is no stage {unknown[0]!r}.", f"Choose among {', '.join(STAGES)}.")
+    if making.out.resolve() != playground_dir().resolve() and set(stages) & {"fromage", "fromage-chat"}:
+        report("Note: bridges are trained between the models in --out.")
+    for stage in STAGES:
+        if stage in stages:
+            started = time.monotonic()
+            report(f"== {stage}")
+            _RUN[stage](making, report)
+            minutes = (time.monotonic() - started) / 60
+            _remember_time(making, stage, minutes)
+            report(f"== {stage}: {minutes:.1f} minutes")
+
+
+def _need(folder: Path, stage: str) -> Path:
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(f"{folder} has no weights yet.", f"Run the stage {stage} first: --stage {stage}.")
+    return folder
+
+
+def _lm(making: Making, report: Report) -> None:
+    from fromage_lite.playground import lm
+
+    lm.pretrain(making.work, making.out / "lm", steps=making.lm_steps, seed=making.seed, device=making.device)
+
+
+def _encoder(making: Making, report: Report) -> None:
+    from fromage_lite.playground import encoder
+
+    if not (making.out / "lm" / "tokenizer.json").exists():
+        raise CheckpointError("The encoder's captions need the LM's tokenizer.", "Run the stage lm first: --stage lm.")
+    encoder.pretrain(
+        making.work,
+        making.out / "lm",
+        making.out / "encoder",
+        steps=making.encoder_steps,
+        seed=making.seed,
+        device=making.device,
+    )
+
+
+def _bridge(name: str) -> Callable[[Making, Report], None]:
+    def train(making: Making, report: Report) -> None:
+        from fromage_lite.recipes.recipe import load_recipe
+        from fromage_lite.run import RunOptions, run
+        from fromage_lite.training_state import LAST, has_checkpoint
+
+        out = making.work / name
+        options = RunOptions(
+            recipe=load_recipe(name),
+            out=out,
+            language_model=str(_need(making.out / "lm", "lm")),
+            vision_encoder=f"open_clip:local-dir:{_need(making.out / 'encoder', 'encoder')}",
+            resume=has_checkpoint(out / LAST),
+            seed=making.seed,
+            device=making.device,
+            export=making.out / name,
+        )
+        if run(options, report):
+            raise KeyboardInterrupt
+
+    return train
+
+
+def _index(making: Making, report: Report) -> None:
+    from fromage_lite.model import Fromage
+    from fromage_lite.playground.pictures import ensure_playground_index
+
+    for name in ("fromage", "fromage-chat"):
+        model = Fromage.from_pretrained(_need(making.out / name, name), device=making.device)
+        report(f"{name}: {ensure_playground_index(model, report)}")
+
+
+def _figures(making: Making, report: Report) -> None:
+    from fromage_lite.evaluate.run import evaluate_playground
+
+    figures = evaluate_playground(making.out, device=making.device, report=report)
+    write_figures(making.out / "figures.json", figures)
+
+
+def _card(making: Making, report: Report) -> None:
+    from fromage_lite.playground.card import write_card
+
+    write_card(making.out, making.encoder_steps, _times(making))
+    report(f"{making.out / 'README.md'} is written.")
+
+
+_RUN: dict[str, Callable[[Making, Report], None]] = {
+    "lm": _lm,
+    "encoder": _encoder,
+    "fromage": _bridge("fromage"),
+    "fromage-chat": _bridge("fromage-chat"),
+    "index": _index,
+    "figures": _figures,
+    "card": _card,
+}
+
+
+def write_figures(file: Path, figures: dict[str, float]) -> None:
+    """A flat JSON object, one number a key, written atomically."""
+    from fromage_lite.files import write_bytes
+
+    rounded = {key: round(value, 4) for key, value in figures.items()}
+    write_bytes(file, (json.dumps(rounded, indent=2) + "\n").encode())
+
+
+def _remember_time(making: Making, stage: str, minutes: float) -> None:
+    file, times = making.work / "minutes.json", _times(making)
+    times[stage] = round(times.get(stage, 0.0) + minutes, 1)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(times, indent=2) + "\n")
+
+
+def _times(making: Making) -> dict[str, float]:
+    file = making.work / "minutes.json"
+    times: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    return times
