@@ -21,6 +21,7 @@ from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_c
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
 from fromage_lite.language import LanguageModel
+from fromage_lite.prompt import before_prefix
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
                 text, ends_in_suffix = (text or "") + segment, False
                 continue
             if prefix:
-                text = (text or "") + prefix
+                text = before_prefix(text or "", prefix) + prefix
             if text is not None:
                 yield text
             yield segment if isinstance(segment, Tensor) else next(pooled)

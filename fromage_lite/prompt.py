@@ -98,3 +98,8 @@ def join_texts(segments: Iterable[Segment]) -> list[Segment]:
         elif segment != "":
             joined.append(segment)
     return joined
+
+
+def before_prefix(text: str, prefix: str) -> str:
+    """The text before an image whose prefix follows: a prefix that begins with a blank brings the only blank."""
+    return text.rstrip(" ") if prefix.startswith(" ") else text

@@ -17,6 +17,7 @@ from fromage_lite.config import FromageConfig
 from fromage_lite.data.interleaved import Example, Image, Ret, Text
 from fromage_lite.errors import DataError
 from fromage_lite.language import LanguageModel
+from fromage_lite.prompt import before_prefix
 
 IMAGE_SLOT = -1  # stands in the ids where a visual token goes
 IGNORED = -100  # stands in the labels where nothing is learnt
@@ -156,6 +157,9 @@ class SequenceEncoder:
                 continue
             if isinstance(segment, Image) and prefix:
                 text = text or _Stretch()
+                if text.parts:
+                    last, label = text.parts[-1]
+                    text.parts[-1] = (before_prefix(last, prefix), label)
                 text.parts.append((prefix, False))
             if text is not None:
                 yield text
