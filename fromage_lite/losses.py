@@ -139,7 +139,7 @@ def dialogue_contrastive_loss(model: Fromage, queries: Tensor, batch: StepBatch,
     """InfoNCE from the dialogues' `[RET]`s to the pictures that were meant.
 
     One direction only: a request ("show me a cat") fits many pictures, so a picture does not tell its request. The
-    negatives are the other dialogues' pictures, the captioned ones (`keys`) and the further ones.
+    negatives are the other dialogues' pictures, the captioned ones (`keys`) and the further ones, of this process.
     """
     assert batch.dialogues is not None
     own, groups = _image_embeds(model, batch.dialogues.ret_features), batch.dialogues.ret_groups

@@ -113,18 +113,9 @@ def as_text(table: Table) -> str:
 
 def _config(options: RunOptions) -> FromageConfig:
     """Names of the frozen models, the playground's by default, and the recipe's bridge."""
-    if (options.language_model is None) != (options.vision_encoder is None) or (
-        options.data is not None and options.language_model is None
-    ):
-        raise (
-            ConfigError(
-                "Both frozen models must be named.",
-                "Give --language-model and --vision-encoder, or neither with --data.",
-            )
-            if options.data is None
-            else ConfigError(
-                "A table of captions needs frozen models.", "Name them with --language-model and --vision-encoder."
-            )
+    if (options.language_model is None) != (options.vision_encoder is None):
+        raise ConfigError(
+            "Only one of the two frozen models is named.", "Give --language-model and --vision-encoder, or neither."
         )
     names = {
         "language_model": options.language_model or str(playground_dir() / "lm"),

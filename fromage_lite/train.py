@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from tqdm import tqdm
 
@@ -250,6 +251,8 @@ class Trainer:
 
 def make_accelerator(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> Accelerator:
     """Accelerate's device, precision and processes for a run."""
+    # Accelerate keeps one setting for the whole process; another run may want another.
+    AcceleratorState._reset_state(reset_partial_state=PartialState().device.type != torch.device(device).type)
     options: dict[str, Any] = {"cpu": True} if torch.device(device).type == "cpu" else {}
     precision = recipe.mixed_precision
     return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(out), **options)

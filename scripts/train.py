@@ -47,8 +47,7 @@ def main(
 
     try:
         chosen = load_recipe(recipe)
-        changes = {"steps": steps, "batch_size": batch_size}
-        chosen = dataclasses.replace(chosen, **{key: value for key, value in changes.items() if value is not None})
+        chosen = dataclasses.replace(chosen, steps=steps or chosen.steps, batch_size=batch_size or chosen.batch_size)
         options = RunOptions(
             recipe=chosen, out=out or Path("runs") / chosen.name, data=data, images_root=images_root,
             language_model=language_model, vision_encoder=vision_encoder, resume=resume, overwrite=overwrite,

@@ -10,16 +10,30 @@ from tqdm import tqdm
 
 from fromage_lite.data.interleaved import TrainingData
 from fromage_lite.data.tables import read_store, read_table
+from fromage_lite.errors import ConfigError
 from fromage_lite.model import Fromage
+from fromage_lite.prompt import get_template
 from fromage_lite.recipes.recipe import Recipe
+
+PLAYGROUND_SIZES = {"captions", "dialogues", "validation"}
 
 
 def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
-    """Captions and dialogues over freshly drawn scenes; `recipe.data` says how many."""
+    """Captions and dialogues over scenes that are drawn for this run; `recipe.data` says how many.
+
+    Raises:
+        ConfigError: the recipe does not say how many.
+    """
     from fromage_lite.playground.data import training_data
 
+    if set(recipe.data) != PLAYGROUND_SIZES:
+        raise ConfigError(
+            f"The recipe {recipe.name} must give {', '.join(sorted(PLAYGROUND_SIZES))} under [data].",
+            "It may also be trained on a table of captions: --data.",
+        )
     with counting("Drawing the playground's pictures") as progress:
-        return training_data(model, recipe.data, seed=seed, progress=progress)
+        template = get_template(model.config.prompt_template)
+        return training_data(model.vision, template, **recipe.data, seed=seed, progress=progress)
 
 
 def file_data(

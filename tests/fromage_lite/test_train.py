@@ -1,0 +1,321 @@
+"""The training loop: it learns, touches nothing frozen, and can be stopped anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PILImage
+from safetensors.torch import load_file
+
+from fromage_lite.data.interleaved import Image, Ret, TrainingData, dialogue_example
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import read_tensors
+from fromage_lite.model import Fromage, load_bridge
+from fromage_lite.prompt import TEMPLATES
+from fromage_lite.recipes.recipe import Recipe
+from fromage_lite.run import RunOptions, as_text, parameter_table, run
+from fromage_lite.train import Trainer, TrainingError, learning_rate
+from fromage_lite.training_state import has_checkpoint
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPE = Recipe("tiny", steps=12, batch_size=4, dialogue_batch_size=2, extra_negatives=3, learning_rate=1e-2,
+                warmup_steps=3, validate_every=6, save_every=4)  # fmt: skip
+NAMES = ["cat", "dog", "tree", "lion", "car", "apple"]
+
+
+def make_data(model, held_out: bool = True) -> TrainingData:
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(6, model.vision.dim)).astype(np.float32)
+    captions = [(f"a {name}", row) for row, name in enumerate(NAMES)]
+    dialogues = [
+        dialogue_example(TEMPLATES["qa"], [((Image(row), "what is this?"), (f"a {name}.",)),
+                                           ((f"show me a {name}.",), ("here.", Ret(row)))])
+        for row, name in enumerate(NAMES)
+    ]  # fmt: skip
+    validation = TrainingData(features, captions[:4], dialogues[:2]) if held_out else None
+    return TrainingData(features, captions, dialogues, validation=validation, fingerprint="made-up")
+
+
+def fit(model, out, recipe=RECIPE, resume=False, max_steps=None, data=None, **options):
+    """Runs a trainer; returns its result and the losses of each step."""
+    seen = {}
+    trainer = Trainer(model, data or make_data(model), recipe, out, show_progress=False, tensorboard=False,
+                      on_step=lambda step, losses: seen.__setitem__(step, losses), **options)  # fmt: skip
+    return trainer.fit(resume=resume, max_steps=max_steps), seen
+
+
+@pytest.fixture
+def make_model(tiny_parts, tiny_checkpoint):
+    """Models with equal bridges: the second one stands for a new process."""
+    from fromage_lite.config import WEIGHTS_FILE, read_config
+
+    def make() -> Fromage:
+        model = Fromage.from_parts(*tiny_parts, read_config(tiny_checkpoint), base_dir=tiny_checkpoint)
+        load_bridge(model.bridge, read_tensors(tiny_checkpoint / WEIGHTS_FILE), tiny_checkpoint)
+        return model
+
+    return make
+
+
+def test_it_learns_and_changes_nothing_frozen(make_model, tmp_path):
+    model = make_model()
+    before = {name: value.clone() for name, value in model.language.model.state_dict().items()}
+    result, seen = fit(model, tmp_path, Recipe.from_dict({**RECIPE.to_dict(), "steps": 40}))
+    assert not result.interrupted and result.progress.step == 40
+    for name in ("captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive"):
+        assert np.mean([seen[step][name] for step in range(36, 41)]) < seen[1][name], name
+    assert seen[40]["total"] < 0.8 * seen[1]["total"]
+    after = model.language.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    # [RET] keeps the mean length of the LM's rows.
+    rows = model.language.model.get_input_embeddings().weight
+    assert model.bridge.ret_row.norm().item() == pytest.approx(rows.float().norm(dim=1).mean().item(), rel=1e-5)
+
+
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(make_model, tmp_path):
+    whole, losses = fit(make_model(), tmp_path / "whole")
+    first, before = fit(make_model(), tmp_path / "parts", max_steps=5)
+    assert first.progress.step == 5 and not first.interrupted
+    second, after = fit(make_model(), tmp_path / "parts", resume=True)
+    assert sorted(before) == [1, 2, 3, 4, 5] and sorted(after) == list(range(6, 13))
+    assert before | after == losses  # to the last bit
+    assert second.progress.metrics == whole.progress.metrics
+    for folder in ("last", "best"):
+        one, other = (load_file(tmp_path / run / folder / "model.safetensors") for run in ("whole", "parts"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_interruption_saves_and_the_run_goes_on_from_there(make_model, tmp_path):
+    _, losses = fit(make_model(), tmp_path / "whole")
+    model = make_model()
+    trainer = Trainer(model, make_data(model), RECIPE, tmp_path / "parts", show_progress=False, tensorboard=False)
+
+    def press_ctrl_c(step, _):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    trainer.on_step = press_ctrl_c
+    before = signal.getsignal(signal.SIGINT)
+    result = trainer.fit()
+    assert result.interrupted and result.progress.step == 7
+    assert signal.getsignal(signal.SIGINT) is before
+    _, after = fit(make_model(), tmp_path / "parts", resume=True)
+    assert after == {step: losses[step] for step in range(8, 13)}
+
+
+def test_a_run_without_validation_has_a_last_checkpoint_only(make_model, tmp_path):
+    model = make_model()
+    fit(model, tmp_path, data=make_data(model, held_out=False))
+    assert has_checkpoint(tmp_path / "last") and not has_checkpoint(tmp_path / "best")
+
+
+def test_the_checkpoint_is_a_model_with_metrics(make_model, tmp_path):
+    model = make_model()
+    result, seen = fit(model, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "last" / "metrics.jsonl").read_text().splitlines()]
+    assert lines == result.progress.metrics
+    assert [line["step"] for line in lines] == [1, 6, 10, 12, 12]
+    assert lines[0]["captioning"] == seen[1]["captioning"]
+    validations = [line for line in lines if "validation/total" in line]
+    assert 0 <= validations[-1]["validation/recall@1"] <= validations[-1]["validation/recall@5"] <= 1
+    assert result.progress.best_loss == min(line["validation/total"] for line in validations)
+    loaded = Fromage.from_pretrained(tmp_path / "last", device="cpu")
+    assert loaded.fingerprint() == model.fingerprint()
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoint(make_model, tmp_path, monkeypatch):
+    fit(make_model(), tmp_path, max_steps=4)
+    rename = Path.rename
+
+    def dies_between_the_two_renames(self, target):
+        if self.name == ".last.new":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", dies_between_the_two_renames)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_model(), tmp_path, resume=True, max_steps=8)
+    monkeypatch.undo()
+    result, seen = fit(make_model(), tmp_path, resume=True)
+    assert min(seen) == 5 and result.progress.step == 12
+
+
+def test_resuming_with_other_settings_is_refused_by_name(make_model, tmp_path):
+    fit(make_model(), tmp_path, max_steps=2)
+    other = Recipe.from_dict({**RECIPE.to_dict(), "learning_rate": 3e-3})
+    with pytest.raises(CheckpointError, match=r"recipe\.learning_rate was 0\.01, is 0\.003"):
+        fit(make_model(), tmp_path, other, resume=True)
+    with pytest.raises(CheckpointError, match="seed was 0, is 1"):
+        fit(make_model(), tmp_path, resume=True, seed=1)
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        fit(make_model(), tmp_path / "elsewhere", resume=True)
+    (tmp_path / "last" / "training_state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        fit(make_model(), tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(make_model, tmp_path):
+    fit(make_model(), tmp_path, max_steps=4)
+    model = make_model()
+    data = make_data(model)
+    data.features[:] = np.nan
+    with pytest.raises(TrainingError, match="no longer a number at step 5"):
+        fit(model, tmp_path, resume=True, data=data)
+    assert all(value.isfinite().all() for value in load_file(tmp_path / "last" / "model.safetensors").values())
+
+
+def test_learning_rate_rises_then_falls():
+    recipe = Recipe("r", steps=110, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1)
+    assert learning_rate(recipe, 0) == pytest.approx(0.1)  # never 0, unlike the reference's first step
+    assert learning_rate(recipe, 9) == 1.0
+    assert learning_rate(recipe, 60) == pytest.approx(0.1 + 0.9 / 2)
+    assert learning_rate(recipe, 110) == pytest.approx(0.1)
+    constant = Recipe("r", steps=110, warmup_steps=10, learning_rate=1.0, schedule="constant")
+    assert learning_rate(constant, 100) == 1.0
+
+
+def test_temperature_is_capped(make_model, tmp_path):
+    model = make_model()
+    with torch.no_grad():
+        model.bridge.logit_scale.fill_(10)
+    fit(model, tmp_path, max_steps=1)
+    assert model.bridge.logit_scale.item() == pytest.approx(math.log(100))
+
+
+def test_bf16_trains_too(make_model, tmp_path):
+    _, exact = fit(make_model(), tmp_path / "a", max_steps=1)
+    mixed = Recipe.from_dict({**RECIPE.to_dict(), "mixed_precision": "bf16"})
+    _, rounded = fit(make_model(), tmp_path / "b", mixed, max_steps=1)
+    assert rounded[1]["total"] == pytest.approx(exact[1]["total"], rel=0.03)
+    assert rounded[1]["total"] != exact[1]["total"]
+
+
+def test_tensorboard_gets_every_loss_by_its_name(make_model, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = make_model()
+    Trainer(model, make_data(model), RECIPE, tmp_path, show_progress=False).fit()
+    (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents.*")}
+    log = EventAccumulator(str(folder)).Reload()
+    names = set(log.Tags()["scalars"])
+    assert {"captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive", "total", "learning_rate",
+            "gradient_norm", "validation/total", "validation/recall@1"} <= names  # fmt: skip
+    assert [event.step for event in log.Scalars("validation/total")] == [6, 12]
+
+
+def test_the_table_counts_trained_and_frozen_numbers(make_model):
+    model = make_model()
+    text = as_text(parameter_table(model))
+    dim, width, retrieval, visual = model.vision.dim, model.language.dim, 16, 2
+    by_hand = (dim + 1) * visual * width + (dim + 1) * retrieval + (width + 1) * retrieval + width + 1
+    assert f"{by_hand:,}" in text
+    frozen = sum(parameter.numel() for parameter in model.language.model.parameters())
+    assert f"{frozen:,}" in text and "frozen" in text
+
+
+# --- from names to a checkpoint ---
+
+
+@pytest.fixture
+def options(tmp_path, tiny_lm_dir, tiny_encoder_dir):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(24):
+        PILImage.new("RGB", (40, 30), (10 * number, 100, 50)).save(folder / f"{number}.png")
+    table = tmp_path / "captions.tsv"
+    table.write_text("".join(f"a picture {number}\t{number}.png\n" for number in range(24)))
+    recipe = Recipe.from_dict({**RECIPE.to_dict(), "steps": 6, "bridge": {"retrieval_dim": 8}})
+    encoder = f"open_clip:local-dir:{tiny_encoder_dir}"
+    return RunOptions(recipe, tmp_path / "run", table, folder, str(tiny_lm_dir), encoder, device="cpu",
+                      export=tmp_path / "exported")  # fmt: skip
+
+
+def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
+    lines = []
+    assert not run(options, lines.append)
+    text = "\n".join(lines)
+    assert "24 captions" in text and "visual_embeddings.weight" in text and "Best on held-out data at step 6" in text
+    exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
+    assert exported.fingerprint() == Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu").fingerprint()
+    assert exported.config.retrieval_dim == 8
+    assert not (tmp_path / "exported" / "training_state.json").exists()
+    with pytest.raises(ConfigError, match="already a run"):
+        run(options, lines.append)
+    assert not run(dataclasses.replace(options, resume=True), lines.append)
+
+
+def test_naming_one_frozen_model_only_is_refused(options):
+    with pytest.raises(ConfigError, match="Only one of the two"):
+        run(dataclasses.replace(options, vision_encoder=None), print)
+
+
+def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path):
+    def script(*arguments):
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", "TERM": "dumb"}
+        return subprocess.run([sys.executable, REPOSITORY / "scripts" / "train.py", *arguments], capture_output=True,
+                              text=True, env=environment, cwd=tmp_path)  # fmt: skip
+
+    result = script("--help")
+    assert result.returncode == 0 and "--resume" in result.stdout and "playground" in result.stdout
+    result = script("--recipe", "nonsense")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith("train: There is no recipe 'nonsense'.") and len(result.stderr.splitlines()) == 1
+
+
+# --- several processes ---
+
+WORKER = """
+import sys
+from pathlib import Path
+import torch, torch.distributed as dist
+rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+checkpoint, source = sys.argv[4:]
+sys.path.insert(0, source)
+if world > 1:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+torch.set_num_threads(1)
+from fromage_lite.data.batches import Batches
+from fromage_lite.data.encoding import SequenceEncoder
+from fromage_lite.losses import step_losses
+from fromage_lite.model import Fromage
+from fromage_lite.recipes.recipe import Weights
+from tests.fromage_lite.test_train import RECIPE, make_data
+model = Fromage.from_pretrained(checkpoint, device="cpu")
+recipe = type(RECIPE).from_dict({**RECIPE.to_dict(), "extra_negatives": 0, "weights": {"dialogue_contrastive": 0}})
+batches = Batches(make_data(model), SequenceEncoder(model.language, model.config), recipe, 0, rank, world)
+losses = step_losses(model, batches.step(0), recipe.weights)
+losses["total"].backward()
+result = {name: parameter.grad for name, parameter in model.trained_parameters().items()}
+result |= {"loss." + name: loss.detach() for name, loss in losses.items()}
+for value in result.values():
+    if world > 1:
+        dist.all_reduce(value)
+        value /= world
+torch.save(result, folder / f"result-{rank}-of-{world}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_gradients_of_one(tiny_checkpoint, tmp_path):
+    """In the reference the contrastive gradient was divided by the number of processes."""
+    runs = [(0, 1), (0, 2), (1, 2)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint),
+                          str(REPOSITORY)], cwd=REPOSITORY)
+        for rank, world in runs
+    ]  # fmt: skip
+    assert [process.wait(timeout=300) for process in started] == [0, 0, 0]
+    one, two, _ = (torch.load(tmp_path / f"result-{rank}-of-{world}.pt", weights_only=True) for rank, world in runs)
+    one.pop("loss.dialogue_contrastive")  # its negatives are each process's own
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=1e-5, rtol=1e-4), name
