@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -75,6 +77,25 @@ def test_the_wheel_names_its_command_licence_and_python(wheel: zipfile.ZipFile) 
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
     metadata = wheel.read(f"{folder}/METADATA").decode()
     assert "Requires-Python: >=3.11" in metadata
+
+
+def test_an_installed_wheel_chats_offline_with_the_models_it_carries(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    site, home = tmp_path / "site", tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    subprocess.run([*command, str(wheel.filename)], check=True, stdin=subprocess.DEVNULL)
+    environment = os.environ | {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "tui", "ask", "hello.", "--index", "none", "--json"],
+        cwd=home,  # away from the repository, which would win over the installed copy
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["text"].strip()
 
 
 def test_never_both_faiss_builds_and_always_one(wheel: zipfile.ZipFile) -> None:
