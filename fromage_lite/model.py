@@ -118,15 +118,22 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         load_bridge(model.bridge, tensors, folder)
         return model
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
         """Writes config.json, model.safetensors (the bridge) and, where there is none, README.md; each atomically.
 
         Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
+
+        Args:
+            save_directory: the checkpoint's folder.
+            dtype: of the file; None keeps the bridge's own (float32). Half precision halves it, and is computed in
+                float32 again after loading.
+            kwargs: `model_card_kwargs`, as huggingface_hub's mixin has it.
         """
         folder = Path(save_directory)
         try:
             config = json.dumps(self._portable_config(folder).to_dict(), indent=2) + "\n"
-            write_tensors(folder / WEIGHTS_FILE, self.bridge.state_dict())
+            tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge.state_dict().items()}
+            write_tensors(folder / WEIGHTS_FILE, tensors)
             write_bytes(folder / CONFIG_FILE, config.encode())
             if not (folder / "README.md").exists():
                 card = self.generate_model_card(**(kwargs.get("model_card_kwargs") or {}))

@@ -140,5 +140,5 @@ def _finish(options: RunOptions, model: Fromage, result: FitResult, report: Repo
     report(f"Trained {progress.step} steps ({result.seconds:.0f} s in this call). The best bridge is in {best}.")
     if options.export is not None:
         load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
-        model.save_pretrained(options.export)
+        model.save_pretrained(options.export, dtype=torch.float16)
         report(f"It was also written to {options.export}.")
