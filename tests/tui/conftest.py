@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.fake_agent import picture_bytes
+
+
+@pytest.fixture
+def cat(tmp_path: Path) -> Path:
+    """A picture file of 64 x 48."""
+    path = tmp_path / "cat.png"
+    path.write_bytes(picture_bytes())
+    return path
+
+
+@pytest.fixture
+def dog(tmp_path: Path) -> Path:
+    """A picture file with a space in its name."""
+    path = tmp_path / "my dog.png"
+    path.write_bytes(picture_bytes("brown", (40, 80)))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The developer's terminal and settings have no say."""
+    for name in ("FROMAGE_IMAGES", "COLORFGBG", "NO_COLOR", "TEXTUAL_DRIVER"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,154 @@
+"""A scripted agent: replies are lists of events, with gates where a test wants to look at the screen."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from PIL import Image
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import FromageError
+from fromage_lite.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.prompt import ImageSegment, Segment
+from fromage_lite.turns import Turn
+from index.hits import Hit
+
+STATISTICS = Statistics(12, 30, 9, 0.21, 34.0, 2.5)
+
+
+class Gate:
+    """A place in a script where the agent waits until the test opens it (or the reply is cancelled)."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def wait(self, cancel: threading.Event | None = None) -> None:
+        self.reached.set()
+        while not self._open.wait(0.002):
+            if cancel is not None and cancel.is_set():
+                return
+
+
+Script = Sequence[Event | Gate | str | Exception]
+
+
+def hit(id: int, caption: str = "a big cat on the beach", score: float = 0.83) -> Hit:
+    return Hit(id, score, f"/pictures/{id:05}.png", caption)
+
+
+def picture_bytes(colour: str = "orange", size: tuple[int, int] = (64, 48)) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, colour).save(data, "PNG")
+    return data.getvalue()
+
+
+class FakeDialogue:
+    def __init__(self, agent: FakeAgent, settings: GenerationSettings) -> None:
+        self.agent = agent
+        self.settings = settings
+        self.turns: list[Turn] = []
+
+    def reply(
+        self, message: Sequence[Segment], attachments: Sequence[str] = (), cancel: threading.Event | None = None
+    ) -> Iterator[Event]:
+        self.agent.messages.append(tuple(message))
+        return self._play(tuple(message), cancel, [*self.turns])
+
+    def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
+        self.agent.regenerated += 1
+        return self._play(self.turns[-1].message, cancel, self.turns[:-1])
+
+    def undo(self) -> Turn | None:
+        return self.turns.pop() if self.turns else None
+
+    def reset(self) -> None:
+        self.turns = []
+
+    def _play(
+        self, message: tuple[Segment, ...], cancel: threading.Event | None, before: list[Turn]
+    ) -> Iterator[Event]:
+        parts: list[str | tuple[Hit, ...]] = []
+        text = ""
+        script = self.agent.scripts.pop(0) if self.agent.scripts else [" ok"]
+        for step in script:
+            if isinstance(step, Gate):
+                step.wait(cancel)
+            elif isinstance(step, FromageError):
+                yield Failed(step)
+                return
+            elif isinstance(step, Exception):
+                raise step
+            elif isinstance(step, str | TextDelta):
+                delta = step if isinstance(step, str) else step.text
+                text += delta
+                parts.append(delta)
+                yield TextDelta(delta)
+            else:
+                if isinstance(step, ImagesFound):
+                    parts.append(step.hits)
+                yield step
+            if cancel is not None and cancel.is_set():
+                self.turns = [*before, Turn(message, tuple(parts), "cancelled")]
+                yield STATISTICS
+                yield Done(text.strip(), "cancelled")
+                return
+        self.turns = [*before, Turn(message, tuple(parts), "stop")]
+        yield STATISTICS
+        yield Done(text.strip(), "stop")
+
+
+class FakeAgent:
+    model_name = "playground"
+    device = "cpu"
+
+    def __init__(self, *scripts: Script, hits: Sequence[Hit] = (), index_size: int = 2000) -> None:
+        self.scripts = list(scripts)
+        self.hits = list(hits)
+        self.index_size = index_size
+        self.messages: list[tuple[Segment, ...]] = []
+        self.searches: list[tuple[Segment, ...]] = []
+        self.regenerated = 0
+        self.thumbnails: dict[int, bytes] = {}
+        self.last: FakeDialogue | None = None
+
+    def dialogue(self, settings: GenerationSettings) -> FakeDialogue:
+        self.last = FakeDialogue(self, settings)
+        return self.last
+
+    def search(self, segments: Sequence[Segment], k: int, exclude: Sequence[int] = ()) -> list[Hit]:
+        self.searches.append(tuple(segments))
+        return self.hits[:k]
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        return self.thumbnails.get(hit.id, picture_bytes())
+
+
+def loader(agent: FakeAgent, *steps: str | Gate | Exception) -> Callable[[Callable[[str], None]], FakeAgent]:
+    """A load function: says its texts, waits at its gates, raises its error once."""
+    todo = list(steps)
+
+    def load(progress: Callable[[str], None]) -> FakeAgent:
+        while todo:
+            step = todo.pop(0)
+            if isinstance(step, Gate):
+                step.wait()
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                progress(step)
+        return agent
+
+    return load
+
+
+def image_paths(segments: Sequence[Segment]) -> list[str]:
+    return [segment.path for segment in segments if isinstance(segment, ImageSegment)]
+
+
+__all__ = ["STATISTICS", "FakeAgent", "Gate", "Notice", "hit", "image_paths", "loader", "picture_bytes"]

@@ -1,0 +1,89 @@
+"""Pictures made ready for the screen: small, with clean texts. Used off the UI thread; knows no widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from fromage_lite.errors import FromageError
+from index.hits import Hit
+from index.images import open_image, sanitize
+
+# Enough for the largest box that the transcript draws; a full picture would cost time at every repaint.
+MAX_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a picture card shows.
+
+    Attributes:
+        image: RGB, no side longer than MAX_SIDE; None where the picture can't be shown.
+        caption: what the picture shows, or its file name.
+        detail: where it is from, or its size.
+        path: the file or URL, as the agent wants it.
+        score: cosine with the query; None for the user's own pictures.
+        problem: why there is no image.
+    """
+
+    image: Image.Image | None = field(compare=False)
+    caption: str
+    detail: str
+    path: str
+    score: float | None = None
+    problem: str = ""
+
+
+class Thumbnails(Protocol):
+    """What has the pictures of hits (the agent)."""
+
+    def thumbnail(self, hit: Hit) -> bytes: ...
+
+
+def load_file(path: Path) -> Picture:
+    """The user's picture.
+
+    Raises:
+        ImageError: it is missing or no readable picture.
+    """
+    image = open_image(path)
+    width, height = image.size
+    return Picture(_shrunk(image), sanitize(path.name), f"{width} × {height}", str(path))
+
+
+def load_hit(thumbnails: Thumbnails, hit: Hit) -> Picture:
+    """A retrieved picture; one that can't be read becomes a card that says so."""
+    name = sanitize(Path(urlsplit(hit.source).path).name or hit.source)
+    caption = sanitize(hit.caption) or name
+    detail = name if name != caption else ""
+    try:
+        image = _shrunk(open_image(thumbnails.thumbnail(hit)))
+    except (FromageError, OSError, LookupError) as error:
+        problem = sanitize(error.message) if isinstance(error, FromageError) else "This picture can't be read any more."
+        return Picture(None, caption, detail, hit.source, hit.score, problem)
+    return Picture(image, caption, detail, hit.source, hit.score)
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    if max(image.size) > MAX_SIDE:
+        image = image.copy()
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
+    return image
+
+
+def fit_box(size: tuple[int, int], limit: tuple[int, int], ratio: float = 2.0) -> tuple[int, int]:
+    """The largest box of cells (columns, rows) that a picture of `size` pixels fills without being stretched.
+
+    Args:
+        size: width and height in pixels.
+        limit: columns and rows that there is room for.
+        ratio: height of a cell in widths.
+    """
+    width, height = size
+    columns, rows = limit
+    scale = min(columns / width, rows * ratio / height)
+    return max(1, min(columns, round(width * scale))), max(1, min(rows, round(height * scale / ratio)))

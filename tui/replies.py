@@ -1,0 +1,247 @@
+"""The agent on its own thread, and what the screen may ask of it. Knows no widget and no tensor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from fromage_lite.errors import FromageError
+from fromage_lite.events import Event, Failed, ImagesFound
+from tui.pictures import Picture, load_hit
+
+if TYPE_CHECKING:
+    from fromage_lite.agent import Agent
+    from fromage_lite.config import GenerationSettings
+    from fromage_lite.dialogue import Dialogue
+    from fromage_lite.prompt import Segment
+    from fromage_lite.turns import Turn
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+LoadAgent = Callable[[Callable[[str], None]], "Agent"]
+
+
+@dataclass(frozen=True)
+class PicturesFound:
+    """`ImagesFound` with its pictures ready to draw."""
+
+    pictures: tuple[Picture, ...]
+
+
+ReplyItem = Event | PicturesFound
+
+
+class Abandoned(Exception):
+    """The screen is gone; whatever the thread is doing has no listener any more."""
+
+
+class AgentThread:
+    """One thread for everything that touches the model: calls can't overlap, and libraries that keep state for each
+    thread (OpenMP's thread pools) see only one. It is a daemon, so quitting needn't wait for a load to end."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.working = False
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self.working = True
+            try:
+                job()
+            finally:
+                self.working = False
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """The function's result, computed on the thread; what it raises is raised here."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+
+        def settle(result: Result | None, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        def job() -> None:
+            result, error = None, None
+            try:
+                result = function()
+            except BaseException as raised:  # noqa: BLE001  it travels to the caller
+                # A StopIteration can't be set on a future.
+                error = RuntimeError(str(raised)) if isinstance(raised, StopIteration) else raised
+            with suppress(RuntimeError):  # the loop is closed: the app has quit
+                loop.call_soon_threadsafe(settle, result, error)
+
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="agent", daemon=True)
+            self._thread.start()
+        self._jobs.put(job)
+        return await future
+
+    async def stream(self, function: Callable[[Callable[[Item], None]], None]) -> AsyncGenerator[Item, None]:
+        """What the function, running on the thread, hands to its argument; then what it raises, if it does."""
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[Item | None] = asyncio.Queue()
+
+        def emit(item: Item) -> None:
+            try:
+                loop.call_soon_threadsafe(items.put_nowait, item)
+            except RuntimeError as error:
+                raise Abandoned from error
+
+        task = asyncio.ensure_future(self.run(lambda: function(emit)))
+        task.add_done_callback(lambda _: items.put_nowait(None))
+        while (item := await items.get()) is not None:
+            yield item
+        await task
+
+    def stop(self) -> None:
+        """Ends the thread after its current job."""
+        self._jobs.put(None)
+
+
+class Conversation:
+    """The agent and its dialogue, as the screen sees them."""
+
+    def __init__(self, load: LoadAgent, settings: GenerationSettings | None = None) -> None:
+        self._load = load
+        self._thread = AgentThread()
+        self._settings = settings
+        self._cancel = threading.Event()
+        self.agent: Agent | None = None
+        self.dialogue: Dialogue | None = None
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """How replies are made; assigning acts on the next reply."""
+        if self._settings is None:
+            from fromage_lite.config import GenerationSettings
+
+            self._settings = GenerationSettings()
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: GenerationSettings) -> None:
+        self._settings = settings
+        if self.dialogue is not None:
+            self.dialogue.settings = settings
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether there is anything to undo or to regenerate."""
+        return self.dialogue is not None and bool(self.dialogue.turns)
+
+    async def load(self) -> AsyncGenerator[str, None]:
+        """Loads the agent; yields what it is doing.
+
+        Raises:
+            FromageError: it can't be loaded.
+        """
+
+        def work(emit: Callable[[str], None]) -> None:
+            try:
+                agent = self._load(emit)
+                dialogue = agent.dialogue(self.settings)
+            except (FromageError, Abandoned):
+                raise
+            except Exception as error:
+                raise unexpected("The model could not be loaded", error) from error
+            self.agent, self.dialogue = agent, dialogue
+
+        async for text in self._thread.stream(work):
+            yield text
+
+    def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
+        """The events of a reply, ending with Done or Failed."""
+        return self._events(lambda dialogue: dialogue.reply(segments, cancel=self._cancel))
+
+    def regenerate(self) -> AsyncGenerator[ReplyItem, None]:
+        """The events of another reply to the last message."""
+        return self._events(lambda dialogue: dialogue.regenerate(cancel=self._cancel))
+
+    async def _events(self, start: Callable[[Dialogue], Iterator[Event]]) -> AsyncGenerator[ReplyItem, None]:
+        agent, dialogue = self._ready()
+        self._cancel.clear()
+
+        def work(emit: Callable[[ReplyItem], None]) -> None:
+            try:
+                for event in start(dialogue):
+                    if isinstance(event, ImagesFound):
+                        emit(PicturesFound(tuple(load_hit(agent, hit) for hit in event.hits)))
+                    else:
+                        emit(event)
+            except FromageError as error:
+                emit(Failed(error))
+            except Abandoned:
+                raise
+            except Exception as error:
+                emit(Failed(unexpected("The reply failed", error)))
+
+        async for item in self._thread.stream(work):
+            yield item
+
+    async def search(self, segments: Sequence[Segment], count: int) -> tuple[Picture, ...]:
+        """The pictures that fit best, without a word said."""
+        agent, _ = self._ready()
+
+        def work() -> tuple[Picture, ...]:
+            return tuple(load_hit(agent, hit) for hit in agent.search(segments, count))
+
+        return await self._guarded("The search failed", work)
+
+    async def undo(self) -> Turn | None:
+        """Takes the last turn back."""
+        _, dialogue = self._ready()
+        return await self._guarded("The last turn can't be taken back", dialogue.undo)
+
+    async def reset(self) -> None:
+        """Forgets the whole dialogue."""
+        _, dialogue = self._ready()
+        await self._guarded("The dialogue can't be reset", dialogue.reset)
+
+    async def _guarded(self, trouble: str, change: Callable[[], Result]) -> Result:
+        def work() -> Result:
+            try:
+                return change()
+            except FromageError:
+                raise
+            except Exception as error:
+                raise unexpected(trouble, error) from error
+
+        return await self._thread.run(work)
+
+    def stop(self) -> None:
+        """Ends the reply within one token."""
+        self._cancel.set()
+
+    def close(self) -> None:
+        """Ends the reply, and the thread as soon as it can."""
+        self._cancel.set()
+        self._thread.stop()
+
+    @property
+    def working(self) -> bool:
+        """Whether the thread is in the middle of something."""
+        return self._thread.working
+
+    def _ready(self) -> tuple[Agent, Dialogue]:
+        if self.agent is None or self.dialogue is None:
+            raise FromageError("The model isn't loaded yet.")
+        return self.agent, self.dialogue
+
+
+def unexpected(what: str, error: Exception) -> FromageError:
+    """An error for the screen made from one that nobody foresaw; the traceback goes to the log."""
+    log.error("%s", what, exc_info=error)
+    detail = " ".join(str(error).split())[:300]
+    return FromageError(f"{what}: {type(error).__name__}{': ' if detail else ''}{detail}.".replace("..", "."))

@@ -1,0 +1,225 @@
+"""Where messages are written: a text area that grows, chips for attached pictures, a history of prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import ItemGrid, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static, TextArea
+
+from tui.attachments import dropped_paths
+from tui.commands import complete
+from tui.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was in the composer when it was sent, so that it can be handed back."""
+
+    text: str
+    pictures: tuple[Picture, ...] = ()
+
+
+class PromptHistory:
+    """Earlier prompts, and the draft that browsing them leaves."""
+
+    def __init__(self) -> None:
+        self._prompts: list[str] = []
+        self._place = 0
+        self._draft = ""
+
+    def add(self, prompt: str) -> None:
+        """Remembers a prompt as the newest one."""
+        if prompt.strip() and (not self._prompts or self._prompts[-1] != prompt):
+            self._prompts.append(prompt)
+        self._place = len(self._prompts)
+
+    def move(self, step: int, current: str) -> str | None:
+        """The prompt one step back (-1) or forward (1); None at either end."""
+        place = self._place + step
+        if not 0 <= place <= len(self._prompts):
+            return None
+        if self._place == len(self._prompts):
+            self._draft = current
+        self._place = place
+        return self._draft if place == len(self._prompts) else self._prompts[place]
+
+
+class PromptArea(TextArea):
+    """The text itself."""
+
+    BINDINGS = [
+        Binding("enter", "submit", "Send the message", priority=True),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^J", priority=True),
+        Binding("up", "back", "Earlier prompt (on the first line)", priority=True),
+        Binding("down", "forward", "Later prompt (on the last line)", priority=True),
+        Binding("tab", "complete", "Complete a command, or try an example", priority=True),
+        Binding("backspace", "erase", "At the very beginning: remove the last picture", priority=True),
+    ]
+
+    class Submitted(Message):
+        """The user pressed Enter."""
+
+    class Dropped(Message):
+        """Paths of pictures were pasted, or dropped onto the terminal."""
+
+        def __init__(self, paths: list[Path]) -> None:
+            super().__init__()
+            self.paths = paths
+
+    class ErasedAtStart(Message):
+        """Backspace with nothing before the cursor."""
+
+    class ExampleWanted(Message):
+        """Tab in an empty composer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="prompt", soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True,
+            highlight_cursor_line=False, placeholder="Say something, or drop a picture",
+        )  # fmt: skip
+        self.history_of_prompts = PromptHistory()
+
+    def fill(self, text: str) -> None:
+        """Replaces the text; the cursor goes to its end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def action_submit(self) -> None:
+        self.post_message(self.Submitted())
+
+    def action_newline(self) -> None:
+        self.insert("\n")
+
+    def action_back(self) -> None:
+        if not self.navigator.is_first_wrapped_line(self.cursor_location) or not self._recall(-1):
+            self.action_cursor_up()
+
+    def action_forward(self) -> None:
+        if not self.navigator.is_last_wrapped_line(self.cursor_location) or not self._recall(1):
+            self.action_cursor_down()
+
+    def _recall(self, step: int) -> bool:
+        prompt = self.history_of_prompts.move(step, self.text)
+        if prompt is not None:
+            self.fill(prompt)
+        return prompt is not None
+
+    def action_complete(self) -> None:
+        if self.suggestion:
+            self.insert(self.suggestion)
+        elif not self.text:
+            self.post_message(self.ExampleWanted())
+        else:
+            self.screen.focus_next()
+
+    def action_erase(self) -> None:
+        if self.cursor_location == (0, 0) and self.selection.is_empty:
+            self.post_message(self.ErasedAtStart())
+        else:
+            self.action_delete_left()
+
+    def action_cursor_page_up(self) -> None:
+        self.screen.action_scroll_transcript(-1)  # type: ignore[attr-defined]
+
+    def action_cursor_page_down(self) -> None:
+        self.screen.action_scroll_transcript(1)  # type: ignore[attr-defined]
+
+    def update_suggestion(self) -> None:
+        # Shown behind the cursor, so only where that is the end of the text.
+        self.suggestion = complete(self.text) if self.cursor_location == self.document.end else ""
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        if paths := dropped_paths(event.text):
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.Dropped(paths))
+
+
+class Chip(Static, can_focus=True):
+    """An attached picture; Delete or a click takes it off."""
+
+    BINDINGS = [Binding("delete,backspace,enter", "take_off", "Remove this picture")]
+
+    class TakenOff(Message):
+        """The user doesn't want this picture any more."""
+
+        def __init__(self, picture: Picture) -> None:
+            super().__init__()
+            self.picture = picture
+
+    def __init__(self, number: int, picture: Picture) -> None:
+        super().__init__(f"[Image #{number}] {picture.caption} ✕", markup=False, classes="chip")
+        self.picture = picture
+
+    def on_click(self) -> None:
+        self.action_take_off()
+
+    def action_take_off(self) -> None:
+        self.post_message(self.TakenOff(self.picture))
+
+
+class Composer(Vertical):
+    """The text area with its chips, in a frame that says what Enter and Escape do now."""
+
+    pictures: reactive[tuple[Picture, ...]] = reactive((), init=False)
+
+    class Submitted(Message):
+        """Something to say, or a command."""
+
+        def __init__(self, draft: Draft) -> None:
+            super().__init__()
+            self.draft = draft
+
+    def compose(self) -> ComposeResult:
+        yield ItemGrid(id="chips", min_column_width=24, max_column_width=40)
+        yield PromptArea()
+
+    @property
+    def prompt(self) -> PromptArea:
+        return self.query_one(PromptArea)
+
+    async def watch_pictures(self, pictures: tuple[Picture, ...]) -> None:
+        chips = self.query_one("#chips")
+        had_focus = any(chip.has_focus for chip in self.query(Chip))
+        await chips.remove_children()
+        await chips.mount_all(Chip(number, picture) for number, picture in enumerate(pictures, 1))
+        self.set_class(bool(pictures), "-attached")
+        if had_focus:
+            self.prompt.focus()
+
+    def attach(self, picture: Picture) -> None:
+        """Adds a chip."""
+        self.pictures = (*self.pictures, picture)
+
+    def restore(self, draft: Draft) -> None:
+        """Hands a draft back, unless something new has been written meanwhile."""
+        if not self.prompt.text.strip():
+            self.prompt.fill(draft.text)
+        if not self.pictures:
+            self.pictures = draft.pictures
+
+    def on_prompt_area_submitted(self, event: PromptArea.Submitted) -> None:
+        event.stop()
+        draft = Draft(self.prompt.text, self.pictures)
+        self.post_message(self.Submitted(draft))
+
+    def take(self, draft: Draft) -> None:
+        """Empties the composer: the draft is on its way."""
+        self.prompt.history_of_prompts.add(draft.text)
+        self.prompt.fill("")
+        self.pictures = ()
+
+    def on_prompt_area_erased_at_start(self, event: PromptArea.ErasedAtStart) -> None:
+        event.stop()
+        self.pictures = self.pictures[:-1]
+
+    def on_chip_taken_off(self, event: Chip.TakenOff) -> None:
+        event.stop()
+        self.pictures = tuple(picture for picture in self.pictures if picture is not event.picture)

@@ -1,0 +1,61 @@
+"""The scrolling conversation. Follows the output until the user scrolls away, and again from the bottom on."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalGroup, VerticalScroll
+from textual.events import Resize
+from textual.widget import Widget
+
+from tui.widgets.picture import PictureCard
+from tui.widgets.turn import Note, TurnView
+from tui.widgets.welcome import Welcome
+
+
+class Transcript(VerticalScroll):
+    """Turns, search results and notes; a welcome while there are none."""
+
+    def compose(self) -> ComposeResult:
+        # At least as tall as the view: an anchored scroll would draw a shorter one at the bottom.
+        with VerticalGroup(id="feed"):
+            yield Welcome()
+
+    def on_mount(self) -> None:
+        self.anchor()
+
+    @property
+    def feed(self) -> VerticalGroup:
+        """What holds the turns, results and notes."""
+        return self.query_one("#feed", VerticalGroup)
+
+    def on_resize(self, event: Resize) -> None:
+        for card in self.query(PictureCard):
+            card.fit()
+
+    async def add(self, widget: Widget) -> None:
+        """Shows something at the end and scrolls to it."""
+        if not isinstance(widget, Note):
+            await self.feed.query_children(Welcome).remove()
+        await self.feed.mount(widget)
+        self.anchor()
+
+    async def clear(self) -> None:
+        """Back to the welcome."""
+        await self.feed.remove_children()
+        await self.feed.mount(Welcome())
+
+    async def settle(self) -> None:
+        """Shows the welcome if nothing but notes is left."""
+        if all(isinstance(child, Note | Welcome) for child in self.feed.children):
+            await self.clear()
+
+    @property
+    def last_turn(self) -> TurnView | None:
+        """The newest exchange on the screen."""
+        turns = self.feed.query_children(TurnView)
+        return turns.last() if turns else None
+
+    @property
+    def shows_welcome(self) -> bool:
+        """Whether the welcome is shown."""
+        return bool(self.feed.query_children(Welcome))

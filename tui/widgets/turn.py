@@ -1,0 +1,237 @@
+"""One exchange in the transcript: what the user said, and the reply as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from textual.app import ComposeResult
+from textual.containers import HorizontalGroup, VerticalGroup
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from fromage_lite.errors import FromageError
+from fromage_lite.events import Done, Failed, FinishReason, Notice, Statistics, TextDelta
+from index.images import sanitize
+from tui.image_mode import ImageMode
+from tui.pictures import Picture
+from tui.replies import PicturesFound, ReplyItem
+from tui.widgets.picture import PictureCard, picture_view
+
+MESSAGE_LIMIT = 4000  # characters of the user's message that are drawn
+FLUSH_SECONDS = 0.05
+SPINNER = "○◔◑◕●◕◑◔"
+AT_REST = "◕"
+
+NoteKind = Literal["info", "warning", "error"]
+SIGNS: dict[NoteKind, str] = {"info": "·", "warning": "!", "error": "✗"}
+
+
+class Note(Static):
+    """A line from the app itself. The sign in front says what kind it is, not the colour alone."""
+
+    def __init__(self, text: str, kind: NoteKind = "info") -> None:
+        lines = f"{SIGNS[kind]} {sanitize(text)}".splitlines()
+        super().__init__("\n  ".join(lines), markup=False, classes=f"note -{kind}")
+        self.text = text
+        self.kind = kind
+
+
+def error_note(error: FromageError, advice: str = "/retry tries again.") -> Note:
+    """An error with what to do about it."""
+    return Note("\n".join(line for line in (error.message, error.hint, advice) if line), "error")
+
+
+class Prose(Static):
+    """Text that grows; drawn at most 20 times a second, since each drawing wraps the whole of it again."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, classes="prose")
+        self.text = ""
+        self._timer: Timer | None = None
+
+    def append(self, text: str) -> None:
+        """Adds to the end."""
+        first = not self.text.strip()
+        self.text += sanitize(text)
+        if first:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self.set_timer(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Draws what has not been drawn yet."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self.update(self.text.strip())
+
+
+class Wheel(Static):
+    """The mark beside a reply: a cheese that is eaten and grows again while the model works."""
+
+    def __init__(self) -> None:
+        super().__init__(SPINNER[0], markup=False, classes="wheel")
+        self._step = 0
+        self._timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        self._timer = self.set_interval(0.15, self._turn)
+
+    def _turn(self) -> None:
+        self._step += 1
+        self.update(SPINNER[self._step % len(SPINNER)])
+
+    def rest(self) -> None:
+        """The reply is over."""
+        if self._timer is not None:
+            self._timer.stop()
+        self.update(AT_REST)
+
+
+class UserMessage(VerticalGroup):
+    """What the user said: texts and pictures in their order."""
+
+    def __init__(self, parts: Sequence[str | Picture], mode: ImageMode) -> None:
+        super().__init__(classes="message")
+        self.parts = tuple(parts)
+        self._mode = mode
+
+    def compose(self) -> ComposeResult:
+        for part in self.parts:
+            if isinstance(part, Picture):
+                yield PictureCard(part, self._mode)
+                continue
+            text = sanitize(part)
+            if len(text) > MESSAGE_LIMIT:
+                text = f"{text[:MESSAGE_LIMIT]} … ({len(text) - MESSAGE_LIMIT:,} more characters)"
+            yield Static(text, markup=False, classes="words")
+
+
+class Reply(HorizontalGroup):
+    """What the model says: prose, pictures and notices in the order they come."""
+
+    def __init__(self, mode: ImageMode, waiting_for: str) -> None:
+        super().__init__(classes="reply")
+        self.statistics: Statistics | None = None
+        self._mode = mode
+        self._prose: Prose | None = None
+        self._wheel = Wheel()
+        self._waiting: Static | None = Static(waiting_for, markup=False, classes="waiting")
+
+    def compose(self) -> ComposeResult:
+        yield self._wheel
+        with VerticalGroup(classes="said"):
+            if self._waiting is not None:
+                yield self._waiting
+
+    @property
+    def text(self) -> str:
+        """The words so far, drawn or not."""
+        return " ".join(prose.text.strip() for prose in self.query(Prose)).strip()
+
+    def wait_for(self, text: str) -> None:
+        """Says what is being waited for, as long as nothing has come."""
+        if self._waiting is not None:
+            self._waiting.update(text)
+
+    async def apply(self, item: ReplyItem) -> None:
+        """Shows one event."""
+        match item:
+            case TextDelta(text):
+                await self._say(text)
+            case PicturesFound(pictures):
+                self._end_prose()
+                if pictures:
+                    await self._add(picture_view(pictures, self._mode))
+                else:
+                    await self._add(Note("No picture is left to show."))
+            case Notice(message):
+                await self._add(Note(message, "warning"))
+            case Statistics():
+                self.statistics = item
+            case Done(_, reason):
+                await self._end(reason)
+            case Failed(error):
+                await self.fail(error)
+
+    async def fail(self, error: FromageError) -> None:
+        """Shows an error; what was said before it stays."""
+        self._end_prose()
+        self._wheel.rest()
+        await self._add(error_note(error))
+
+    async def _end(self, reason: FinishReason) -> None:
+        self._end_prose()
+        self._wheel.rest()
+        if reason == "cancelled":
+            await self._add(Note("stopped"))
+        elif reason == "length":
+            await self._add(Note("cut at the longest reply allowed; /set max_new_tokens N changes it"))
+        elif self._waiting is not None:
+            await self._add(Note("The model had nothing to say."))
+
+    async def _say(self, text: str) -> None:
+        if self._prose is None:
+            if not text.strip():
+                return  # the blank after "A:" is no reply yet
+            self._prose = Prose()
+            await self._add(self._prose)
+        self._prose.append(text)
+
+    async def _add(self, widget: Widget) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            await waiting.remove()
+        await self.query_one(".said").mount(widget)
+
+    def _end_prose(self) -> None:
+        if self._prose is not None:
+            self._prose.flush()
+            self._prose = None
+
+
+class TurnView(VerticalGroup):
+    """A message and its reply."""
+
+    def __init__(self, parts: Sequence[str | Picture], mode: ImageMode, waiting_for: str = "thinking") -> None:
+        super().__init__(classes="turn")
+        self._mode = mode
+        self.message = UserMessage(parts, mode)
+        self.reply = Reply(mode, waiting_for)
+        self._earlier: Reply | None = None
+        self.failed = False
+
+    def compose(self) -> ComposeResult:
+        yield self.message
+        yield self.reply
+
+    async def begin_again(self) -> None:
+        """Makes room for another reply; the one before is hidden until the new one is there."""
+        if self.failed:
+            await self.reply.remove()
+        else:
+            self._earlier = self.reply
+            self._earlier.display = False
+        self.failed = False
+        self.reply = Reply(self._mode, "thinking again")
+        await self.mount(self.reply)
+
+    async def apply(self, item: ReplyItem) -> None:
+        """Shows one event of the reply."""
+        await self.reply.apply(item)
+        if isinstance(item, Failed) and self._earlier is not None:
+            # The dialogue still has the earlier reply, so the screen has it too, with the error under it.
+            failed, self.reply, self._earlier = self.reply, self._earlier, None
+            self.reply.display = True
+            await failed.remove()
+            await self.reply.fail(item.error)
+        elif isinstance(item, Failed):
+            self.failed = True
+            self.add_class("-failed")
+        elif isinstance(item, Done):
+            self.remove_class("-failed")
+            if self._earlier is not None:
+                earlier, self._earlier = self._earlier, None
+                await earlier.remove()
