@@ -25,8 +25,10 @@ MIXTURE: dict[Maker, float] = {
     documents.story: 0.5,
     documents.conversation: 0.7,
     documents.mixed_dialogue: 0.8,
-    documents.echo: 0.6,
 }
+DRILLS: tuple[Maker, ...] = (documents.echo, documents.recall, documents.recall)
+_DRILL_SHARE, _LATE_DRILL_SHARE, _DRILL_STEPS = 0.35, 0.04, 1600
+"""Copying from the context comes last of all that the LM learns, and much sooner with practice in nothing else."""
 
 _QUESTION_WEIGHT = 0.1
 _TOLD_TAG_WEIGHT = 0.3
@@ -50,7 +52,15 @@ class EncodedDocument:
     spans: list[tuple[int, list[str]]]
 
 
-def random_document(rng: random.Random, split: Split = "train") -> Document:
+def drill_share(step: int) -> float:
+    """Share of drills among the documents of a training step."""
+    return _DRILL_SHARE if step < _DRILL_STEPS else _LATE_DRILL_SHARE
+
+
+def random_document(rng: random.Random, split: Split = "train", drills: float = _LATE_DRILL_SHARE) -> Document:
+    """A document of the training mixture, or with probability `drills` a drill."""
+    if rng.random() < drills:
+        return rng.choice(DRILLS)(rng, split)
     maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
     return maker(rng, split)
 
@@ -115,7 +125,7 @@ def batches(
         rng = random.Random(f"{seed}:{pool}")
         drawn, total = [], 0
         while total < 1.08 * pool_steps * tokens:  # padding and the leftover take some
-            document = encoder.encode(random_document(rng, split), rng)
+            document = encoder.encode(random_document(rng, split, drill_share(step)), rng)
             drawn.append(document)
             total += len(document.ids)
         drawn.sort(key=lambda d: len(d.ids))

@@ -14,7 +14,7 @@ from fromage_lite.playground import talk
 from fromage_lite.playground.grammar import Style, caption, full_description, setting_phrase, things_phrase
 from fromage_lite.playground.questions import questions
 from fromage_lite.playground.scene import Group, Scene, Split, has_held_out_pair, has_held_out_setting, sample_scene
-from fromage_lite.playground.things import COLOURS, SETTINGS, THINGS, TINTABLE
+from fromage_lite.playground.things import COLOURS, NUMBERS, SETTINGS, SIZES, THINGS, TINTABLE
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,15 @@ def mixed_dialogue(rng: random.Random, split: Split = "train") -> Document:
 
 def echo(rng: random.Random, split: Split = "train") -> Document:
     """A list of words and the same list again: practice in copying from the context."""
-    words = rng.sample(THINGS, rng.randint(3, 8))
-    line = ", ".join(words)
-    return [Words(f"say: {line}.\n", label=False), Words(f"{line}.")]
+    line = ", ".join(rng.sample(THINGS, rng.randint(3, 8)))
+    return [Words(f"say: {line}.\nsay:", label=False), Words(f" {line}.")]
+
+
+def recall(rng: random.Random, split: Split = "train") -> Document:
+    """Pairs of words, then the same pairs in another order: practice in looking up what stood beside a word."""
+    values = (*THINGS, *COLOURS, *SIZES, *NUMBERS[1:], *SETTINGS)
+    pairs = [(key, rng.choice(values)) for key in rng.sample(THINGS, rng.randint(3, 8))]
+    document: Document = [Words("pairs: " + ", ".join(f"{key} {value}" for key, value in pairs) + ".\n", label=False)]
+    for i, (key, value) in enumerate(rng.sample(pairs, len(pairs))):
+        document += [Words(f", {key}" if i else f"pairs: {key}", label=False), Words(f" {value}")]
+    return [*document, Words(".")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,12 @@ def make_model(vocab_size: int) -> Any:
         eos_token_id=EOS_ID,
         pad_token_id=PAD_ID,
     )
-    return OPTForCausalLM(config)
+    model = OPTForCausalLM(config)
+    # Positions begin as sinusoids: attending to a neighbour is then the same at every position from the start.
+    table = model.model.decoder.embed_positions.weight
+    angles = torch.arange(len(table))[:, None] * torch.exp(-torch.arange(0, 256, 2) / 256 * math.log(10_000.0))
+    table.data.copy_(0.05 * torch.cat([angles.sin(), angles.cos()], dim=1))
+    return model
 
 
 def collate(documents: list[EncodedDocument]) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ Report = Callable[[str], None]
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = 7000
-ENCODER_STEPS = 5000
+LM_STEPS = 6400
+ENCODER_STEPS = 3600
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _figures(making: Making, report: Report) -> None:
 def _card(making: Making, report: Report) -> None:
     from fromage_lite.playground.card import write_card
 
-    write_card(making.out, making.encoder_steps, _times(making))
+    write_card(making.out, making.lm_steps, making.encoder_steps, _times(making))
     report(f"{making.out / 'README.md'} is written.")
 
 
