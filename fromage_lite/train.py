@@ -158,7 +158,7 @@ class Trainer:
                 self._log(progress, losses, (progress.step - first) / (time.perf_counter() - start), bar)
                 if progress.step % self.recipe.validate_every == 0 or progress.step == self.recipe.steps:
                     self._validate(progress)
-                if progress.step % self.recipe.save_every == 0:
+                if progress.step % self.recipe.save_every == 0 and progress.step < end:
                     self._save(LAST, progress)
             self._save(LAST, progress)
         return FitResult(progress, progress.step < end, time.perf_counter() - start)

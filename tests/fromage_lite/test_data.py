@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -48,10 +50,13 @@ def words(model, ids) -> str:
 # --- the same ids as in the chat ---
 
 
-def test_training_reads_a_dialogue_exactly_as_the_chat_feeds_it(tiny_model, encoder, features, monkeypatch):
+@pytest.mark.parametrize(("prefix", "suffix"), [("[", "]"), (" [", " ]"), ("", "")])
+def test_training_reads_a_dialogue_exactly_as_the_chat_feeds_it(tiny_model, features, monkeypatch, prefix, suffix):
     """Training that tokenizes otherwise than the chat is the classic fault. Here the chat's own decoder runs a
     dialogue whose replies are dictated, and everything that reaches the language model is compared."""
     template, fed = QA, []
+    tiny_model.config = dataclasses.replace(tiny_model.config, image_prefix=prefix, image_suffix=suffix)
+    encoder = SequenceEncoder(tiny_model.language, tiny_model.config)
     forward = tiny_model.language.forward
 
     def recording(inputs_embeds, *arguments, **options):

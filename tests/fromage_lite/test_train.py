@@ -246,7 +246,9 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
     text = "\n".join(lines)
     assert "24 captions" in text and "visual_embeddings.weight" in text and "Best on held-out data at step 6" in text
     exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
-    assert exported.fingerprint() == Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu").fingerprint()
+    best = Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu").trained_parameters()
+    for name, value in exported.trained_parameters().items():
+        assert torch.allclose(value, best[name], rtol=1e-3, atol=1e-5), name  # half precision
     assert exported.config.retrieval_dim == 8
     assert not (tmp_path / "exported" / "training_state.json").exists()
     with pytest.raises(ConfigError, match="already a run"):
