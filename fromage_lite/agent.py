@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -70,11 +71,11 @@ class Agent:
         Raises:
             FromageError: the model or the index is missing, damaged, or they don't belong together.
         """
+        name = model_label(model)
+        if progress is not None:
+            progress(f"Loading the model {name} …")  # the import alone takes seconds
         from fromage_lite.model import Fromage
 
-        say = progress or (lambda _: None)
-        name = model_label(model)
-        say(f"Loading the model {name} …")
         loaded = Fromage.from_pretrained(
             playground_dir() if model is None else model, device=device, dtype=parse_dtype(dtype)
         )
@@ -102,6 +103,7 @@ class Agent:
         Raises:
             ImageError: the file is missing or no picture that can be read.
         """
+        path = os.path.expanduser(path)  # noqa: PTH111  unlike pathlib's it leaves "~nobody" as it is
         key = _file_key(path)
         if key is None or key not in self._features:
             feature = self.model.image_features([open_image(path)]).pooled[0]

@@ -69,10 +69,12 @@ class Context:
         self._align(turns)
         room = self._room(max_new_tokens)
         prompt = self._message_embeds(message, not turns[self._first :], room)
-        view, notices = self._unread(turns)
-        if self.state.length + sum(e.shape[1] for _, e in view) + prompt.shape[1] > room:
-            view, prompt, dropped = self._thin(turns, message, room)
-            notices.append(dropped)
+        notices: list[str] = []
+        view = self._unread(turns, room - self.state.length - prompt.shape[1], notices)
+        if view is None:
+            notices = [self._thin(turns, message, room)]
+            view = self._unread(turns, room, notices) or []
+            prompt = self._message_embeds(message, not view, room)
         cached, end = self.state.cached, self.state.length
         for turn, embeds in view:
             end += embeds.shape[1]
@@ -129,17 +131,20 @@ class Context:
         del self._read[same:]
         self.rollback()
 
-    def _unread(self, turns: Sequence[Turn]) -> tuple[list[tuple[Turn, Tensor]], list[str]]:
-        notices: list[str] = []
-        start = self._first + len(self._read)
-        return [
-            (turns[i], self._turn_embeds(turns[i], i == self._first, notices)) for i in range(start, len(turns))
-        ], notices
+    def _unread(self, turns: Sequence[Turn], room: int, notices: list[str]) -> list[tuple[Turn, Tensor]] | None:
+        """The turns in view that the cache does not hold; None if they don't fit. From a file they may be many, so the
+        newest come first and the rest are not even looked at once there is no room."""
+        view: list[tuple[Turn, Tensor]] = []
+        for number in range(len(turns) - 1, self._first + len(self._read) - 1, -1):
+            embeds = self._turn_embeds(turns[number], number == self._first, notices)
+            room -= embeds.shape[1]
+            view.insert(0, (turns[number], embeds))
+            if room < 0:
+                return None
+        return view if room >= 0 else None
 
-    def _thin(
-        self, turns: Sequence[Turn], message: Sequence[Segment], room: int
-    ) -> tuple[list[tuple[Turn, Tensor]], Tensor, str]:
-        """Drops the oldest turns and begins the view anew with those that remain."""
+    def _thin(self, turns: Sequence[Turn], message: Sequence[Segment], room: int) -> str:
+        """Drops the oldest turns, so that the view begins anew with those that remain; what to tell the user."""
         before, kept = self._first, len(turns)
         size = self._message_embeds(message, False, room).shape[1] + 1
         while kept:
@@ -149,14 +154,9 @@ class Context:
             kept -= 1
         self.state.crop(0)
         self._read, self._first = [], kept
-        view, _ = self._unread(turns)
-        count = self._first - before
-        notice = (
-            f"The dialogue is longer than the language model can read; its {count} oldest turns are out of view now."
-            if count != 1
-            else "The dialogue is longer than the language model can read; its oldest turn is out of view now."
-        )
-        return view, self._message_embeds(message, not view, room), notice
+        count = kept - before
+        gone = f"its {count} oldest turns are" if count != 1 else "its oldest turn is"
+        return f"The dialogue is longer than the language model can read; {gone} out of view now."
 
     # --- embeddings ---
 

@@ -66,7 +66,8 @@ RetMode = Annotated[Ret, typer.Option("--ret", help="Answer with pictures: never
 RetBias = Annotated[float, typer.Option(help="Above 0: more pictures in 'auto'; below 0: fewer.")]
 Seed = Annotated[int | None, typer.Option(help="Makes replies with a temperature repeatable.")]
 Images = Annotated[
-    list[Path] | None, typer.Option("--image", "-i", help="A picture file; repeat the option for several.")
+    list[Path] | None,
+    typer.Option("--image", "-i", metavar="FILE", help="A picture file; repeat for several."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
@@ -145,6 +146,7 @@ def ask(
         typer.Argument(
             help="What to say. Several messages are one dialogue, answered one after another; '-' reads a message from "
             "the standard input, as does giving none. A message may hold <image:PATH>.",
+            metavar="MESSAGE...",
             show_default=False,
         ),
     ] = None,

@@ -62,17 +62,17 @@ def read_messages(messages: Sequence[str], *, has_pictures: bool) -> list[str]:
     """The messages to answer; "-" is replaced by the standard input, as is no message at all.
 
     Raises:
-        MessageError: there is neither a message nor anything piped in, or "-" was given twice.
+        MessageError: one of them is empty and comes without a picture, or "-" was given twice.
     """
     if messages.count(STDIN) > 1:
         raise MessageError("The standard input can be read only once.", "Give '-' once.")
     if not messages:
-        if not sys.stdin.isatty():
-            return [_read_stdin()]
-        if has_pictures:
-            return [""]
-        raise MessageError("There is no message.", 'Try: fromage-lite ask "what can you do?"')
-    return [_read_stdin() if message == STDIN else message for message in messages]
+        messages = [""] if sys.stdin.isatty() else [STDIN]
+    texts = [_read_stdin() if message == STDIN else message for message in messages]
+    # Said before a model loads.
+    if not all(text.strip() for text in texts[has_pictures:]):
+        raise MessageError("The message is empty.", "Say what to answer or to look for.")
+    return texts
 
 
 def _read_stdin() -> str:
