@@ -37,7 +37,7 @@ class ChatApp(App[None]):
     """
 
     TITLE = "fromage_lite"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = ["app.tcss", "welcome.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-medium"), (116, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
     BINDINGS = [
@@ -124,9 +124,6 @@ def run(
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-run_chat = run
 
 
 def _is_terminal(stream: object) -> bool:

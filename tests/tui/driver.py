@@ -15,7 +15,7 @@ from tui.screens.chat import ChatScreen
 from tui.widgets.picture import PictureCard
 from tui.widgets.turn import Note
 
-PATIENCE = 20  # seconds until a test gives up; no test waits as long as it goes well
+PATIENCE = 60  # seconds until a test gives up; no test waits as long as it goes well
 
 
 class Driver:

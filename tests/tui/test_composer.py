@@ -218,3 +218,15 @@ async def test_typing_always_reaches_the_composer() -> None:
         chat.screen.transcript.focus()
         await chat.pilot.press("h", "i")
         assert chat.typed == "hi" and chat.screen.composer.prompt.has_focus
+
+
+async def test_fast_typing_keeps_its_order() -> None:
+    """Bound keys used to act after characters typed later: "a⏎b" arrived as "ab" and a line break."""
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        for key, character in (("a", "a"), ("ctrl+j", "\n"), ("b", "b"), ("x", "x"), ("backspace", None), ("c", "c")):
+            chat.app.post_message(events.Key(key, character))
+        await chat.until(lambda: chat.typed == "a\nbc")
+        for key, character in (("enter", "\r"), ("n", "n"), ("e", "e")):
+            chat.app.post_message(events.Key(key, character))
+        await chat.until(lambda: agent.messages == [("a\nbc",)] and chat.typed == "ne")

@@ -19,6 +19,7 @@ _KEYS = {"up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "esca
 class HelpScreen(ModalScreen[None]):
     """A sheet over the chat."""
 
+    CSS_PATH = "help.tcss"
     BINDINGS = [Binding("escape,f1,q,enter", "dismiss", "Close")]
 
     def __init__(self, chat: Screen) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import ItemGrid, Vertical
+from textual.containers import HorizontalScroll, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static, TextArea
@@ -55,16 +55,20 @@ class PromptArea(TextArea):
     """The text itself."""
 
     BINDINGS = [
-        Binding("enter", "submit", "Send the message", priority=True),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^J", priority=True),
-        Binding("up", "back", "Earlier prompt (on the first line)", priority=True),
-        Binding("down", "forward", "Later prompt (on the last line)", priority=True),
-        Binding("tab", "complete", "Complete a command, or try an example", priority=True),
-        Binding("backspace", "erase", "At the very beginning: remove the last picture", priority=True),
+        Binding("enter", "submit", "Send the message"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^J"),
+        Binding("up", "back", "Earlier prompt (on the first line)"),
+        Binding("down", "forward", "Later prompt (on the last line)"),
+        Binding("tab", "complete", "Complete a command, or try an example"),
+        Binding("backspace", "erase", "At the very beginning: remove the last picture"),
     ]
 
     class Submitted(Message):
         """The user pressed Enter."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     class Dropped(Message):
         """Paths of pictures were pasted, or dropped onto the terminal."""
@@ -92,7 +96,7 @@ class PromptArea(TextArea):
         self.move_cursor(self.document.end)
 
     def action_submit(self) -> None:
-        self.post_message(self.Submitted())
+        self.post_message(self.Submitted(self.text))
 
     def action_newline(self) -> None:
         self.insert("\n")
@@ -134,6 +138,14 @@ class PromptArea(TextArea):
     def update_suggestion(self) -> None:
         # Shown behind the cursor, so only where that is the end of the text.
         self.suggestion = complete(self.text) if self.cursor_location == self.document.end else ""
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later.
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.prevent_default()
+                event.stop()
+                return
 
     async def _on_paste(self, event: events.Paste) -> None:
         if paths := dropped_paths(event.text):
@@ -178,7 +190,7 @@ class Composer(Vertical):
             self.draft = draft
 
     def compose(self) -> ComposeResult:
-        yield ItemGrid(id="chips", min_column_width=24, max_column_width=40)
+        yield HorizontalScroll(id="chips", can_focus=False)
         yield PromptArea()
 
     @property
@@ -207,13 +219,13 @@ class Composer(Vertical):
 
     def on_prompt_area_submitted(self, event: PromptArea.Submitted) -> None:
         event.stop()
-        draft = Draft(self.prompt.text, self.pictures)
+        draft = Draft(event.text, self.pictures)
         self.post_message(self.Submitted(draft))
 
     def take(self, draft: Draft) -> None:
-        """Empties the composer: the draft is on its way."""
+        """Empties the composer, but for what was typed since: the draft is on its way."""
         self.prompt.history_of_prompts.add(draft.text)
-        self.prompt.fill("")
+        self.prompt.fill(self.prompt.text.removeprefix(draft.text))
         self.pictures = ()
 
     def on_prompt_area_erased_at_start(self, event: PromptArea.ErasedAtStart) -> None:

@@ -76,7 +76,7 @@ class PictureGrid(ItemGrid):
 
     def __init__(self, pictures: Sequence[Picture], mode: ImageMode) -> None:
         cards = [PictureCard(picture, mode, rank=rank, small=True) for rank, picture in enumerate(pictures, 1)]
-        super().__init__(*cards, min_column_width=16, max_column_width=22, stretch_height=False)
+        super().__init__(*cards, min_column_width=16, max_column_width=18, stretch_height=False)
 
 
 def picture_view(pictures: Sequence[Picture], mode: ImageMode) -> Widget:

@@ -28,14 +28,17 @@ NoteKind = Literal["info", "warning", "error"]
 SIGNS: dict[NoteKind, str] = {"info": "·", "warning": "!", "error": "✗"}
 
 
-class Note(Static):
+class Note(HorizontalGroup):
     """A line from the app itself. The sign in front says what kind it is, not the colour alone."""
 
     def __init__(self, text: str, kind: NoteKind = "info") -> None:
-        lines = f"{SIGNS[kind]} {sanitize(text)}".splitlines()
-        super().__init__("\n  ".join(lines), markup=False, classes=f"note -{kind}")
-        self.text = text
+        super().__init__(classes=f"note -{kind}")
+        self.text = sanitize(text)
         self.kind = kind
+
+    def compose(self) -> ComposeResult:
+        yield Static(SIGNS[self.kind], markup=False, classes="sign")
+        yield Static(self.text, markup=False, classes="note-text")
 
 
 def error_note(error: FromageError, advice: str = "/retry tries again.") -> Note:
