@@ -210,3 +210,16 @@ def test_a_reply_stops_at_the_models_last_position(agent, script):
     assert isinstance(events[-1], Done) and events[-1].reason == "length"
     statistics = events[-2]
     assert statistics.prompt_tokens + statistics.new_tokens == 128
+
+
+def test_a_long_saved_dialogue_is_read_only_as_far_as_the_model_reaches(agent, script, picture, monkeypatch):
+    data = agent.dialogue().to_dict()
+    turn = {"message": [{"image": picture}, {"text": "a cat?"}], "reply": [{"text": "yes."}], "reason": "stop"}
+    data["turns"] = [turn] * 500
+    asked = []
+    pooled = agent.pooled
+    monkeypatch.setattr(agent, "pooled", lambda path: asked.append(path) or pooled(path))
+    script.say("yes.")
+    events, _ = hear(Dialogue.from_dict(agent, data).reply("sure?"))
+    assert isinstance(events[0], Notice) and isinstance(events[-1], Done)
+    assert len(asked) < 50
