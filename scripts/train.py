@@ -12,8 +12,9 @@ from fromage_lite.errors import FromageError
 
 
 def main(
-    recipe: Annotated[str, typer.Option(help="fromage (captions only), fromage-chat (captions and dialogues), or a "
-                                             ".toml file.")] = "fromage-chat",
+    recipe: Annotated[str | None, typer.Option(help="fromage (captions only), fromage-chat (captions and dialogues), "
+                                                    "paper (large models), or a .toml file. Default: fromage-chat, "
+                                                    "or paper with --data.")] = None,
     data: Annotated[Path | None, typer.Option(help="A table of lines caption<TAB>image, or the folder of a feature "
                                                    "store. Default: the playground.")] = None,
     images_root: Annotated[Path | None, typer.Option(help="Where image paths in the table count from. Default: the "
@@ -46,7 +47,7 @@ def main(
     from fromage_lite.run import RunOptions, run
 
     try:
-        chosen = load_recipe(recipe)
+        chosen = load_recipe(recipe or ("fromage-chat" if data is None else "paper"))
         chosen = dataclasses.replace(chosen, steps=steps or chosen.steps, batch_size=batch_size or chosen.batch_size)
         options = RunOptions(
             recipe=chosen, out=out or Path("runs") / chosen.name, data=data, images_root=images_root,

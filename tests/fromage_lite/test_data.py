@@ -197,7 +197,7 @@ def test_data_that_does_not_fit_together_is_refused(features):
 # --- recipes ---
 
 
-@pytest.mark.parametrize("name", ["fromage", "fromage-chat"])
+@pytest.mark.parametrize("name", ["fromage", "fromage-chat", "paper"])
 def test_shipped_recipes_load_and_survive_json(name):
     recipe = load_recipe(name)
     assert recipe.name == name and Recipe.from_dict(recipe.to_dict()) == recipe
@@ -224,7 +224,7 @@ def test_a_wrong_recipe_says_which_key(tmp_path, text, message):
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones():
-    with pytest.raises(ConfigError, match="fromage, fromage-chat"):
+    with pytest.raises(ConfigError, match="fromage, fromage-chat, paper"):
         load_recipe("fromag")
 
 
