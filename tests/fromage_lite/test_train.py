@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as PILImage
 from safetensors.torch import load_file
 
 from fromage_lite.data.interleaved import Image, Ret, TrainingData, dialogue_example
-from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.errors import CheckpointError
 from fromage_lite.files import read_tensors
 from fromage_lite.model import Fromage, load_bridge
 from fromage_lite.prompt import TEMPLATES
 from fromage_lite.recipes.recipe import Recipe
-from fromage_lite.run import RunOptions, as_text, parameter_table, run
+from fromage_lite.run import as_text, parameter_table
 from fromage_lite.train import Trainer, TrainingError, learning_rate
 from fromage_lite.training_state import has_checkpoint
 
@@ -221,103 +217,3 @@ def test_the_table_counts_trained_and_frozen_numbers(make_model):
     assert f"{by_hand:,}" in text
     frozen = sum(parameter.numel() for parameter in model.language.model.parameters())
     assert f"{frozen:,}" in text and "frozen" in text
-
-
-# --- from names to a checkpoint ---
-
-
-@pytest.fixture
-def options(tmp_path, tiny_lm_dir, tiny_encoder_dir):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(24):
-        PILImage.new("RGB", (40, 30), (10 * number, 100, 50)).save(folder / f"{number}.png")
-    table = tmp_path / "captions.tsv"
-    table.write_text("".join(f"a picture {number}\t{number}.png\n" for number in range(24)))
-    recipe = Recipe.from_dict({**RECIPE.to_dict(), "steps": 6, "bridge": {"retrieval_dim": 8}})
-    encoder = f"open_clip:local-dir:{tiny_encoder_dir}"
-    return RunOptions(recipe, tmp_path / "run", table, folder, str(tiny_lm_dir), encoder, device="cpu",
-                      export=tmp_path / "exported")  # fmt: skip
-
-
-def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
-    lines = []
-    assert not run(options, lines.append)
-    text = "\n".join(lines)
-    assert "24 captions" in text and "visual_embeddings.weight" in text and "Best on held-out data at step 6" in text
-    exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
-    best = Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu").trained_parameters()
-    for name, value in exported.trained_parameters().items():
-        assert torch.allclose(value, best[name], rtol=1e-3, atol=1e-5), name  # half precision
-    assert exported.config.retrieval_dim == 8
-    assert not (tmp_path / "exported" / "training_state.json").exists()
-    with pytest.raises(ConfigError, match="already a run"):
-        run(options, lines.append)
-    assert not run(dataclasses.replace(options, resume=True), lines.append)
-
-
-def test_naming_one_frozen_model_only_is_refused(options):
-    with pytest.raises(ConfigError, match="Only one of the two"):
-        run(dataclasses.replace(options, vision_encoder=None), print)
-
-
-def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path):
-    def script(*arguments):
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", "TERM": "dumb"}
-        return subprocess.run([sys.executable, REPOSITORY / "scripts" / "train.py", *arguments], capture_output=True,
-                              text=True, env=environment, cwd=tmp_path)  # fmt: skip
-
-    result = script("--help")
-    assert result.returncode == 0 and "--resume" in result.stdout and "playground" in result.stdout
-    result = script("--recipe", "nonsense")
-    assert result.returncode == 1 and result.stdout == ""
-    assert result.stderr.startswith("train: There is no recipe 'nonsense'.") and len(result.stderr.splitlines()) == 1
-
-
-# --- several processes ---
-
-WORKER = """
-import sys
-from pathlib import Path
-import torch, torch.distributed as dist
-rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-checkpoint, source = sys.argv[4:]
-sys.path.insert(0, source)
-if world > 1:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-torch.set_num_threads(1)
-from fromage_lite.data.batches import Batches
-from fromage_lite.data.encoding import SequenceEncoder
-from fromage_lite.losses import step_losses
-from fromage_lite.model import Fromage
-from fromage_lite.recipes.recipe import Weights
-from tests.fromage_lite.test_train import RECIPE, make_data
-model = Fromage.from_pretrained(checkpoint, device="cpu")
-recipe = type(RECIPE).from_dict({**RECIPE.to_dict(), "extra_negatives": 0, "weights": {"dialogue_contrastive": 0}})
-batches = Batches(make_data(model), SequenceEncoder(model.language, model.config), recipe, 0, rank, world)
-losses = step_losses(model, batches.step(0), recipe.weights)
-losses["total"].backward()
-result = {name: parameter.grad for name, parameter in model.trained_parameters().items()}
-result |= {"loss." + name: loss.detach() for name, loss in losses.items()}
-for value in result.values():
-    if world > 1:
-        dist.all_reduce(value)
-        value /= world
-torch.save(result, folder / f"result-{rank}-of-{world}.pt")
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_make_the_gradients_of_one(tiny_checkpoint, tmp_path):
-    """In the reference the contrastive gradient was divided by the number of processes."""
-    runs = [(0, 1), (0, 2), (1, 2)]
-    started = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint),
-                          str(REPOSITORY)], cwd=REPOSITORY)
-        for rank, world in runs
-    ]  # fmt: skip
-    assert [process.wait(timeout=300) for process in started] == [0, 0, 0]
-    one, two, _ = (torch.load(tmp_path / f"result-{rank}-of-{world}.pt", weights_only=True) for rank, world in runs)
-    one.pop("loss.dialogue_contrastive")  # its negatives are each process's own
-    for name in one:
-        assert torch.allclose(one[name], two[name], atol=1e-5, rtol=1e-4), name
