@@ -1,4 +1,4 @@
-"""Typed errors of the model, the data and the dialogue. The base class and the index's errors come from `index.errors`."""
+"""Typed errors of the model, the data and the dialogue. Base class and index errors come from `index.errors`."""
 
 from __future__ import annotations
 

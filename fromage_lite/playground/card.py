@@ -41,13 +41,12 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
 |---|---|---|---|
 {parts}
 
-- **`lm/`**: OPT architecture (hidden 256, 6 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
+- **`lm/`**: Llama architecture (hidden 320, 4 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
   case), pretrained on generated text alone: captions, described scenes with questions, dialogues, stories, facts. In
   that text a *picture span* of 17 tags stands where a picture would stand. Beside the next token it learned, at the
   start of a span that the text before has told, to foretell all 17 tags (multi-token prediction; those heads are thrown
-  away), and the embeddings of shown tags got noise in training. The first 1,600 steps were to a third drills in copying
-  from the context (lists said again, pairs of words looked up), later 4 %; the position table began as sinusoids.
-  {lm_steps} steps of 4,096 tokens.
+  away), and the embeddings of shown tags got noise in training. More than half of the first 600 steps were drills in
+  copying from the context (lists said again, pairs of words looked up), later 4 %. {lm_steps} steps of 4,096 tokens.
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.

@@ -24,10 +24,11 @@ MIXTURE: dict[Maker, float] = {
     documents.requests: 1.6,
     documents.story: 0.5,
     documents.conversation: 0.7,
-    documents.mixed_dialogue: 0.8,
+    documents.mixed_dialogue: 0.7,
+    documents.long_dialogue: 0.15,
 }
-DRILLS: tuple[Maker, ...] = (documents.echo, documents.recall, documents.recall)
-_DRILL_SHARE, _LATE_DRILL_SHARE, _DRILL_STEPS = 0.35, 0.04, 1600
+DRILLS: tuple[Maker, ...] = (documents.echo, documents.recall)
+_DRILL_SHARE, _LATE_DRILL_SHARE, _DRILL_STEPS = 0.6, 0.04, 600
 """Copying from the context comes last of all that the LM learns, and much sooner with practice in nothing else."""
 
 _QUESTION_WEIGHT = 0.1
@@ -73,8 +74,8 @@ def as_text(document: Document) -> str:
 class Encoder:
     """Turns documents into token ids."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, max_tokens: int = 512) -> None:
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
         self._cache: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
@@ -108,7 +109,8 @@ class Encoder:
         ids.append(EOS_ID)
         weights.append(1.0)
         noisy.append(False)
-        return EncodedDocument(ids, weights, noisy, spans)
+        end = self._max_tokens
+        return EncodedDocument(ids[:end], weights[:end], noisy[:end], [span for span in spans if span[0] < end])
 
 
 def batches(

@@ -234,17 +234,36 @@ def mixed_dialogue(rng: random.Random, split: Split = "train") -> Document:
     return document
 
 
+def long_dialogue(rng: random.Random, split: Split = "train") -> Document:
+    """A dialogue of many turns, so that the far end of the context is trained too."""
+    document: Document = []
+    for _ in range(rng.randint(5, 9)):
+        document += rng.choice((requests, picture_questions, picture_questions, conversation))(rng, split)
+    return document
+
+
+_DRILL_WORDS = (*THINGS, *COLOURS, *SIZES, *NUMBERS[1:], *SETTINGS)
+
+
 def echo(rng: random.Random, split: Split = "train") -> Document:
-    """A list of words and the same list again: practice in copying from the context."""
-    line = ", ".join(rng.sample(THINGS, rng.randint(3, 8)))
-    return [Words(f"say: {line}.\nsay:", label=False), Words(f" {line}.")]
+    """Lists of words, each said again: practice in copying from the context."""
+    document: Document = []
+    for _ in range(rng.randint(2, 4)):
+        words = [rng.choice(_DRILL_WORDS) for _ in range(rng.randint(2, rng.choice((3, 6, 16))))]
+        document += [Words(f"say: {' '.join(words)}.\nsay:", label=False), Words(f" {' '.join(words)}.\n")]
+    return document
 
 
 def recall(rng: random.Random, split: Split = "train") -> Document:
     """Pairs of words, then the same pairs in another order: practice in looking up what stood beside a word."""
-    values = (*THINGS, *COLOURS, *SIZES, *NUMBERS[1:], *SETTINGS)
-    pairs = [(key, rng.choice(values)) for key in rng.sample(THINGS, rng.randint(3, 8))]
-    document: Document = [Words("pairs: " + ", ".join(f"{key} {value}" for key, value in pairs) + ".\n", label=False)]
-    for i, (key, value) in enumerate(rng.sample(pairs, len(pairs))):
-        document += [Words(f", {key}" if i else f"pairs: {key}", label=False), Words(f" {value}")]
-    return [*document, Words(".")]
+    document: Document = []
+    for _ in range(rng.randint(1, 3)):
+        keys = rng.sample(THINGS, rng.randint(1, rng.choice((2, 4, 10))))
+        pairs = [(key, rng.choice(_DRILL_WORDS)) for key in keys]
+        document.append(
+            Words("pairs: " + " ".join(f"{key} {value}" for key, value in pairs) + ".\npairs:", label=False)
+        )
+        for key, value in rng.sample(pairs, len(pairs)):
+            document += [Words(f" {key}", label=False), Words(f" {value}")]
+        document.append(Words(".\n"))
+    return document
