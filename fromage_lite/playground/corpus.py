@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fromage_lite.playground import documents
+from fromage_lite.playground import documents, drills
 from fromage_lite.playground.documents import Document, Words
 from fromage_lite.playground.grammar import PICTURE_END, PICTURE_START, span, tags
 from fromage_lite.playground.scene import Split
@@ -27,9 +27,17 @@ MIXTURE: dict[Maker, float] = {
     documents.mixed_dialogue: 0.7,
     documents.long_dialogue: 0.15,
 }
-DRILLS: tuple[Maker, ...] = (documents.echo, documents.recall)
-_DRILL_SHARE, _LATE_DRILL_SHARE, _DRILL_STEPS = 0.6, 0.04, 600
-"""Copying from the context comes last of all that the LM learns, and much sooner with practice in nothing else."""
+DRILLS: tuple[Maker, ...] = (
+    drills.echo,
+    drills.recall,
+    drills.membership,
+    drills.neighbours,
+    drills.hard_questions,
+    drills.hard_questions,
+)
+_DRILL_SHARES = ((600, 0.6), (3000, 0.3))
+_LATE_DRILL_SHARE = 0.05
+"""Reading its own context comes last of all that the LM learns, and much sooner with practice in nothing else."""
 
 _QUESTION_WEIGHT = 0.1
 _TOLD_TAG_WEIGHT = 0.3
@@ -53,14 +61,14 @@ class EncodedDocument:
     spans: list[tuple[int, list[str]]]
 
 
-def drill_share(step: int) -> float:
+def share_of_drills(step: int) -> float:
     """Share of drills among the documents of a training step."""
-    return _DRILL_SHARE if step < _DRILL_STEPS else _LATE_DRILL_SHARE
+    return next((share for end, share in _DRILL_SHARES if step < end), _LATE_DRILL_SHARE)
 
 
-def random_document(rng: random.Random, split: Split = "train", drills: float = _LATE_DRILL_SHARE) -> Document:
-    """A document of the training mixture, or with probability `drills` a drill."""
-    if rng.random() < drills:
+def random_document(rng: random.Random, split: Split = "train", drill_share: float = _LATE_DRILL_SHARE) -> Document:
+    """A document of the training mixture, or with probability `drill_share` a drill."""
+    if rng.random() < drill_share:
         return rng.choice(DRILLS)(rng, split)
     maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
     return maker(rng, split)
@@ -127,7 +135,7 @@ def batches(
         rng = random.Random(f"{seed}:{pool}")
         drawn, total = [], 0
         while total < 1.08 * pool_steps * tokens:  # padding and the leftover take some
-            document = encoder.encode(random_document(rng, split, drill_share(step)), rng)
+            document = encoder.encode(random_document(rng, split, share_of_drills(step)), rng)
             drawn.append(document)
             total += len(document.ids)
         drawn.sort(key=lambda d: len(d.ids))

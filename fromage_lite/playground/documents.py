@@ -14,7 +14,7 @@ from fromage_lite.playground import talk
 from fromage_lite.playground.grammar import Style, caption, full_description, setting_phrase, things_phrase
 from fromage_lite.playground.questions import questions
 from fromage_lite.playground.scene import Group, Scene, Split, has_held_out_pair, has_held_out_setting, sample_scene
-from fromage_lite.playground.things import COLOURS, NUMBERS, SETTINGS, SIZES, THINGS, TINTABLE
+from fromage_lite.playground.things import COLOURS, SETTINGS, THINGS, TINTABLE
 
 
 @dataclass(frozen=True)
@@ -239,31 +239,4 @@ def long_dialogue(rng: random.Random, split: Split = "train") -> Document:
     document: Document = []
     for _ in range(rng.randint(5, 9)):
         document += rng.choice((requests, picture_questions, picture_questions, conversation))(rng, split)
-    return document
-
-
-_DRILL_WORDS = (*THINGS, *COLOURS, *SIZES, *NUMBERS[1:], *SETTINGS)
-
-
-def echo(rng: random.Random, split: Split = "train") -> Document:
-    """Lists of words, each said again: practice in copying from the context."""
-    document: Document = []
-    for _ in range(rng.randint(2, 4)):
-        words = [rng.choice(_DRILL_WORDS) for _ in range(rng.randint(2, rng.choice((3, 6, 16))))]
-        document += [Words(f"say: {' '.join(words)}.\nsay:", label=False), Words(f" {' '.join(words)}.\n")]
-    return document
-
-
-def recall(rng: random.Random, split: Split = "train") -> Document:
-    """Pairs of words, then the same pairs in another order: practice in looking up what stood beside a word."""
-    document: Document = []
-    for _ in range(rng.randint(1, 3)):
-        keys = rng.sample(THINGS, rng.randint(1, rng.choice((2, 4, 10))))
-        pairs = [(key, rng.choice(_DRILL_WORDS)) for key in keys]
-        document.append(
-            Words("pairs: " + " ".join(f"{key} {value}" for key, value in pairs) + ".\npairs:", label=False)
-        )
-        for key, value in rng.sample(pairs, len(pairs)):
-            document += [Words(f" {key}", label=False), Words(f" {value}")]
-        document.append(Words(".\n"))
     return document

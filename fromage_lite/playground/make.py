@@ -16,8 +16,8 @@ Report = Callable[[str], None]
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = 6400
-ENCODER_STEPS = 3600
+LM_STEPS = 4400
+ENCODER_STEPS = 3000
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fromage_lite.playground.things import (
     THINGS_BY_CATEGORY,
     TINTABLE,
     article,
+    is_a,
     plural,
 )
 
@@ -129,10 +130,10 @@ def _yes_no(scene: Scene, rng: random.Random) -> Question:
 
 def _category(scene: Scene, rng: random.Random) -> Question:
     category = rng.choice([c for c in THINGS_BY_CATEGORY if c != "object"])
-    members = [group for group in scene.groups if CATEGORY_OF[group.thing] == category]
+    members = [group for group in scene.groups if is_a(group.thing, category)]
     if not members and rng.random() < 0.5:
         category = CATEGORY_OF[rng.choice(scene.groups).thing]
-        members = [group for group in scene.groups if CATEGORY_OF[group.thing] == category]
+        members = [group for group in scene.groups if is_a(group.thing, category)]
     a = f"{article(category)} {category}"
     if len(members) == 1 and rng.random() < 0.6:
         text = rng.choice((f"which {category} do you see?", f"which {category} is there?"))
@@ -156,16 +157,16 @@ def _missing(scene: Scene, rng: random.Random) -> Question:
 
 
 _MAKERS: dict[str, tuple[float, Callable[[Scene, random.Random], Question | None]]] = {
-    "what": (1.5, _what),
-    "where": (1.0, _where),
-    "how_many": (1.2, _how_many),
+    "what": (1.0, _what),
+    "where": (0.6, _where),
+    "how_many": (1.0, _how_many),
     "colour": (1.3, _colour),
-    "size": (1.0, _size),
-    "side": (1.5, _side),
-    "is_there": (1.2, _is_there),
-    "yes_no": (0.8, _yes_no),
-    "category": (1.0, _category),
-    "missing": (0.7, _missing),
+    "size": (0.8, _size),
+    "side": (2.0, _side),
+    "is_there": (1.6, _is_there),
+    "yes_no": (1.2, _yes_no),
+    "category": (1.4, _category),
+    "missing": (1.0, _missing),
 }
 KINDS: tuple[str, ...] = tuple(_MAKERS)
 

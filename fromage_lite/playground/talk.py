@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from fromage_lite.playground.grammar import enumerate_phrases
-from fromage_lite.playground.things import CATEGORY_OF, SETTINGS, THINGS, THINGS_BY_CATEGORY, article, plural
+from fromage_lite.playground.things import CATEGORY_OF, SETTINGS, THINGS, THINGS_BY_CATEGORY, article, is_a, plural
 
 Exchange = tuple[str, str]
 """A question and its answer."""
@@ -87,7 +87,7 @@ def fact(rng: random.Random) -> Exchange:
     if kind < 0.8:
         claimed = category if rng.random() < 0.5 else rng.choice(list(THINGS_BY_CATEGORY))
         text = f"is {article(thing)} {thing} {article(claimed)} {claimed}?"
-        return text, "yes." if claimed == category else "no."
+        return text, "yes." if is_a(thing, claimed) else "no."
     if kind < 0.9:
         names = enumerate_phrases([plural(t) for t in list(THINGS_BY_CATEGORY[category])[:3]])
         plural_category = category + "s" if category not in ("clothing", "food", "fruit") else category

@@ -41,6 +41,7 @@ THINGS_BY_CATEGORY: dict[str, dict[str, str]] = {
 # fmt: on
 
 CATEGORY_OF: dict[str, str] = {thing: category for category, things in THINGS_BY_CATEGORY.items() for thing in things}
+_WIDER_CATEGORY = {"bird": "animal", "bug": "animal", "fruit": "food"}
 THINGS: tuple[str, ...] = tuple(CATEGORY_OF)
 EMOJI: dict[str, str] = {thing: emoji for things in THINGS_BY_CATEGORY.values() for thing, emoji in things.items()}
 
@@ -92,3 +93,9 @@ def plural(noun: str) -> str:
 def article(word: str) -> str:
     """`a` or `an`, by the first letter of the word that follows."""
     return "an" if word[0] in "aeiou" else "a"
+
+
+def is_a(thing: str, category: str) -> bool:
+    """Whether a thing belongs to a category, or to one that is part of it: a bee is a bug and an animal."""
+    own = CATEGORY_OF[thing]
+    return category in (own, _WIDER_CATEGORY.get(own))
