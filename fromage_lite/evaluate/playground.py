@@ -31,6 +31,7 @@ from fromage_lite.playground.render import render
 from fromage_lite.playground.scene import HELD_OUT_SEED, Scene, Split, has_held_out_pair, is_trainable, sample_scene
 from fromage_lite.playground.things import SETTINGS, THINGS
 from fromage_lite.prompt import ImageSegment, Segment
+from fromage_lite.vision import VisionEncoder
 from index.hits import Hit
 
 Figures = dict[str, float]
@@ -68,10 +69,8 @@ class PlaygroundEvaluation:
         language = self.agent.model.language
         return {"lm_text_qa": text_accuracy(language.model, language.tokenizer, self.n, self.seed, self.split)}
 
-    def probe(self, n_train: int = 12_000) -> Figures:
-        """`probe_1_2`, `probe_3_4`: a linear probe on the pooled feature names all things."""
-        train = [sample_scene(self._rng(f"probe {i}"), "train") for i in range(n_train)]
-        probe = fit_linear_probe(encode_scenes(self.agent.model.vision, train, 0), _presence(train))
+    def probe(self, probe: torch.nn.Linear) -> Figures:
+        """`probe_1_2`, `probe_3_4`: a linear probe (`things_probe`) on the pooled feature names all things."""
         figures: Figures = {}
         for name, groups in (("probe_1_2", (1, 2)), ("probe_3_4", (3, 4))):
             scenes = self._scenes(self._rng(name), self.n_retrieval, groups)
@@ -163,6 +162,13 @@ class PlaygroundEvaluation:
             "request_satisfied": mean(satisfied),
             "follow_up_satisfied": mean(followed),
         }
+
+
+def things_probe(vision: VisionEncoder, n_train: int = 10_000, seed: int = 1) -> torch.nn.Linear:
+    """A linear probe for the things in a scene, fitted on the pooled features of training scenes."""
+    rng = random.Random(f"probe {seed}")
+    scenes = [sample_scene(rng, "train") for _ in range(n_train)]
+    return fit_linear_probe(encode_scenes(vision, scenes, 0), _presence(scenes))
 
 
 def caption_of(agent: Agent, pooled: torch.Tensor, max_new_tokens: int = 40) -> str:

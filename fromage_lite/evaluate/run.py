@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fromage_lite.agent import Agent
-from fromage_lite.evaluate.playground import Figures, PlaygroundEvaluation
+from fromage_lite.evaluate.playground import Figures, PlaygroundEvaluation, things_probe
 from fromage_lite.playground.pictures import ensure_playground_index
+from fromage_lite.playground.scene import Split
 from index.faiss_index import ImageIndex
 
 Report = Callable[[str], None]
@@ -39,10 +40,13 @@ def evaluate_playground(
         report("  ".join(f"{key} {value:.3f}" for key, value in named.items()))
 
     agent = open_agent(folder, device)
-    for prefix, split in (("", "val"), ("unseen_", "unseen_pairs")):
-        measured = PlaygroundEvaluation(agent, n=n, n_retrieval=n_retrieval, seed=seed, split=split)  # type: ignore[arg-type]
-        for part in (measured.language_model, measured.probe, measured.captions, measured.retrieval,
-                     measured.questions, measured.requests):  # fmt: skip
+    probe = things_probe(agent.model.vision, seed=seed)
+    splits: tuple[tuple[str, Split], ...] = (("", "val"), ("unseen_", "unseen_pairs"))
+    for prefix, split in splits:
+        measured = PlaygroundEvaluation(agent, n=n, n_retrieval=n_retrieval, seed=seed, split=split)
+        add(prefix, measured.language_model())
+        add(prefix, measured.probe(probe))
+        for part in (measured.captions, measured.retrieval, measured.questions, measured.requests):
             add(prefix, part())
     captions_only = folder / "fromage"
     if captions_only.is_dir():

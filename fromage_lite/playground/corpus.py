@@ -35,7 +35,7 @@ DRILLS: tuple[Maker, ...] = (
     drills.hard_questions,
     drills.hard_questions,
 )
-_DRILL_SHARES = ((600, 0.6), (3000, 0.3))
+_DRILL_SHARES = ((600, 0.6), (4200, 0.3))
 _LATE_DRILL_SHARE = 0.05
 """Reading its own context comes last of all that the LM learns, and much sooner with practice in nothing else."""
 
