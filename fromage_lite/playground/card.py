@@ -45,8 +45,10 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   case), pretrained on generated text alone: captions, described scenes with questions, dialogues, stories, facts. In
   that text a *picture span* of 17 tags stands where a picture would stand. Beside the next token it learned, at the
   start of a span that the text before has told, to foretell all 17 tags (multi-token prediction; those heads are thrown
-  away), and the embeddings of shown tags got noise in training. More than half of the first 600 steps were drills in
-  copying from the context (lists said again, pairs of words looked up), later 4 %. {lm_steps} steps of 4,096 tokens.
+  away), and the embeddings of shown tags got noise in training. A part of the documents (60 % up to step 600, 30 % up
+  to 4,200, then 5 %) were drills in reading its own context: lists said again, pairs looked up, members of a list,
+  neighbours in a row, many hard questions about one scene. {lm_steps} steps of 4,096 tokens. (The shipped weights had
+  only the first two kinds of drill, and 4 % of them between steps 600 and 1,900: the others were added on the way.)
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
