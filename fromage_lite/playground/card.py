@@ -94,6 +94,25 @@ License 1.1, its images Apache 2.0).
 """
 
 
+_BRIDGES = {
+    "fromage": "captions of pictures only, as in the FROMAGe paper",
+    "fromage-chat": "captions and dialogues over pictures; the chat's default",
+}
+_BRIDGE_TEXT = """---
+license: apache-2.0
+library_name: fromage-lite
+tags: [image-text-to-text, image-retrieval]
+---
+# {name}
+
+A bridge between the playground's frozen language model (`../lm`) and image encoder (`../encoder`), trained on {what}.
+Figures, data and limits are in [the playground's model card](../README.md). Load it, or train it again:
+
+    Fromage.from_pretrained("checkpoints/playground/{name}")
+    python scripts/train.py --recipe {name}
+"""
+
+
 def _count(file: Path) -> int:
     with safe_open(file, "pt") as tensors:
         return sum(_size(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
@@ -155,6 +174,8 @@ def write_card(folder: Path, lm_steps: int, encoder_steps: int, minutes: dict[st
         times=_times(minutes or {}),
     )
     write_bytes(folder / "README.md", text.encode())
+    for name, what in _BRIDGES.items():
+        write_bytes(folder / name / "README.md", _BRIDGE_TEXT.format(name=name, what=what).encode())
 
 
 def _times(minutes: dict[str, float]) -> str:
