@@ -65,6 +65,8 @@ class FromageConfig(_Plain):
         prompt_template: how dialogue turns become text.
         tie_ret: whether `[RET]` has one row for input and output; None does as the LM's own embeddings.
         suppress_tokens: texts of single LM tokens that are never generated.
+        ret_ends_reply: whether a reply ends with its first `[RET]`. An LM whose own text goes on inside a picture
+            (tags, alt texts) would otherwise go on so; the paper's code too drops what follows the last `[RET]`.
         lm_rows: how many of the LM's embedding rows are words; `[RET]` gets this number as its id.
             None is all of them; the released FROMAGe uses fewer (`retrieval_token_idx`).
         visual_dim: width of the encoder's pooled feature; stored with a checkpoint and compared when it is loaded.
@@ -83,6 +85,7 @@ class FromageConfig(_Plain):
     prompt_template: PromptTemplate = "qa"
     tie_ret: bool | None = None
     suppress_tokens: tuple[str, ...] = ()
+    ret_ends_reply: bool = False
     lm_rows: int | None = None
     visual_dim: int | None = None
     lm_dim: int | None = None
@@ -101,6 +104,7 @@ class FromageConfig(_Plain):
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
         _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat or plain",
                  self.prompt_template)  # fmt: skip
+        _require(isinstance(self.ret_ends_reply, bool), "ret_ends_reply", "true or false", self.ret_ends_reply)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
         _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
                  "a list of texts", self.suppress_tokens)  # fmt: skip

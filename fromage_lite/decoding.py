@@ -221,6 +221,9 @@ def stream(
         if token_id == language.ret_token_id:
             token, hidden = reply.say_ret()
             yield token
+            if model.config.ret_ends_reply:
+                reason = "stop"
+                break
             continue
         if token_id in language.eos_ids:
             reason = "stop"

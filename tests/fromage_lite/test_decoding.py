@@ -1,5 +1,6 @@
 """The oracle is the slow obvious way: the whole sequence again for every token, without a cache."""
 
+import dataclasses
 import threading
 
 import pytest
@@ -191,6 +192,17 @@ def test_always_says_ret_after_the_text_when_the_model_stops(tiny_model, script,
         reply(tiny_model, DecodingState(tiny_model), ["A: here"], ret_mode="always", max_new_tokens=1)[0].query_embeds,
         atol=1e-5, rtol=1e-5,
     )  # fmt: skip
+
+
+def test_a_reply_can_end_with_its_first_ret(tiny_model, script, ret):
+    script("here it is.", ret, "cat beach ]", ret)
+    tiny_model.config = dataclasses.replace(tiny_model.config, ret_ends_reply=True)
+    state = DecodingState(tiny_model)
+    tokens = reply(tiny_model, state, ["Q: a cat\nA:"], add_bos=True)
+    assert ids_of(tokens)[-1] == ret
+    assert ids_of(tokens).count(ret) == 1
+    assert text_of(tokens) == "here it is."
+    assert state.finish_reason == "stop"
 
 
 def test_always_says_ret_once(tiny_model, script, ret):
