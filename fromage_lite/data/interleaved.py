@@ -64,15 +64,20 @@ Message = Sequence[str | Image]
 Reply = Sequence[str | Ret]
 
 
-def dialogue_example(template: Template, turns: Sequence[tuple[Message, Reply]]) -> Example:
+def dialogue_example(
+    template: Template, turns: Sequence[tuple[Message, Reply]], ret_ends_reply: bool = False
+) -> Example:
     """A dialogue as the chat itself would feed it: the prompt's own template, what the model says as labels.
 
     Args:
         template: `prompt.get_template(config.prompt_template)`.
         turns: message and reply of each turn. A reply's text begins with a blank after `A:`; it is added if missing.
             The text that ends a turn is a label too, so that replies end.
+        ret_ends_reply: as in `FromageConfig`; the end of a turn is then no label after a `[RET]`, where the decoder
+            never asks for it.
     """
     segments: list[Segment] = []
+    is_label = True  # whether the end of the turn before is one
     for number, (message, reply) in enumerate(turns):
         pictures = [part if isinstance(part, str) else ImageSegment(str(part.row)) for part in message]
         prompt: list[Segment] = [
@@ -81,10 +86,11 @@ def dialogue_example(template: Template, turns: Sequence[tuple[Message, Reply]])
         ]
         if number and isinstance(prompt[0], Text):  # the prompt of a later turn begins by ending the reply before it
             rest = prompt[0].text.removeprefix(template.turn_end)
-            prompt[:1] = [Text(template.turn_end, label=True, joined=True), Text(rest)]
+            prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
         segments += [Text(_with_blank(part), label=True) if isinstance(part, str) else part for part in reply]
-    return Example((*segments, Text(template.turn_end, label=True)))
+        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
+    return Example((*segments, Text(template.turn_end, label=is_label)))
 
 
 def _with_blank(text: str) -> str:

@@ -33,7 +33,14 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
         )
     with counting("Drawing the playground's pictures") as progress:
         template = get_template(model.config.prompt_template)
-        return training_data(model.vision, template, **recipe.data, seed=seed, progress=progress)
+        return training_data(
+            model.vision,
+            template,
+            **recipe.data,
+            seed=seed,
+            ret_ends_reply=model.config.ret_ends_reply,
+            progress=progress,
+        )
 
 
 def file_data(

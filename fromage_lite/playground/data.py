@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.conversation: 0.8,
     documents.mixed_dialogue: 1.0,
 }
+ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
 _BATCH = 128
 _VERSION = 1  # of the drawing and the grammar: raise it when pictures or texts change
 
@@ -40,6 +42,7 @@ def training_data(
     dialogues: int,
     validation: int,
     seed: int = 0,
+    ret_ends_reply: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Captions and dialogues over training scenes, and held-out ones for validation.
@@ -53,15 +56,17 @@ def training_data(
         dialogues: how many dialogues.
         validation: how many of each are held out (at most).
         seed: decides scenes, pictures and texts.
+        ret_ends_reply: as in the configuration of the model that is trained.
         progress: called with (pictures seen, pictures in all).
     """
-    held_out = _part(vision, template, "val", min(captions, validation), min(dialogues, validation), seed, None)
-    return _part(vision, template, "train", captions, dialogues, seed, progress, held_out)
+    to_example = partial(dialogue_example, template, ret_ends_reply=ret_ends_reply)
+    held_out = _part(vision, to_example, "val", min(captions, validation), min(dialogues, validation), seed, None)
+    return _part(vision, to_example, "train", captions, dialogues, seed, progress, held_out)
 
 
 def _part(
     vision: VisionEncoder,
-    template: Template,
+    to_example: ToExample,
     split: Split,
     n_captions: int,
     n_dialogues: int,
@@ -75,7 +80,7 @@ def _part(
     for _ in range(n_captions):
         scene = sample_scene(rng, split)
         texts.append((caption(scene, rng, FULL if rng.random() < 0.4 else None), book.row(scene)))
-    examples = [_dialogue(rng, split, template, book) for _ in range(n_dialogues)]
+    examples = [_dialogue(rng, split, to_example, book) for _ in range(n_dialogues)]
     name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
     features = _features(vision, book.scenes, name, split, seed, progress)
     groups: dict[Scene, int] = {}
@@ -100,14 +105,14 @@ class _SceneBook:
         return len(self.scenes) - 1
 
 
-def _dialogue(rng: random.Random, split: Split, template: Template, book: _SceneBook) -> Example:
+def _dialogue(rng: random.Random, split: Split, to_example: ToExample, book: _SceneBook) -> Example:
     maker = rng.choices(list(_DIALOGUES), list(_DIALOGUES.values()))[0]
     turns: list[tuple[Message, Reply]] = []
     for turn in as_turns(maker(rng, split)):
         message = [Image(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.message]
         reply = [Ret(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.reply]
         turns.append((message, reply))
-    return dialogue_example(template, turns)
+    return to_example(turns)
 
 
 def _features(

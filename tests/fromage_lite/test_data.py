@@ -190,3 +190,14 @@ def test_data_that_does_not_fit_together_is_refused(features):
         TrainingData(features, [])
     with pytest.raises(DataError, match="2 groups"):
         TrainingData(features, [("a", 0)], groups=np.array([0, 1]))
+
+
+def test_after_a_ret_that_ends_the_reply_nothing_more_is_learnt():
+    """The decoder asks for no token there, so the end of the turn is read and not said."""
+    turns = [(("a cat?",), ("here.", Ret(3))), (("thanks.",), ("you are welcome.",))]
+    ends = [
+        segment.label
+        for segment in dialogue_example(QA, turns, ret_ends_reply=True).segments
+        if isinstance(segment, Text) and segment.text == "\n"
+    ]
+    assert ends == [False, True]
