@@ -88,6 +88,10 @@ Questions on pictures by kind (right only if the answer is word for word the exp
 
 ## Limits
 
+Figures short of their targets are short in the language model: it does not yet copy several things from its context
+reliably, nor compare them (`is_there`, `side`). The captions-only bridge answers as many questions on pictures as the
+language model by itself does on the same scenes in tags, so bridge and encoder lose next to nothing.
+
 Lower-case English of a small grammar; positions are left and right only; pictures that are no playground scenes are
 answered as if they were. The world's pictograms are Noto Color Emoji (Google; the font's licence is the SIL Open Font
 License 1.1, its images Apache 2.0).
