@@ -22,14 +22,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fromage_lite.indexing import projection
 from index.errors import FromageError
 from index.images import sanitize
 from index.manifest import STORE_MANIFEST
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from fromage_lite.model import Fromage
     from index.build import BuildReport
 
@@ -92,7 +90,7 @@ def _build(pictures: Path, out: Path, model_name: str | None, captions: Path | N
             batch_size=batch,
             progress=progress,
         )
-    manifest = derive_index(out, _projection(model), model.fingerprint())
+    manifest = derive_index(out, projection(model), model.fingerprint())
     _show(report, out, manifest.kind)
 
 
@@ -130,7 +128,7 @@ def _rederive(store: Path, out: Path, model: Fromage) -> None:
             "Build a new one from the pictures: python scripts/build_index.py FOLDER --model MODEL --out NEW_INDEX",
         )
     with _progress("Projecting", "row") as progress:
-        manifest = derive_index(opened, _projection(model), model.fingerprint(), out, progress=progress)
+        manifest = derive_index(opened, projection(model), model.fingerprint(), out, progress=progress)
     typer.echo(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
@@ -149,18 +147,6 @@ def _load(name: str | None, device: str) -> Fromage:
     from fromage_lite.model import Fromage
 
     return Fromage.from_pretrained(name or playground_dir(), device=device)
-
-
-def _projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-    import torch
-
-    def project(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode():
-            pooled = torch.from_numpy(features).to(model.language.device)
-            embeds: npt.NDArray[np.float32] = model.image_embeds(pooled).float().cpu().numpy()
-        return embeds
-
-    return project
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Make the playground's models from nothing.
 
-    All stages take about four hours on two CPU cores and minutes on a GPU. Ctrl-C saves; the same command goes on.
+    All stages take a few hours on two CPU cores. Ctrl-C saves; the same command goes on.
     """
     from fromage_lite.playground import make as making
 

@@ -40,8 +40,8 @@ def main(
 ) -> None:  # fmt: skip
     """Train a bridge between a frozen language model and a frozen image encoder.
 
-    Without arguments: the chat's bridge on the playground, in about ten minutes on two CPU cores. The run's folder gets
-    best/ and last/ (checkpoints), and a log for TensorBoard. Ctrl-C saves and ends; --resume goes on.
+    Without arguments: the chat's bridge on the playground, in about a quarter of an hour on one CPU core. The run's
+    folder gets best/ and last/ (checkpoints), and a log for TensorBoard. Ctrl-C saves and ends; --resume goes on.
     """
     from fromage_lite.recipes.recipe import load_recipe
     from fromage_lite.run import RunOptions, run

@@ -66,6 +66,7 @@ def ensure_playground_index(model: Fromage, progress: Progress | None = None) ->
     """
     from filelock import FileLock
 
+    from fromage_lite.indexing import projection
     from index.build import derive_index
     from index.errors import FromageError
     from index.faiss_index import ImageIndex
@@ -83,7 +84,7 @@ def ensure_playground_index(model: Fromage, progress: Progress | None = None) ->
             _write_pictures(say)
             _build_store(model, folder / "store", say)
             say("Indexing the playground's pictures")
-            derive_index(folder / "store", _projection(model), model.fingerprint(), index)
+            derive_index(folder / "store", projection(model), model.fingerprint(), index)
     except OSError as error:
         raise StoreError(
             f"The playground's pictures can't be written to {cache_folder()}: {error.strerror or error}.",
@@ -132,14 +133,3 @@ def _build_store(model: Fromage, out: Path, say: Progress) -> None:
         batch_size=_BATCH,
         progress=report,
     )
-
-
-def _projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-    import torch
-
-    def project(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode():
-            embeds: npt.NDArray[np.float32] = model.image_embeds(torch.from_numpy(features)).float().cpu().numpy()
-        return embeds
-
-    return project
