@@ -35,8 +35,8 @@ DRILLS: tuple[Maker, ...] = (
     drills.hard_questions,
     drills.hard_questions,
 )
-_DRILL_SHARES = ((600, 0.6), (4200, 0.3))
-_LATE_DRILL_SHARE = 0.05
+_DRILL_SHARES = ((1000, 0.7), (6000, 0.3))
+_LATE_DRILL_SHARE = 0.1
 """Reading its own context comes last of all that the LM learns, and much sooner with practice in nothing else."""
 
 _QUESTION_WEIGHT = 0.1

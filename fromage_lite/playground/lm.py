@@ -1,4 +1,4 @@
-"""Pretraining of the playground's language model: Llama architecture, text alone, from nothing."""
+"""Pretraining of the playground's language model: Qwen2 architecture, text alone, from nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fromage_lite.playground import corpus
 from fromage_lite.playground.corpus import EncodedDocument
 from fromage_lite.playground.documents import described
 from fromage_lite.playground.grammar import EMPTY_TAG, N_TAGS, PICTURE_START
+from fromage_lite.playground.initialization import LOOK_BACK, initialize
 from fromage_lite.playground.pretraining import State, optimizer_for, run
 from fromage_lite.playground.questions import questions
 from fromage_lite.playground.scene import Split, sample_scene
@@ -22,7 +23,7 @@ from fromage_lite.playground.things import COLOURS, NUMBERS, SETTINGS, SIZES, TH
 from fromage_lite.playground.tokenizer import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
 
 MAX_POSITIONS = 512
-_LAYERS, _WIDTH = 4, 320
+_WIDTH = 320
 TAGS = (EMPTY_TAG, *SETTINGS, *NUMBERS[1:], *SIZES, *COLOURS, *THINGS)
 _TAG_INDEX = {tag: i for i, tag in enumerate(TAGS)}
 _MAX_NOISE = 0.6
@@ -38,17 +39,14 @@ def make_tokenizer(out: Path, seed: int = 0, documents: int = 30_000) -> None:
 
 
 def make_model(vocab_size: int) -> Any:
-    """The untrained LM: Llama architecture, 5.3 M parameters.
+    """The untrained LM: Qwen2 architecture, 5.3 M parameters, with first weights that can copy from the context."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    Rotary positions and a large initial scale are what lets so small a model learn to copy from its context early.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
+    config = Qwen2Config(
         vocab_size=vocab_size,
         hidden_size=_WIDTH,
         intermediate_size=880,
-        num_hidden_layers=_LAYERS,
+        num_hidden_layers=len(LOOK_BACK),
         num_attention_heads=_WIDTH // 64,
         num_key_value_heads=_WIDTH // 64,
         max_position_embeddings=MAX_POSITIONS,
@@ -58,10 +56,8 @@ def make_model(vocab_size: int) -> Any:
         eos_token_id=EOS_ID,
         pad_token_id=PAD_ID,
     )
-    model = LlamaForCausalLM(config)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("o_proj.weight", "down_proj.weight")):  # what adds to the residual stream
-            parameter.data.mul_((2 * _LAYERS) ** -0.5)
+    model = Qwen2ForCausalLM(config)
+    initialize(model)
     return model
 
 
@@ -187,7 +183,7 @@ def pretrain(
     *,
     steps: int,
     tokens: int = 4096,
-    peak_lr: float = 1.5e-3,
+    peak_lr: float = 7e-4,
     seed: int = 0,
     device: str = "cpu",
 ) -> None:

@@ -102,6 +102,9 @@ for value in result.values():
         dist.all_reduce(value)
         value /= world
 torch.save(result, folder / f"result-{rank}-of-{world}.pt")
+if world > 1:
+    dist.barrier()  # a process that leaves early takes the connection from under the other
+    dist.destroy_process_group()
 """
 
 
