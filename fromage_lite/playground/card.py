@@ -41,14 +41,14 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
 |---|---|---|---|
 {parts}
 
-- **`lm/`**: Llama architecture (hidden 320, 4 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
+- **`lm/`**: Qwen2 architecture (hidden 320, 4 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
   case), pretrained on generated text alone: captions, described scenes with questions, dialogues, stories, facts. In
   that text a *picture span* of 17 tags stands where a picture would stand. Beside the next token it learned, at the
   start of a span that the text before has told, to foretell all 17 tags (multi-token prediction; those heads are thrown
-  away), and the embeddings of shown tags got noise in training. A part of the documents (60 % up to step 600, 30 % up
-  to 4,200, then 5 %) were drills in reading its own context: lists said again, pairs looked up, members of a list,
-  neighbours in a row, many hard questions about one scene. {lm_steps} steps of 4,096 tokens. (The shipped weights had
-  only the first two kinds of drill, and 4 % of them between steps 600 and 1,900: the others were added on the way.)
+  away), and the embeddings of shown tags got noise in training. A part of the documents (70 % up to step 1,000, 30 % up
+  to 6,000, then 10 %) were drills in reading its own context: lists said again, pairs looked up, members of a list,
+  neighbours in a row, many hard questions about one scene. Its attention heads started as heads that look a few places
+  back and heads that match (mimetic initialization). {lm_steps} steps of 4,096 tokens.
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
@@ -87,10 +87,6 @@ Questions on pictures by kind (right only if the answer is word for word the exp
 {times}
 
 ## Limits
-
-Figures short of their targets are short in the language model: it does not yet copy several things from its context
-reliably, nor compare them (`is_there`, `side`). The captions-only bridge answers as many questions on pictures as the
-language model by itself does on the same scenes in tags, so bridge and encoder lose next to nothing.
 
 Lower-case English of a small grammar; positions are left and right only; pictures that are no playground scenes are
 answered as if they were. The world's pictograms are Noto Color Emoji (Google; the font's licence is the SIL Open Font
