@@ -75,7 +75,7 @@ def build_index(
     for vectors in vectors_blocks:
         vectors = _checked(vectors, "The image embeddings")
         if index is None:
-            index = _new_index(kind, vectors.shape[1], training)
+            index = new_index(kind, vectors.shape[1], training)
         done += len(vectors)
         if vectors.shape[1] != index.d or done > len(ids):
             index = None
@@ -86,7 +86,8 @@ def build_index(
     return _write(index, kind, store, bridge_fingerprint, out)
 
 
-def _new_index(kind: str, dim: int, training: Vectors | None) -> Any:
+def new_index(kind: str, dim: int, training: Vectors | None) -> Any:
+    """An empty, trained FAISS index of the kind, for inner products of width `dim`."""
     index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
     if not index.is_trained:
         if training is None:
