@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
 
-PromptTemplate = Literal["qa", "chat", "plain"]
+PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
 
 CONFIG_FILE = "config.json"
@@ -62,14 +62,17 @@ class FromageConfig(_Plain):
             that make the query; one linear map each, summed.
         image_prefix: text put before the visual tokens of every image.
         image_suffix: text put after them.
-        prompt_template: how dialogue turns become text.
+        prompt_template: how dialogue turns become text: `qa` (`Q: … A: …`), `chat` (the tokenizer's own chat template),
+            `inst` (`[INST] … [/INST]`) or `plain`.
         tie_ret: whether `[RET]` has one row for input and output; None does as the LM's own embeddings.
         suppress_tokens: texts of single LM tokens that are never generated.
         ret_ends_reply: whether a reply ends with its first `[RET]`. An LM whose own text goes on inside a picture
             (tags, alt texts) would otherwise go on so; the paper's code too drops what follows the last `[RET]`.
         lm_rows: how many of the LM's embedding rows are words; `[RET]` gets this number as its id.
             None is all of them; the released FROMAGe uses fewer (`retrieval_token_idx`).
-        visual_dim: width of the encoder's pooled feature; stored with a checkpoint and compared when it is loaded.
+        has_retrieval: whether the bridge was trained to find pictures. If not (adapters for captions alone), a
+            checkpoint holds `visual_embeddings` only, `[RET]` is never said and no index can be searched.
+        visual_dim: width of the encoder's feature; stored with a checkpoint and compared when it is loaded.
         lm_dim: width of the LM's embeddings; likewise.
     """
 
@@ -87,6 +90,7 @@ class FromageConfig(_Plain):
     suppress_tokens: tuple[str, ...] = ()
     ret_ends_reply: bool = False
     lm_rows: int | None = None
+    has_retrieval: bool = True
     visual_dim: int | None = None
     lm_dim: int | None = None
 
@@ -102,9 +106,11 @@ class FromageConfig(_Plain):
         layers = self.text_emb_layers
         _require(bool(layers) and all(map(_is_int, layers)), "text_emb_layers", "a list of layer numbers", layers)
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
-        _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat or plain",
+        _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat, inst or plain",
                  self.prompt_template)  # fmt: skip
-        _require(isinstance(self.ret_ends_reply, bool), "ret_ends_reply", "true or false", self.ret_ends_reply)
+        for name in ("ret_ends_reply", "has_retrieval"):
+            value = getattr(self, name)
+            _require(isinstance(value, bool), name, "true or false", value)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
         _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
                  "a list of texts", self.suppress_tokens)  # fmt: skip
@@ -169,7 +175,7 @@ def read_config(folder: Path) -> FromageConfig:
     except FileNotFoundError as error:
         raise CheckpointError(
             f"There is no model in {folder}: {CONFIG_FILE} is missing.",
-            f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
+            f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}, or the released FROMAGe's own files.",
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} can't be read: {error}.", "Copy or download the model again.") from error

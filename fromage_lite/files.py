@@ -37,6 +37,9 @@ def resolve_model_name(name: str, base_dir: Path | None) -> str:
 def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_options: Any) -> Path:
     """The local folder of a bridge checkpoint: a folder as it is, a Hub id downloaded.
 
+    A Hub id may name a folder of the repository: `owner/name/folder`. The original FROMAGe's files are fetched where
+    there is no model of our own format.
+
     Raises:
         CheckpointError: if there is no such folder, or the Hub does not give it.
     """
@@ -46,19 +49,40 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
         return inner if not (folder / CONFIG_FILE).exists() and (inner / CONFIG_FILE).exists() else folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file, not a model folder.", "Name the folder that holds it.")
-    if not _HUB_ID.fullmatch(str(name)):
+    repository, inside = "/".join(str(name).split("/")[:2]), "/".join(str(name).split("/")[2:])
+    if not _HUB_ID.fullmatch(repository) or (inside and not _HUB_ID.fullmatch(inside)):
         raise CheckpointError(f"There is no model folder {folder}.", "Check the spelling of the path.")
-    from huggingface_hub import snapshot_download
-
     try:
-        wanted = [CONFIG_FILE, WEIGHTS_FILE]
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=wanted, **hub_options))
+        return _download(repository, inside, revision=revision, **hub_options)
     except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
         raise CheckpointError(
             f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "
             f"({first_line(error)}).",
             "Check the name and the network.",
         ) from error
+
+
+def _download(repository: str, inside: str, **hub_options: Any) -> Path:
+    """The folder `inside` of a Hub repository, with the files of one model."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    from fromage_lite.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
+
+    def fetch(folders: list[str], names: tuple[str, str], repo_type: str | None = None) -> Path:
+        wanted = [f"{folder}/{name}".lstrip("/") for folder in folders for name in names]
+        root = Path(snapshot_download(repository, repo_type=repo_type, allow_patterns=wanted, **hub_options))
+        return next((root / folder for folder in folders if (root / folder / names[0]).exists()), root / inside)
+
+    released = [inside, f"{REPOSITORY_FOLDER}/{inside}".rstrip("/")]
+    try:
+        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE))
+        return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
+    except RepositoryNotFoundError as error:
+        try:  # the original FROMAGe is published as a space, beside its demo
+            return fetch(released, (MODEL_ARGS, CHECKPOINT), "space")
+        except Exception:
+            raise error from None
 
 
 @contextlib.contextmanager

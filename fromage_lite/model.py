@@ -22,6 +22,7 @@ from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
 from fromage_lite.language import LanguageModel
 from fromage_lite.prompt import before_prefix
+from fromage_lite.released import read_released, released_folder
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
 
         Args:
-            pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id.
+            pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id; of
+                our own format, or of the original FROMAGe's (see `released`).
             device: as in `from_config`.
             dtype: as in `from_config`.
             revision: of the Hub repository.
@@ -112,8 +114,12 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
             CheckpointError: a file is missing, damaged, or does not fit.
         """
         folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
-        config = read_config(folder)
-        tensors = read_tensors(folder / WEIGHTS_FILE)  # before the costly part: a damaged file fails at once
+        if released := released_folder(folder):
+            folder = released
+            config, tensors = read_released(folder)
+        else:
+            config = read_config(folder)
+            tensors = read_tensors(folder / WEIGHTS_FILE)  # before the costly part: a damaged file fails at once
         model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype)
         load_bridge(model.bridge, tensors, folder)
         return model

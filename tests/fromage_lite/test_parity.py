@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fromage_lite.bridge import load_bridge
-from fromage_lite.config import FromageConfig, GenerationSettings
+from fromage_lite.config import GenerationSettings
 from fromage_lite.decoding import DecodingState, stream
 from fromage_lite.model import Fromage
 from fromage_lite.vision import VisionEncoder
@@ -32,28 +31,10 @@ class Case:
 
     def __init__(self, name):
         folder = GOLDEN / name
-        args = json.loads((folder / "model_args.json").read_text())
-        config = FromageConfig(
-            language_model=args["opt_version"], vision_encoder=args["visual_encoder"],
-            n_visual_tokens=args["n_visual_tokens"], retrieval_dim=args["shared_emb_dim"],
-            text_emb_layers=tuple(args["text_emb_layers"]), lm_rows=args["retrieval_token_idx"],
-        )  # fmt: skip
-        self.model = Fromage.from_config(config, base_dir=GOLDEN, device="cpu")
-        released = torch.load(folder / "pretrained_ckpt.pth.tar", weights_only=True)["state_dict"]
-        load_bridge(self.model.bridge, dict(map(self._rename, released.items())), folder)
+        self.model = Fromage.from_pretrained(folder, device="cpu")
         self.tensors = load_file(folder / "outputs.safetensors")
         self.results = json.loads((folder / "outputs.json").read_text())
         self.paths = [entry["image"] for entry in json.loads((GOLDEN / "captions.json").read_text())]
-
-    @staticmethod
-    def _rename(entry):
-        name, tensor = entry
-        if name == "ret_input_embeddings.weight":
-            return "ret_row", tensor[0]
-        parts = name.removeprefix("model.").split(".")
-        if parts[0] == "text_hidden_fcs":  # a Sequential of the linear map and a dropout
-            parts.pop(2)
-        return ".".join(parts), tensor
 
     def segments(self, prompt):
         return [part["text"] if "text" in part else self.picture(part["image"], part["load"]) for part in prompt]
@@ -202,7 +183,7 @@ def test_search_with_an_image_before_ret_is_right_unlike_the_reference_U1(case):
 
 
 def test_a_whole_clip_gives_the_same_features_as_its_vision_tower(case):
-    whole = GOLDEN / f"{case.model.config.vision_encoder}-full"
+    whole = case.model.base_dir / f"{case.model.config.vision_encoder}-full"
     if not whole.is_dir():
         pytest.skip("this case has no whole CLIP")
     pooled = VisionEncoder.load(str(whole)).encode(case.tensors["images.pixel_values_direct"]).pooled

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from fromage_lite.config import FromageConfig
 from fromage_lite.data.batches import Collator, StepBatch, join_pairs
 from fromage_lite.data.encoding import IGNORED, SequenceEncoder
 from fromage_lite.data.interleaved import TrainingData
@@ -35,30 +34,11 @@ class GoldenCase:
         self.figures = json.loads((folder / "outputs.json").read_text())
         self.tensors = load_file(folder / "outputs.safetensors")
         self.captions = [entry["caption"] for entry in json.loads((GOLDEN / "captions.json").read_text())]
-        self.arguments = json.loads((folder / "model_args.json").read_text())
         self.max_tokens = self.figures["case"].get("max_len", MAX_LEN_FALLBACK)
-        self.model = self._model()
+        self.model = Fromage.from_pretrained(folder, device="cpu")
         features = self.tensors["images.pooler_output_direct"].numpy()
         self.data = TrainingData(features, [(caption, row) for row, caption in enumerate(self.captions)])
         self.encoder = SequenceEncoder(self.model.language, self.model.config)
-
-    def _model(self) -> Fromage:
-        arguments = self.arguments
-        config = FromageConfig(
-            language_model=str(GOLDEN / arguments["opt_version"]),
-            vision_encoder=str(GOLDEN / arguments["visual_encoder"]),
-            n_visual_tokens=arguments["n_visual_tokens"],
-            retrieval_dim=arguments["shared_emb_dim"],
-            text_emb_layers=tuple(arguments["text_emb_layers"]),
-            lm_rows=arguments["retrieval_token_idx"],
-        )
-        model = Fromage.from_config(config, device="cpu")
-        checkpoint = torch.load(self.folder / "pretrained_ckpt.pth.tar", weights_only=True)["state_dict"]
-        parameters = model.trained_parameters()
-        with torch.no_grad():
-            for name, value in checkpoint.items():
-                parameters[our_name(name)].copy_(value.reshape(parameters[our_name(name)].shape))
-        return model
 
     def batch(self, rows, concat: bool = False, prefix: str = "") -> StepBatch:
         options = {"input_prefix": prefix, "max_tokens": self.max_tokens}
