@@ -13,7 +13,7 @@ from torch import Tensor
 from fromage_lite.config import GenerationSettings
 from fromage_lite.decoding import DecodingState, Token
 from fromage_lite.errors import ImageError, MessageError
-from fromage_lite.prompt import RET, Segment, get_template
+from fromage_lite.prompt import RET, Segment, Template, get_template
 from fromage_lite.turns import Turn
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Context:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.template = get_template(agent.model.config.prompt_template)
+        language = agent.model.language
+        self.template = get_template(agent.model.config.prompt_template, language.tokenizer)
+        self._stop_ids = language.token_ids(self.template.stop_tokens)
         self.clear()
 
     def clear(self) -> None:
@@ -98,7 +100,7 @@ class Context:
             generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
         return self.agent.model.stream(
             self.state, prompt.inputs_embeds, settings,
-            stop_strings=self.template.stop_strings, cancel=cancel, generator=generator,
+            stop_strings=self.template.stop_strings, stop_ids=self._stop_ids, cancel=cancel, generator=generator,
         )  # fmt: skip
 
     def commit(self, turn: Turn) -> None:
@@ -146,7 +148,9 @@ class Context:
     def _thin(self, turns: Sequence[Turn], message: Sequence[Segment], room: int) -> str:
         """Drops the oldest turns, so that the view begins anew with those that remain; what to tell the user."""
         before, kept = self._first, len(turns)
-        size = self._message_embeds(message, False, room).shape[1] + 1
+        # As the first turn in view the message has what begins a text, else another of them has.
+        sizes = [self._message_embeds(message, is_first, room).shape[1] for is_first in (True, False)]
+        size = max(sizes[0], sizes[1] + 1)
         while kept:
             size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
             if size > KEPT_PART * room:
@@ -162,7 +166,7 @@ class Context:
 
     def _turn_embeds(self, turn: Turn, is_first: bool, notices: list[str]) -> Tensor:
         segments: list[str | Tensor] = []
-        for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(turn)]:
+        for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
                 segments += self.agent.open_segments([segment])
             except ImageError as error:
@@ -200,10 +204,10 @@ def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[
         raise too_long(len(text), words, room - (needed - words))
 
 
-def reply_prompt(turn: Turn) -> str:
+def reply_prompt(template: Template, turn: Turn) -> str:
     """A reply as the LM said it: `[RET]` where pictures came."""
     text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
-    return text if not text or text.startswith(RET) else f" {text}"
+    return text if not text or text.startswith(RET) else template.render_reply(text)
 
 
 def too_long(characters: int, tokens: int | None, room: int) -> MessageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,13 +51,16 @@ class DecodingState:
         self._model = model
         self._cache = model.language.new_cache()
         self._cached = 0
+        # Where the cache can't be cropped, what was read is kept, and read again after a crop.
+        self._history: list[Tensor] | None = None if model.language.can_crop else []
+        self._unread: Tensor | None = None  # (1, T, D), to be read again before anything else
         self.pending: list[int] = []
         self.finish_reason: FinishReason | None = None
 
     @property
     def length(self) -> int:
         """Positions of the dialogue so far."""
-        return self._cached + len(self.pending)
+        return self._cached + self._waiting + len(self.pending)
 
     @property
     def cached(self) -> int:
@@ -76,21 +79,29 @@ class DecodingState:
         kept = max(len(self.pending) - surplus, 0)
         surplus -= len(self.pending) - kept
         self.pending = self.pending[:kept]
+        if not surplus:
+            return
+        if self._history is not None:
+            self._read_again(length - kept)
+            return
         if surplus == self._cached:
             self._cache = self._model.language.new_cache()
-        elif surplus:
+        else:
             self._cache.crop(-surplus)  # negative: how many positions to remove
         self._cached -= surplus
 
     @torch.inference_mode()
     def feed(self, inputs_embeds: Tensor | None = None) -> LMOutput:
-        """Runs the LM over `pending` and then `inputs_embeds` (1, T, D); both are in the cache afterwards.
+        """Runs the LM over `pending` and then `inputs_embeds` (1, T, D); both are in the cache afterwards. The output's
+        last positions are theirs.
 
         Raises:
             MessageError: if they do not fit into the LM's positions; nothing has changed then.
         """
         language = self._model.language
-        parts = [self._model.token_embeds(self.pending)] if self.pending else []
+        parts = [self._unread] if self._unread is not None else []
+        if self.pending:
+            parts.append(self._model.token_embeds(self.pending))
         if inputs_embeds is not None and inputs_embeds.shape[1]:
             parts.append(inputs_embeds.detach().to(device=language.device, dtype=language.dtype))
         if not parts:
@@ -109,16 +120,32 @@ class DecodingState:
             self._repair(before)
             raise
         self._cached += embeds.shape[1]
-        self.pending = []
+        self.pending, self._unread = [], None
+        if self._history is not None:
+            self._history.append(embeds)
         return output
 
     def _repair(self, length: int) -> None:
         """After an interrupted pass some layers have grown and others have not: cut each to its old length."""
+        if self._history is not None:
+            self._read_again(length + self._waiting)
+            return
         if not length:
             self._cache = self._model.language.new_cache()
             return
         for layer in self._cache.layers:
             layer.crop(length - layer.get_seq_length())
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._unread is None else self._unread.shape[1]
+
+    def _read_again(self, length: int) -> None:
+        """Begins a new cache, with the first `length` positions to be read before anything else."""
+        assert self._history is not None
+        parts = [*self._history, *([] if self._unread is None else [self._unread])]
+        self._cache, self._cached, self._history = self._model.language.new_cache(), 0, []
+        self._unread = torch.cat(parts, dim=1)[:, :length] if length else None
 
 
 @dataclass
@@ -183,6 +210,7 @@ def stream(
     settings: GenerationSettings,
     *,
     stop_strings: Sequence[str] = (),
+    stop_ids: Collection[int] = (),
     cancel: threading.Event | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Token]:
@@ -197,6 +225,7 @@ def stream(
         inputs_embeds: the new part of the prompt, (1, T, D); what came before is in the state.
         settings: how to choose tokens.
         stop_strings: the reply ends before the first of these.
+        stop_ids: further tokens that end it, as end of text does.
         cancel: when set, the reply ends within one token.
         generator: source of chance on the CPU; None makes one from `settings.seed`.
 
@@ -225,7 +254,7 @@ def stream(
                 reason = "stop"
                 break
             continue
-        if token_id in language.eos_ids:
+        if token_id in language.eos_ids or token_id in stop_ids:
             reason = "stop"
             yield Token(token_id)
             break

@@ -12,8 +12,13 @@ import torch
 from torch import Tensor
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.families import check, input_factor, output_factor
 from fromage_lite.files import damaged, no_progress_bars, resolve_model_name
-from fromage_lite.prompt import RET
+from fromage_lite.prompt import NO_BOS, RET
+from fromage_lite.tokens import TextEncoder
+
+DEFAULT_POSITIONS = 2048  # for models without any limit, as with ALiBi and recurrent states
+NO_LIMIT = 10**6  # a tokenizer without a limit names a number far beyond this
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,9 @@ class LanguageModel:
         if rows is not None and not 1 <= rows <= available:
             raise ConfigError(f"lm_rows is {rows}, but the language model {name} has {available} rows.")
         self.vocab_size: int = rows or available
+        self._text = TextEncoder(tokenizer)
+        self._input_factor = input_factor(self._text_config)
+        self._output_factor = output_factor(self._text_config)
 
     @classmethod
     def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
@@ -78,7 +86,9 @@ class LanguageModel:
                 )
         except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
             raise damaged("language model", name, error) from error
-        return cls(model.to(device), tokenizer, name, rows)
+        language = cls(model.to(device), tokenizer, name, rows)
+        check(language)
+        return language
 
     # --- sizes and names ---
 
@@ -114,17 +124,18 @@ class LanguageModel:
 
     @property
     def max_positions(self) -> int:
-        """How many positions a sequence may have."""
+        """How many positions a sequence may have: what the model was made for, also where nothing ends there."""
         for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
             if isinstance(value := getattr(self._text_config, name, None), int) and value > 0:
                 return value
-        return 2048
+        limit = self.tokenizer.model_max_length
+        return int(limit) if 0 < limit < NO_LIMIT else DEFAULT_POSITIONS
 
     @cached_property
     def eos_ids(self) -> frozenset[int]:
         """Ids that end a text."""
-        ids = [getattr(self.model.generation_config, "eos_token_id", None), self._text_config.eos_token_id,
-               self.tokenizer.eos_token_id]  # fmt: skip
+        places = (self.model.generation_config, self._text_config, self.tokenizer)
+        ids = [getattr(place, "eos_token_id", None) for place in places]
         flat = [i for entry in ids for i in (entry if isinstance(entry, (list, tuple)) else [entry])]
         return frozenset(i for i in flat if isinstance(i, int))
 
@@ -161,22 +172,19 @@ class LanguageModel:
     def tokenize(self, text: str, add_bos: bool = False) -> list[int]:
         """Ids of a text; `[RET]` in it becomes `ret_token_id`.
 
-        Other special tokens are taken as plain characters: nobody can end a dialogue by typing `</s>`. Blanks directly
-        before `[RET]` are dropped, so that a reply read back gives the ids that were generated.
+        Special tokens count where a template has marked them (`prompt.special`); typed ones are plain characters:
+        nobody can end a dialogue by typing `</s>`. A text that begins with `NO_BOS` brings its own beginning, if any.
+        Blanks directly before `[RET]` are dropped, so that a reply read back gives the ids that were generated.
         """
+        add_bos = add_bos and not text.startswith(NO_BOS)
         ids = [self.bos_id] if add_bos and self.bos_id is not None else []
         pieces = text.split(RET)
         for position, piece in enumerate(pieces):
             is_last = position == len(pieces) - 1
-            ids += self._encode(piece if is_last else piece.rstrip(" "))
+            ids += self._text.encode(piece if is_last else piece.rstrip(" "))
             if not is_last:
                 ids.append(self.ret_token_id)
         return ids
-
-    def _encode(self, text: str) -> list[int]:
-        if not text:
-            return []
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids; special tokens and `[RET]` are left out."""
@@ -185,30 +193,53 @@ class LanguageModel:
 
     def single_token_ids(self, text: str) -> list[int]:
         """The ids (none or one) of the token whose text is exactly this."""
-        ids = self._encode(text)
+        ids = self._text.encode(text)
         return ids if len(ids) == 1 else []
+
+    def token_ids(self, tokens: Sequence[str]) -> frozenset[int]:
+        """Ids of special tokens by their texts."""
+        return frozenset(self.tokenizer.convert_tokens_to_ids(list(tokens)))
 
     # --- the model ---
 
+    @cached_property
+    def _has_own_cache(self) -> bool:
+        """Whether a layer keeps something else than keys and values (a convolution's or recurrent state, …)."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+        layers = DynamicCache(config=self.model.config).layers
+        return any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+    @cached_property
+    def can_crop(self) -> bool:
+        """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
+        from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+        return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.new_cache().layers)
+
     def new_cache(self) -> Any:
-        """An empty KV cache that can be cropped at any length.
+        """An empty cache; with `can_crop` it can be cropped at any length.
 
-        It is made without the model's configuration: a configured cache forgets what has left a sliding window, and
-        undo needs it again. The window is kept all the same, by the attention mask.
+        It is made without the model's configuration where keys and values are all there is: a configured cache forgets
+        what has left a sliding window, and undo needs it again. The window is kept all the same, by the attention mask.
         """
-        from transformers import DynamicCache
+        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-        return DynamicCache()
+        if not self._has_own_cache:
+            return DynamicCache()
+        cache = DynamicCache(config=self.model.config)
+        cache.layers = [DynamicLayer() if type(x) is DynamicSlidingWindowLayer else x for x in cache.layers]
+        return cache
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
         """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
         ids = ids.to(self.device)
         is_ret = ids == self.ret_token_id
         embeds = self._embedding(ids.masked_fill(is_ret, 0))
-        if not is_ret.any():
-            return embeds
-        scale = getattr(self._embedding, "embed_scale", 1.0)  # Gemma scales inside its embedding
-        return torch.where(is_ret[..., None], (ret_row.to(embeds) * scale).to(embeds), embeds)
+        if is_ret.any():
+            scale = getattr(self._embedding, "embed_scale", 1.0)  # Gemma scales inside its embedding
+            embeds = torch.where(is_ret[..., None], (ret_row.to(embeds) * scale).to(embeds), embeds)
+        return embeds if self._input_factor == 1 else embeds * self._input_factor
 
     def forward(self, inputs_embeds: Tensor, past_key_values: Any = None, layers: Sequence[int] = (-1,)) -> LMOutput:
         """Runs the decoder, without the head.
@@ -218,7 +249,8 @@ class LanguageModel:
             past_key_values: a cache from `new_cache`, grown in place; None runs without one.
             layers: indices into the LM's hidden states to return.
         """
-        wants_all = any(layer != -1 for layer in layers)
+        count = self._text_config.num_hidden_layers
+        wants_all = any(layer not in (-1, count) for layer in layers)
         output = self.model.base_model(
             inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
             past_key_values=past_key_values,
@@ -226,16 +258,19 @@ class LanguageModel:
             output_hidden_states=wants_all,
         )
         last = output.last_hidden_state
-        states = tuple(last if layer == -1 else output.hidden_states[layer] for layer in layers)
+        states = tuple(last if layer in (-1, count) else output.hidden_states[layer] for layer in layers)
         return LMOutput(last, states, past_key_values)
 
     def logits(self, hidden: Tensor, ret_row: Tensor) -> Tensor:
-        """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last."""
+        """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last.
+
+        They are the model's own: a bias of the head (`[RET]` has none), a factor and a soft cap included.
+        """
         words = self._head(hidden)[..., : self.vocab_size]
         ret = hidden @ ret_row.to(hidden)
-        if (scale := getattr(self._text_config, "logit_scale", None)) is not None:  # Cohere
-            words, ret = words * scale, ret * scale
         logits = torch.cat([words, ret[..., None]], dim=-1)
+        if self._output_factor != 1:
+            logits = logits * self._output_factor
         if cap := getattr(self._text_config, "final_logit_softcapping", None):  # Gemma 2
             logits = cap * torch.tanh(logits / cap)
         return logits

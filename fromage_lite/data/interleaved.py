@@ -70,7 +70,7 @@ def dialogue_example(
     """A dialogue as the chat itself would feed it: the prompt's own template, what the model says as labels.
 
     Args:
-        template: `prompt.get_template(config.prompt_template)`.
+        template: `prompt.get_template(config.prompt_template, tokenizer)`.
         turns: message and reply of each turn. A reply's text begins with a blank after `A:`; it is added if missing.
             The text that ends a turn is a label too, so that replies end.
         ret_ends_reply: as in `FromageConfig`; the end of a turn is then no label after a `[RET]`, where the decoder
@@ -88,13 +88,11 @@ def dialogue_example(
             rest = prompt[0].text.removeprefix(template.turn_end)
             prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
-        segments += [Text(_with_blank(part), label=True) if isinstance(part, str) else part for part in reply]
+        segments += [
+            Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply
+        ]
         is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
     return Example((*segments, Text(template.turn_end, label=is_label)))
-
-
-def _with_blank(text: str) -> str:
-    return text if text[:1].isspace() else f" {text}"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
             "It may also be trained on a table of captions: --data.",
         )
     with counting("Drawing the playground's pictures") as progress:
-        template = get_template(model.config.prompt_template)
+        template = get_template(model.config.prompt_template, model.language.tokenizer)
         return training_data(
             model.vision,
             template,
