@@ -21,7 +21,7 @@ from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_c
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
 from fromage_lite.language import LanguageModel
-from fromage_lite.prompt import before_prefix
+from fromage_lite.prompt import before_prefix, get_template
 from fromage_lite.released import read_released, released_folder
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
 
@@ -82,6 +82,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
                     f"This bridge was made for {name} {wanted}, but the frozen model has {found}.",
                     "Load it with the frozen models that its config.json names.",
                 )
+        get_template(config.prompt_template, language.tokenizer)  # a model without it must not load
         tied = language.is_tied if config.tie_ret is None else config.tie_ret
         if tied and language.head_dim != language.dim:
             raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
