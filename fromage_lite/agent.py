@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromage_lite.config import GenerationSettings, playground_dir
-from fromage_lite.errors import ConfigError, MessageError
+from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.prompt import ImageSegment, Segment
 from index.hits import Hit, Retriever
 from index.images import open_image, sanitize
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fromage_lite.dialogue import Dialogue
+    from fromage_lite.inspection import TokenMatch
     from fromage_lite.model import Fromage
 
 NO_INDEX = "none"
@@ -158,6 +159,23 @@ class Agent:
         if self.index is None:
             raise ConfigError("There is no index to take a picture from.")
         return self.index.thumbnail(hit.id)  # type: ignore[attr-defined]
+
+    def has_picture(self, hit: Hit) -> bool:
+        """Whether a hit can be shown: the index keeps a small picture of it, or its file is there."""
+        try:
+            return bool(self.thumbnail(hit))
+        except (FromageError, AttributeError):  # a retriever without thumbnails
+            return _file_key(hit.source) is not None
+
+    def tokens_near(self, path: str, k: int = 8) -> list[list[TokenMatch]]:
+        """For each visual token of a picture file the `k` words of the language model that are nearest to it.
+
+        Raises:
+            ImageError: the file is missing or no picture that can be read.
+        """
+        from fromage_lite.inspection import nearest_tokens
+
+        return nearest_tokens(self.model, self.pooled(path)[None], k)[0]
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data for status lines and reports."""

@@ -84,6 +84,11 @@ class Context:
         embeds = torch.cat([*(e for _, e in view), prompt], dim=1)
         return Prompt(embeds, cached, len(self.state.pending) + embeds.shape[1], tuple(notices))
 
+    def spans(self) -> list[tuple[Turn, int]]:
+        """The complete turns in view, oldest first, and the positions of each; right after `prepare` all of them."""
+        starts = [0, *(end for _, end in self._read)]
+        return [(turn, end - start) for (turn, end), start in zip(self._read, starts, strict=False)]
+
     def stream(
         self, prompt: Prompt, settings: GenerationSettings, cancel: threading.Event | None, attempt: int
     ) -> Iterator[Token]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.events import FinishReason
-from fromage_lite.sampling import apply_ret_policy, choose, must_say_ret, suppress
+from fromage_lite.sampling import apply_ret_policy, choose, must_say_ret, probability, suppress
 from fromage_lite.streaming import TextStream
 
 if TYPE_CHECKING:
@@ -29,11 +29,14 @@ class Token:
         id: the generated token; None if this only releases text that was held back.
         text: what may be shown now; whole characters, never part of a stop string.
         query_embeds: at `[RET]` where it points in the retrieval space, (1, R) float32 on the CPU; else None.
+        ret_probability: how likely `[RET]` was at this step for the model itself, before bias, temperature and policy;
+            None where it was not asked.
     """
 
     id: int | None
     text: str = ""
     query_embeds: Tensor | None = None
+    ret_probability: float | None = None
 
 
 class DecodingState:
@@ -159,16 +162,20 @@ class _Reply:
     start: int  # length of the dialogue where the reply begins
     ids: list[int] = field(default_factory=list)
     rets_said: int = 0
+    ret_probability: float | None = None  # at the last choice
 
     def choose(self, hidden: Tensor, suppressed: Sequence[int], generator: torch.Generator | None) -> int:
         """The next token, given what the head sees (1, head_dim)."""
         ret_id, step = self.model.language.ret_token_id, len(self.ids)
+        self.ret_probability = None
         is_last = step + 1 >= self.settings.max_new_tokens or self.state.length + 1 >= self._max_positions
         if is_last and must_say_ret(self.settings, self.rets_said):
             return ret_id
         with torch.inference_mode():
             logits = self.model.language.logits(hidden, self.model.bridge.output_row)[0]
-            logits = apply_ret_policy(suppress(logits, suppressed), ret_id, self.settings, step, self.rets_said)
+            logits = suppress(logits, suppressed)
+            self.ret_probability = probability(logits, ret_id)
+            logits = apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
             return choose(logits, self.settings.temperature, self.settings.top_p, generator)
 
     @property
@@ -188,7 +195,8 @@ class _Reply:
         output = self.state.feed()
         with torch.inference_mode():
             query = self.model.bridge.query_embeds([state[:, -1] for state in output.layers]).float().cpu()
-        return Token(self.model.language.ret_token_id, self.text.flush(), query.clone()), output.hidden[:, -1]
+        token = Token(self.model.language.ret_token_id, self.text.flush(), query.clone(), self.ret_probability)
+        return token, output.hidden[:, -1]
 
     def cut_stop_string(self) -> None:
         """Takes a stop string out of the dialogue again: positions after the visible text are forgotten.
@@ -256,11 +264,11 @@ def stream(
             continue
         if token_id in language.eos_ids or token_id in stop_ids:
             reason = "stop"
-            yield Token(token_id)
+            yield Token(token_id, ret_probability=reply.ret_probability)
             break
         reply.ids.append(token_id)
         state.pending.append(token_id)
-        yield Token(token_id, reply.text.push(token_id))
+        yield Token(token_id, reply.text.push(token_id), ret_probability=reply.ret_probability)
         if reply.text.is_stopped:
             reply.cut_stop_string()
             reason = "stop"
@@ -268,5 +276,6 @@ def stream(
     if rest := reply.text.flush():
         yield Token(None, rest)
     if reason == "stop" and must_say_ret(settings, reply.rets_said) and state.length < language.max_positions:
+        reply.ret_probability = None  # it was forced, not chosen
         yield reply.say_ret()[0]
     state.finish_reason = reason

@@ -6,9 +6,8 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from fromage_lite.agent import clean
@@ -16,62 +15,19 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.context import Context, Prompt
 from fromage_lite.decoding import Token
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError
-from fromage_lite.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
 from fromage_lite.prompt import Segment, parse_message
-from fromage_lite.turns import ReplyPart, Turn, turn_from_dict, turn_to_dict
+from fromage_lite.reply import ReplyDraft, pictures_of, tidy
+from fromage_lite.turns import Turn, turn_from_dict, turn_to_dict
 from index.hits import Hit
 
 if TYPE_CHECKING:
     from fromage_lite.agent import Agent
 
 VERSION = 1
+NEXT_BEST = 8  # pictures beyond those shown that a search brings along
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Reply:
-    """A reply in the making: what was said, and what it cost."""
-
-    parts: list[ReplyPart] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
-    first: float | None = None  # when the first token came
-    resumed: float = 0.0  # when the model was asked for the next token
-    speaking_seconds: float = 0.0  # the model's own time after the first token
-    new_tokens: int = 0
-    retrieval_seconds: float = 0.0
-
-    @property
-    def hits(self) -> list[Hit]:
-        return [hit for part in self.parts if not isinstance(part, str) for hit in part]
-
-    def count(self, token: Token) -> None:
-        if token.id is None:
-            return
-        now = time.perf_counter()
-        if self.first is None:
-            self.first = now
-        else:
-            self.speaking_seconds += now - self.resumed
-        self.new_tokens += 1
-
-    def say(self, text: str) -> None:
-        if self.parts and isinstance(self.parts[-1], str):
-            self.parts[-1] += text
-        else:
-            self.parts.append(text)
-
-    def statistics(self, prompt: Prompt) -> Statistics:
-        first = self.first or time.perf_counter()
-        seconds = self.speaking_seconds
-        return Statistics(
-            prompt_tokens=prompt.fed,
-            cached_tokens=prompt.cached,
-            new_tokens=self.new_tokens,
-            time_to_first_token=first - self.started,
-            tokens_per_second=(self.new_tokens - 1) / seconds if seconds > 0 else 0.0,
-            retrieval_ms=self.retrieval_seconds * 1000,
-        )
 
 
 class Dialogue:
@@ -80,12 +36,14 @@ class Dialogue:
     Attributes:
         settings: how replies are made; an assignment takes effect at the next reply.
         turns: what was said. A turn is here once its reply has ended, cancelled ones included.
+        excluded: ids of pictures that the user does not want to see in this dialogue.
     """
 
     def __init__(self, agent: Agent, settings: GenerationSettings | None = None) -> None:
         self.agent = agent
         self.settings = settings or GenerationSettings()
         self.turns: list[Turn] = []
+        self.excluded: set[int] = set()
         self._context = Context(agent)
         self._replaced: set[int] = set()  # pictures of replies that were regenerated: another one is wanted
         self._attempt = 0
@@ -155,7 +113,16 @@ class Dialogue:
         """
         self._check_idle()
         self.turns, self._replaced, self._attempt = [], set(), 0
+        self.excluded = set()
         self._context.clear()
+
+    def exclude(self, ids: Iterable[int]) -> None:
+        """Never finds these pictures again in this dialogue."""
+        self.excluded |= set(ids)
+
+    def include(self, ids: Iterable[int]) -> None:
+        """Takes `exclude` back."""
+        self.excluded -= set(ids)
 
     def to_dict(self) -> dict[str, Any]:
         """The dialogue as plain JSON data; pictures stand by their paths."""
@@ -163,6 +130,7 @@ class Dialogue:
             "version": VERSION,
             "settings": self.settings.to_dict(),
             "turns": [turn_to_dict(turn) for turn in self.turns],
+            "excluded": sorted(self.excluded),
         }
 
     @classmethod
@@ -185,6 +153,10 @@ class Dialogue:
             raise DataError(f"The settings of the saved dialogue can't be read: {error}") from error
         dialogue = cls(agent, settings)
         dialogue.turns = [turn_from_dict(turn) for turn in data["turns"]]
+        excluded = data.get("excluded", [])
+        if not isinstance(excluded, list) or not all(isinstance(id, int) for id in excluded):
+            raise DataError("The saved dialogue can't be read: its excluded pictures are no list of numbers.")
+        dialogue.exclude(excluded)
         return dialogue
 
     # --- one reply ---
@@ -228,7 +200,7 @@ class Dialogue:
         cancel: threading.Event | None,
         replaced: Collection[int],
     ) -> Generator[Event]:
-        reply = _Reply()
+        reply = ReplyDraft()
         if not message:
             raise MessageError("The message is empty.", "Type something, or attach a picture.")
         settings, notice = self._effective_settings()
@@ -236,7 +208,8 @@ class Dialogue:
             yield Notice(notice)
         prompt = self._context.prepare(before, message, settings.max_new_tokens)
         yield from map(Notice, prompt.notices)
-        unwanted = {hit.id for turn in before for hit in turn.hits} | set(replaced)
+        context = _context_parts(before, message, self._context.spans(), prompt)
+        unwanted = {hit.id for turn in before for hit in turn.hits} | set(replaced) | self.excluded
         tokens = self._context.stream(prompt, settings, cancel, len(before) + 1000 * self._attempt)
         with closing(tokens):  # type: ignore[type-var]
             for token in tokens:
@@ -247,23 +220,38 @@ class Dialogue:
                 if token.query_embeds is not None:
                     yield self._find(token, reply, settings, unwanted)
                 reply.resumed = time.perf_counter()
-        turn = Turn(message, _tidy(reply.parts), self._context.state.finish_reason or "stop")
+        yield reply.trace(context)
+        turn = Turn(message, tidy(reply.parts), self._context.state.finish_reason or "stop")
         self._context.commit(turn)
         self.turns, self._replaced = [*before, turn], set()
         yield reply.statistics(prompt)
         yield Done(turn.text, turn.reason)
 
-    def _find(self, token: Token, reply: _Reply, settings: GenerationSettings, unwanted: set[int]) -> Event:
+    def _find(self, token: Token, reply: ReplyDraft, settings: GenerationSettings, unwanted: set[int]) -> Event:
         started = time.perf_counter()
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
-        found = self.agent.retrieve(token.query_embeds, room, unwanted | {hit.id for hit in reply.hits})  # type: ignore[arg-type]
+        unwanted = unwanted | {hit.id for hit in reply.hits}
+        k = room + NEXT_BEST if room > 0 else 0
+        found = self.agent.retrieve(token.query_embeds, k, unwanted)  # type: ignore[arg-type]
         reply.retrieval_seconds += time.perf_counter() - started
         least = settings.score_threshold
-        hits = tuple(hit for hit in found if least is None or hit.score >= least)
+        hits, more = self._split([hit for hit in found if least is None or hit.score >= least], room)
         reply.parts.append(hits)
         if hits:
-            return ImagesFound(hits)
+            return ImagesFound(hits, more)
         return Notice("No picture fits well enough." if found else "There is no picture left that was not shown yet.")
+
+    def _split(self, found: Sequence[Hit], room: int) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+        """The pictures to show, and the next best. One that is gone makes room for the next, if there is one."""
+        hits: list[Hit] = []
+        looked_at = 0
+        for hit in found:
+            if len(hits) == room:
+                break
+            looked_at += 1
+            if self.agent.has_picture(hit):
+                hits.append(hit)
+        return (tuple(hits), tuple(found[looked_at:])) if hits else (tuple(found[:room]), tuple(found[room:]))
 
     def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
         """The settings as this agent can follow them, and what to tell the user about the difference, once."""
@@ -280,12 +268,14 @@ class Dialogue:
             raise MessageError("A reply is still being made.", "Wait for its end or stop it first.")
 
 
-def _tidy(parts: Sequence[ReplyPart]) -> tuple[ReplyPart, ...]:
-    """The parts without the blanks at the end of the reply."""
-    parts = list(parts)
-    if parts and isinstance(parts[-1], str):
-        parts[-1] = parts[-1].rstrip()
-    return tuple(part for part in parts if part != "")
+def _context_parts(
+    before: Sequence[Turn], message: tuple[Segment, ...], spans: Sequence[tuple[Turn, int]], prompt: Prompt
+) -> tuple[ContextPart, ...]:
+    """What is read before a reply: the turns in view, and the message."""
+    first = len(before) - len(spans)
+    parts = [ContextPart(first + n, size, pictures_of(turn.message)) for n, (turn, size) in enumerate(spans, 1)]
+    size = prompt.cached + prompt.fed - sum(size for _, size in spans)
+    return (*parts, ContextPart(len(before) + 1, size, pictures_of(message)))
 
 
 def _unexpected(error: Exception) -> FromageError:

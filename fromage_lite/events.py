@@ -20,9 +20,15 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class ImagesFound:
-    """The model said `[RET]` at this place of the reply; `hits` are best first and never repeat a shown image."""
+    """The model said `[RET]` at this place of the reply.
+
+    Attributes:
+        hits: the pictures to show, best first; never one that was shown before.
+        more: the next best ones of the same search, for whoever wants to look further; they don't count as shown.
+    """
 
     hits: tuple[Hit, ...]
+    more: tuple[Hit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,37 @@ class Notice:
     """Something the user should know that is no error (for example: the oldest turns were dropped)."""
 
     message: str
+
+
+@dataclass(frozen=True)
+class ContextPart:
+    """A turn that the model had read when it replied.
+
+    Attributes:
+        turn: its number in the dialogue, from 1.
+        positions: how many of the language model's positions it takes, its pictures included.
+        pictures: paths of the pictures in its message.
+    """
+
+    turn: int
+    positions: int
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RetTrace:
+    """How near the model was to `[RET]` at each step of a reply, and what it was looking back on.
+
+    Attributes:
+        probabilities: of `[RET]`, one for each generated token; the model's own, before bias and policy.
+        texts: what each of these steps gave to show (may be empty); `[RET]` where it was said.
+        context: the turns that were read, oldest first; the last is this one's message. A query is made from all of
+            them and from the reply up to its `[RET]`.
+    """
+
+    probabilities: tuple[float, ...]
+    texts: tuple[str, ...]
+    context: tuple[ContextPart, ...]
 
 
 @dataclass(frozen=True)
@@ -68,4 +105,4 @@ class Failed:
     error: FromageError
 
 
-Event = TextDelta | ImagesFound | Notice | Statistics | Done | Failed
+Event = TextDelta | ImagesFound | Notice | RetTrace | Statistics | Done | Failed

@@ -37,6 +37,12 @@ def apply_ret_policy(logits: Tensor, ret_id: int, settings: GenerationSettings, 
     return logits
 
 
+def probability(logits: Tensor, token_id: int) -> float:
+    """How likely one token is under logits (vocabulary,)."""
+    logits = logits.float()
+    return float((logits[token_id] - logits.logsumexp(dim=-1)).exp())
+
+
 def suppress(logits: Tensor, ids: Sequence[int]) -> Tensor:
     """Logits with the columns of these ids forbidden. The input is kept."""
     if not ids:

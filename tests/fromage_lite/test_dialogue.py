@@ -11,7 +11,7 @@ from fromage_lite.agent import Agent
 from fromage_lite.config import GenerationSettings
 from fromage_lite.dialogue import Dialogue
 from fromage_lite.errors import MessageError
-from fromage_lite.events import Done, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.events import Done, Failed, ImagesFound, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.prompt import ImageSegment
 from tests.fromage_lite.fakes import ListedPictures, assert_reads, hear
 
@@ -126,7 +126,7 @@ def test_cancel_ends_within_one_token_and_keeps_what_was_said(agent, script):
         said.append(event)
         if len(said) == 3:
             cancel.set()
-    assert [type(event) for event in said] == [TextDelta] * 3 + [Statistics, Done]
+    assert [type(event) for event in said] == [TextDelta] * 3 + [RetTrace, Statistics, Done]
     assert said[-1] == Done("a a a", "cancelled")
     assert dialogue.turns[0].text == "a a a" and dialogue.turns[0].reason == "cancelled"
     hear(dialogue.reply("again"))
