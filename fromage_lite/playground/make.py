@@ -16,7 +16,7 @@ Report = Callable[[str], None]
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = 10_000
+LM_STEPS = 8_500
 ENCODER_STEPS = 3000
 
 
