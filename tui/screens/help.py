@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -11,9 +9,11 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from tui.commands import COMMANDS
+from tui.keys import key_names, own_bindings, owners
 from tui.widgets.composer import Chip, PromptArea
 
-_KEYS = {"up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc"}
+TITLES = {"PromptArea": "Writing", "Chip": "Pictures on a message", "FileBrowser": "Looking for a picture",
+          "PictureTree": "Looking for a picture", "SettingsPanel": "How replies are made"}  # fmt: skip
 
 
 class HelpScreen(ModalScreen[None]):
@@ -33,11 +33,14 @@ class HelpScreen(ModalScreen[None]):
             with VerticalScroll():
                 yield from self._section("Writing", self._keys(PromptArea))
                 yield from self._section("Pictures on a message", self._keys(Chip))
-                yield from self._section("Anywhere", [*self._keys(type(self._chat)), *self._keys(type(self.app))])
+                yield from self._section("Anywhere", [*self._chat_keys(), *self._keys(type(self.app))])
                 yield from self._section("Commands", self._commands())
+                for title, rows in self._other_keys().items():
+                    yield from self._section(title, rows)
                 yield Static(
                     "A picture can also be dropped onto the terminal, pasted as a path, or named inside a message: "
-                    "<image:PATH>.",
+                    "<image:PATH>, or @ and letters of its name. Keys can be changed in the config file: "
+                    'under [keys], for example settings = "f3"; fromage-lite config says where it is.',
                     markup=False,
                     classes="help-words",
                 )
@@ -53,23 +56,27 @@ class HelpScreen(ModalScreen[None]):
                 yield Static(words, classes="help-text", markup=False)
 
     def _keys(self, owner: type) -> list[tuple[str, str]]:
-        return [(key_names(binding.key), binding.description) for binding in _own_bindings(owner)]
+        keymap = self.app.preferences.keys  # type: ignore[attr-defined]
+        return [
+            (key_names(keymap.get(binding.id or "", binding.key)), binding.description)
+            for binding in own_bindings(owner)
+        ]
+
+    def _chat_keys(self) -> list[tuple[str, str]]:
+        return [
+            row for owner in type(self._chat).__mro__ for row in self._keys(owner) if owner.__module__[:4] == "tui."
+        ]
+
+    def _other_keys(self) -> dict[str, list[tuple[str, str]]]:
+        """The keys of the other screens and widgets, by title."""
+        told = {PromptArea, Chip, HelpScreen, type(self.app), *type(self._chat).__mro__}
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for owner in owners():
+            if owner not in told:
+                rows.setdefault(TITLES.get(owner.__name__, owner.__name__), []).extend(self._keys(owner))
+        return rows
 
     def _commands(self) -> list[tuple[str, str]]:
         return [
             (command.usage, command.help + "".join(f" · /{alias}" for alias in command.aliases)) for command in COMMANDS
         ]
-
-
-def _own_bindings(owner: type) -> Iterator[Binding]:
-    """The bindings that a class declares itself, not those of the widgets it is made from."""
-    for binding in owner.__dict__.get("BINDINGS", ()):
-        if isinstance(binding, Binding):
-            yield binding
-
-
-def key_names(keys: str) -> str:
-    """How a binding's keys are written for people; the first two will do."""
-    return " or ".join(
-        "+".join(_KEYS.get(part, part.capitalize()) for part in key.split("+")) for key in keys.split(",")[:2]
-    )

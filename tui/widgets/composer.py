@@ -1,8 +1,9 @@
-"""Where messages are written: a text area that grows, chips for attached pictures, a history of prompts."""
+"""Where messages are written: a text area that grows, chips for attached pictures, completion, earlier prompts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from textual import events
@@ -16,6 +17,9 @@ from textual.widgets import Static, TextArea
 from tui.attachments import dropped_paths
 from tui.commands import complete
 from tui.pictures import Picture
+from tui.prompt_history import PromptHistory
+from tui.widgets.completing import Completion
+from tui.widgets.completions import Completions
 
 
 @dataclass(frozen=True)
@@ -26,41 +30,17 @@ class Draft:
     pictures: tuple[Picture, ...] = ()
 
 
-class PromptHistory:
-    """Earlier prompts, and the draft that browsing them leaves."""
-
-    def __init__(self) -> None:
-        self._prompts: list[str] = []
-        self._place = 0
-        self._draft = ""
-
-    def add(self, prompt: str) -> None:
-        """Remembers a prompt as the newest one."""
-        if prompt.strip() and (not self._prompts or self._prompts[-1] != prompt):
-            self._prompts.append(prompt)
-        self._place = len(self._prompts)
-
-    def move(self, step: int, current: str) -> str | None:
-        """The prompt one step back (-1) or forward (1); None at either end."""
-        place = self._place + step
-        if not 0 <= place <= len(self._prompts):
-            return None
-        if self._place == len(self._prompts):
-            self._draft = current
-        self._place = place
-        return self._draft if place == len(self._prompts) else self._prompts[place]
-
-
 class PromptArea(TextArea):
     """The text itself."""
 
     BINDINGS = [
-        Binding("enter", "submit", "Send the message"),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^J"),
-        Binding("up", "back", "Earlier prompt (on the first line)"),
-        Binding("down", "forward", "Later prompt (on the last line)"),
-        Binding("tab", "complete", "Complete a command, or try an example"),
-        Binding("backspace", "erase", "At the very beginning: remove the last picture"),
+        Binding("enter", "submit", "Send the message", id="send"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="newline", key_display="^J"),
+        Binding("up", "back", "Earlier prompt (on the first line)", id="earlier"),
+        Binding("down", "forward", "Later prompt (on the last line)", id="later"),
+        Binding("tab", "complete", "Complete a command, a path or @picture; or try an example", id="complete"),
+        Binding("backspace", "erase", "At the very beginning: remove the last picture", id="erase"),
+        Binding("ctrl+v", "paste_clipboard", "Paste a picture or text from the clipboard", id="paste"),
     ]
 
     class Submitted(Message):
@@ -83,12 +63,22 @@ class PromptArea(TextArea):
     class ExampleWanted(Message):
         """Tab in an empty composer."""
 
-    def __init__(self) -> None:
+    class PasteWanted(Message):
+        """The clipboard is asked for, not a paste that the terminal made."""
+
+    def __init__(self, completion: Completion) -> None:
         super().__init__(
             id="prompt", soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True,
             highlight_cursor_line=False, placeholder="Say something, or drop a picture",
         )  # fmt: skip
         self.history_of_prompts = PromptHistory()
+        self.completion = completion
+
+    @property
+    def line_to_cursor(self) -> str:
+        """The cursor's line up to the cursor."""
+        row, column = self.cursor_location
+        return self.document.get_line(row)[:column]
 
     def fill(self, text: str) -> None:
         """Replaces the text; the cursor goes to its end."""
@@ -96,16 +86,24 @@ class PromptArea(TextArea):
         self.move_cursor(self.document.end)
 
     def action_submit(self) -> None:
-        self.post_message(self.Submitted(self.text))
+        if not self.completion.accept_on_enter():
+            self.post_message(self.Submitted(self.text))
+
+    def action_paste_clipboard(self) -> None:
+        self.post_message(self.PasteWanted())
 
     def action_newline(self) -> None:
         self.insert("\n")
 
     def action_back(self) -> None:
+        if self.completion.move(-1):
+            return
         if not self.navigator.is_first_wrapped_line(self.cursor_location) or not self._recall(-1):
             self.action_cursor_up()
 
     def action_forward(self) -> None:
+        if self.completion.move(1):
+            return
         if not self.navigator.is_last_wrapped_line(self.cursor_location) or not self._recall(1):
             self.action_cursor_down()
 
@@ -113,9 +111,12 @@ class PromptArea(TextArea):
         prompt = self.history_of_prompts.move(step, self.text)
         if prompt is not None:
             self.fill(prompt)
+            self.completion.mute()  # else the next Up would choose from a list
         return prompt is not None
 
     def action_complete(self) -> None:
+        if self.completion.accept_on_tab():
+            return
         if self.suggestion:
             self.insert(self.suggestion)
         elif not self.text:
@@ -141,11 +142,10 @@ class PromptArea(TextArea):
 
     async def _on_key(self, event: events.Key) -> None:
         # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later.
-        for binding in self._bindings.key_to_bindings.get(event.key, ()):
-            if await self.app.run_action(binding.action, self):
-                event.prevent_default()
-                event.stop()
-                return
+        bound = self.screen.active_bindings.get(event.key)  # as the user's config file has it
+        if bound is not None and bound.node is self and await self.app.run_action(bound.binding.action, self):
+            event.prevent_default()
+            event.stop()
 
     async def _on_paste(self, event: events.Paste) -> None:
         if paths := dropped_paths(event.text):
@@ -189,9 +189,22 @@ class Composer(Vertical):
             super().__init__()
             self.draft = draft
 
+    class PictureChosen(Message):
+        """A picture from the list, to be attached."""
+
+        def __init__(self, path: Path) -> None:
+            super().__init__()
+            self.path = path
+
     def compose(self) -> ComposeResult:
+        self.completion = Completion(self)
+        yield Completions()
         yield HorizontalScroll(id="chips", can_focus=False)
-        yield PromptArea()
+        yield PromptArea(self.completion)
+
+    def use_history(self, path: Path | None) -> None:
+        """Keeps the prompts in this file."""
+        self.prompt.history_of_prompts = PromptHistory(path)
 
     @property
     def prompt(self) -> PromptArea:
@@ -217,6 +230,16 @@ class Composer(Vertical):
         if not self.pictures:
             self.pictures = draft.pictures
 
+    def on_text_area_changed(self) -> None:
+        self.completion.update()
+
+    def on_text_area_selection_changed(self) -> None:
+        self.completion.update()
+
+    def on_completions_clicked(self, event: Completions.Clicked) -> None:
+        event.stop()
+        self.completion.take(event.choice)
+
     def on_prompt_area_submitted(self, event: PromptArea.Submitted) -> None:
         event.stop()
         draft = Draft(event.text, self.pictures)
@@ -224,7 +247,9 @@ class Composer(Vertical):
 
     def take(self, draft: Draft) -> None:
         """Empties the composer, but for what was typed since: the draft is on its way."""
-        self.prompt.history_of_prompts.add(draft.text)
+        history = self.prompt.history_of_prompts
+        if history.add(draft.text):
+            self.run_worker(partial(history.keep, draft.text), group="history", thread=True, exit_on_error=False)
         self.prompt.fill(self.prompt.text.removeprefix(draft.text))
         self.pictures = ()
 

@@ -1,0 +1,64 @@
+"""Key bindings: where they are declared, and what the config file may say about them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+
+_NAMES = {"up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc",
+          "full_stop": ".", "tilde": "~"}  # fmt: skip
+
+
+def own_bindings(owner: type) -> Iterator[Binding]:
+    """The bindings that a class declares itself, not those of the widgets it is made from."""
+    for binding in owner.__dict__.get("BINDINGS", ()):
+        if isinstance(binding, Binding):
+            yield binding
+
+
+def owners() -> list[type[DOMNode]]:
+    """Every class of the app that declares bindings."""
+    import tui
+    import tui.app
+    import tui.screens
+    import tui.widgets
+
+    for package in (tui.screens, tui.widgets):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    found: list[type[DOMNode]] = []
+    waiting: list[type[DOMNode]] = [DOMNode]
+    while waiting:
+        owner = waiting.pop()
+        waiting += [child for child in owner.__subclasses__() if child not in waiting and child not in found]
+        if owner.__module__.startswith("tui.") and any(own_bindings(owner)) and owner not in found:
+            found.append(owner)
+    return sorted(found, key=lambda owner: (owner.__module__, owner.__qualname__))
+
+
+def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The keys by binding id that can be used, and a sentence for each that can't."""
+    if not keys:
+        return {}, []
+    known = {binding.id: owner for owner in owners() for binding in own_bindings(owner) if binding.id}
+    good: dict[str, str] = {}
+    problems = []
+    for name, value in keys.items():
+        if name not in known:
+            problems.append(f"knows no '{name}'; it can have {', '.join(sorted(known))}.")
+        elif other := next((o for o in good if good[o] == value and known[o] is known[name]), None):
+            problems.append(f"gives {value} to both '{other}' and '{name}'; the first has it.")
+        else:
+            good[name] = value
+    return good, problems
+
+
+def key_names(keys: str) -> str:
+    """How a binding's keys are written for people; the first two will do."""
+    return " or ".join(
+        "+".join(_NAMES.get(part, part.capitalize()) for part in key.strip().split("+")) for key in keys.split(",")[:2]
+    )

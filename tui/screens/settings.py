@@ -1,0 +1,168 @@
+"""The panel of how replies are made. What is changed acts on the next reply and is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Select, Static
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import FromageError
+from index.images import sanitize
+from tui.commands import change_setting
+from tui.screens.dialogue import DialogueScreen
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting in the panel."""
+
+    name: str
+    label: str
+    help: str
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+RET_MODES = (("never", "off"), ("as the model decides", "auto"), ("with every reply", "always"))
+FIELDS = (
+    Field("ret_mode", "Answer with pictures", "[RET]: off, auto or always", RET_MODES),
+    Field("ret_bias", "Liking for pictures", "added to [RET] in auto; below 0: fewer"),
+    Field("images_per_ret", "Pictures at a time", "for one [RET]"),
+    Field("max_images", "Pictures in a reply", "at most"),
+    Field("score_threshold", "Lowest match shown", "-1 to 1; empty shows all"),
+    Field("max_new_tokens", "Longest reply", "in tokens"),
+    Field("temperature", "Temperature", "0: always the likeliest word"),
+    Field("top_p", "Top-p", "above 0, up to 1; 1 keeps all words"),
+    Field("seed", "Seed", "makes chance repeatable; empty: none"),
+)
+
+
+class SettingsPanel(ModalScreen[None]):
+    """A panel at the side. Every valid entry is applied as it is made; an invalid one says why and is not."""
+
+    CSS_PATH = "settings.tcss"
+    BINDINGS = [
+        Binding("escape,f2", "close", "Close", id="settings-close"),
+        Binding("down", "app.focus_next", "Next setting", id="settings-next"),
+        Binding("up", "app.focus_previous", "Previous setting", id="settings-previous"),
+        Binding("ctrl+r", "reset", "Back to the defaults", id="settings-reset"),
+    ]
+
+    def __init__(self, chat: SettingsScreen) -> None:
+        super().__init__()
+        self._chat = chat
+        self._filling = False
+
+    def compose(self) -> ComposeResult:
+        settings = self._chat.conversation.settings
+        with Vertical(id="settings") as panel:
+            panel.border_title = "How replies are made"
+            panel.border_subtitle = "acts on the next reply · Esc closes"
+            with VerticalScroll(can_focus=False):
+                for field in FIELDS:
+                    with Horizontal(classes="field"):
+                        yield Static(field.label, classes="field-label", markup=False)
+                        yield self._editor(field, settings)
+                    yield Static(field.help, id=f"help-{field.name}", classes="field-help", markup=False)
+                yield Button("Back to the defaults (^R)", id="reset", compact=True)
+
+    def _editor(self, field: Field, settings: GenerationSettings) -> Input | Select[str]:
+        value = getattr(settings, field.name)
+        if field.choices:
+            return Select(field.choices, value=value, allow_blank=False, id=field.name, compact=True)
+        return Input(_shown(value), id=field.name, compact=True, select_on_focus=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#ret_mode").focus()
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        self._apply(str(event.select.id), str(event.value))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._apply(str(event.input.id), event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.focus_next()
+
+    def on_button_pressed(self) -> None:
+        self.action_reset()
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_reset(self) -> None:
+        """Every setting of the panel as it is without a config file."""
+        defaults = GenerationSettings()
+        values = {field.name: getattr(defaults, field.name) for field in FIELDS}
+        self._chat.change_settings(dataclasses.replace(self._chat.conversation.settings, **values))
+        for field in FIELDS:
+            self._complain(field, "")
+            if field.choices:
+                self.query_one(f"#{field.name}", Select).value = values[field.name]
+            else:
+                self.query_one(f"#{field.name}", Input).value = _shown(values[field.name])
+
+    def _apply(self, name: str, text: str) -> None:
+        field = next(field for field in FIELDS if field.name == name)
+        settings = self._chat.conversation.settings
+        if text.strip() == _shown(getattr(settings, name)):
+            self._complain(field, "")
+            return
+        optional = getattr(GenerationSettings(), name) is None
+        if not text.strip() and not optional:
+            self._complain(field, "a value is needed")
+            return
+        try:
+            self._chat.change_settings(change_setting(settings, f"{name} {text.strip() or 'none'}"))
+        except FromageError as error:
+            self._complain(field, error.message.removeprefix(f"{name} ").rstrip("."))
+        else:
+            self._complain(field, "")
+
+    def _complain(self, field: Field, words: str) -> None:
+        line = self.query_one(f"#help-{field.name}", Static)
+        line.update(f"✗ {sanitize(words)}" if words else field.help)
+        line.set_class(bool(words), "-wrong")
+
+
+class SettingsScreen(DialogueScreen):
+    """The chat's part: the panel, `/set`, and keeping what was changed."""
+
+    async def on_mount(self) -> None:
+        for problem in getattr(self.app, "problems", ()):
+            await self.note(problem, "warning")
+
+    async def command_settings(self, argument: str = "") -> None:
+        await self.app.push_screen(SettingsPanel(self))
+
+    async def action_settings(self) -> None:
+        await self.command_settings()
+
+    async def command_set(self, argument: str) -> None:
+        if not argument:
+            values = dataclasses.asdict(self.conversation.settings)
+            width = max(map(len, values))
+            lines = (f"{name:<{width}}  {'none' if value is None else value}" for name, value in values.items())
+            await self.note("\n".join(["How replies are made", *lines]))
+            return
+        try:
+            self.change_settings(change_setting(self.conversation.settings, argument))
+        except FromageError as error:
+            await self.note_error(error, "")
+        else:
+            await self.note(f"{sanitize(argument)} · from the next reply on")
+
+    def change_settings(self, settings: GenerationSettings) -> None:
+        """Applies settings to the next reply, and has the app keep them."""
+        before = self.conversation.settings
+        self.conversation.settings = settings
+        self.app.keep_settings(before, settings)  # type: ignore[attr-defined]
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
