@@ -1,0 +1,1 @@
+"""Conversations that outlive the app: kept in SQLite, listed, searched, resumed, exported, imported."""

@@ -1,0 +1,183 @@
+"""A conversation that is kept: what the screen asks of the agent, with everything that comes of it written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fromage_lite.events import Done, Event
+from tui.replies import Conversation, LoadAgent, ReplyItem
+from tui.sessions.archive import Archive
+from tui.sessions.recording import Recording
+from tui.sessions.records import SavedTurn, Session, SessionInfo
+from tui.sessions.restore import DrawnTurn, draw_turn, turns_for
+
+if TYPE_CHECKING:
+    from fromage_lite.config import GenerationSettings
+    from fromage_lite.dialogue import Dialogue
+    from fromage_lite.prompt import Segment
+    from fromage_lite.turns import Turn
+
+LAST: Literal["last"] = "last"
+
+
+class SavedConversation(Conversation):
+    """One conversation at a time, each kept in the archive.
+
+    Args:
+        load, settings: as for `Conversation`.
+        archive: where conversations are kept; None keeps nothing and has no earlier ones.
+        resume: id of the conversation to begin with, "last", or None for a new one.
+    """
+
+    def __init__(
+        self,
+        load: LoadAgent,
+        settings: GenerationSettings | None = None,
+        archive: Archive | None = None,
+        resume: int | Literal["last"] | None = None,
+    ) -> None:
+        super().__init__(load, settings)
+        self.archive = archive
+        self.recording = Recording(archive) if archive is not None else None
+        self.resume_first = resume
+        self._resumed: list[Turn] = []  # for the dialogue that is there once the model is
+        self._regenerating = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is said now is saved."""
+        return self.archive is not None and self.archive.saves and self.archive.problem is None
+
+    # What is said, written down ---------------------------------------------------------------------------------
+
+    async def load(self) -> AsyncGenerator[str, None]:
+        async for text in super().load():
+            yield text
+        if self._resumed:
+            await self._take_over(self._resumed)
+
+    def expect(self, message: Sequence[Segment]) -> None:
+        """A message was sent, though its reply may have to wait for the model."""
+        if self.recording is not None:
+            self.recording.begin(message)
+
+    def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
+        self._regenerating = False
+        self.expect(segments)
+        return super().reply(segments)
+
+    def regenerate(self) -> AsyncGenerator[ReplyItem, None]:
+        self._regenerating = True
+        return super().regenerate()
+
+    def _events(self, start: Callable[[Dialogue], Iterator[Event]]) -> AsyncGenerator[ReplyItem, None]:
+        again = self._regenerating
+        return super()._events(lambda dialogue: self._recorded(dialogue, start(dialogue), again))
+
+    def _recorded(self, dialogue: Dialogue, events: Iterator[Event], again: bool) -> Iterator[Event]:
+        """The events, on the agent's thread, where they are whole: pictures still have their numbers."""
+        recording = self.recording
+        if recording is None:
+            yield from events
+            return
+        index = getattr(dialogue.agent, "index_path", None)
+        recording.held_with = (str(dialogue.agent.model_name), Path(index).name if index else "")
+        for event in events:
+            if isinstance(event, Done):
+                (recording.replace if again else recording.finish)(dialogue.turns[-1])
+            elif not again:  # until another reply is whole, the one before stays, as it does in the dialogue
+                recording.hear(event)
+            yield event
+
+    async def undo(self) -> Turn | None:
+        turn = await super().undo()
+        if turn is not None and self.recording is not None:
+            self.recording.undo()
+        return turn
+
+    def forget_unfinished(self) -> None:
+        """The message without a whole reply was taken back."""
+        if self.recording is not None:
+            self.recording.forget_unfinished()
+
+    def start_anew(self) -> None:
+        """What is said next is another conversation."""
+        self._resumed = []
+        if self.recording is not None:
+            self.recording.restart()
+
+    def close(self) -> None:
+        super().close()
+        if self.recording is not None and self.archive is not None:
+            if not self._regenerating:
+                self.recording.flush()
+            self.archive.close()
+
+    # Earlier conversations --------------------------------------------------------------------------------------
+
+    async def fetch(self, session: int) -> tuple[Session, list[int]]:
+        """A saved conversation, and the ids of its turns.
+
+        Raises:
+            SessionError: there is none, or it can't be read.
+        """
+        assert self.archive is not None
+        return await self.archive.ask(lambda store: store.load(session))
+
+    async def draw(self, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
+        """Turns with their pictures, read again."""
+        agent = self.agent
+
+        def work() -> list[DrawnTurn]:
+            return [draw_turn(agent, turn) for turn in turns]
+
+        # An index is read on the agent's thread only; that one is busy as long as there is no agent.
+        return await (asyncio.to_thread(work) if agent is None else self._thread.run(work))
+
+    async def go_on_with(self, session: Session, ids: Sequence[int] | None) -> None:
+        """Makes a saved conversation the current one; the model reads it at the next reply.
+
+        Args:
+            session: what was said.
+            ids: its turns' ids in the store; None if it isn't kept there.
+        """
+        finished = [turn.as_turn for turn in session.turns if turn.reason is not None]
+        self._resumed = finished
+        if self.agent is not None:
+            await self._take_over(finished)
+        if self.recording is None:
+            return
+        if ids is None:
+            self.recording.restart()
+            return
+        done = [id for id, turn in zip(ids, session.turns, strict=True) if turn.reason is not None]
+        last = session.turns[-1] if session.turns else None
+        unfinished = (ids[-1], last.message) if last is not None and last.reason is None else None
+        self.recording.take_up(session.info.id, done, unfinished)
+
+    async def _take_over(self, turns: Sequence[Turn]) -> None:
+        agent, _ = self._ready()
+
+        def work() -> Dialogue:
+            dialogue = agent.dialogue(self.settings)
+            dialogue.turns = turns_for(agent, turns)
+            return dialogue
+
+        self.dialogue = await self._guarded("The conversation can't be resumed", work)
+
+    async def current(self) -> Session:
+        """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""
+        if self.archive is not None and self.recording is not None and self.keeps:
+            recording = self.recording
+            # The number is asked for on the archive's thread, after everything that was said before.
+            found = await self.archive.ask(
+                lambda store: store.load(recording.session)[0] if recording.session is not None else None
+            )
+            if found is not None:
+                return found
+        turns = self.dialogue.turns if self.dialogue is not None else self._resumed
+        saved = tuple(SavedTurn.from_turn(turn) for turn in turns)
+        return Session(SessionInfo(0, "", 0.0, 0.0, turns=len(saved)), saved)

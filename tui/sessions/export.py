@@ -1,0 +1,164 @@
+"""A conversation as a file: Markdown with its pictures beside it, one HTML page, or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+
+from fromage_lite.errors import FromageError, StoreError
+from index.images import make_thumbnail, open_image
+from index.manifest import replacing
+from tui.pictures import Picture
+from tui.replies import PicturesFound
+from tui.sessions.html_page import html_page
+from tui.sessions.markdown import markdown_page
+from tui.sessions.records import Session, SessionError, message_data, reply_data
+from tui.sessions.restore import DrawnTurn
+
+FORMAT = "fromage-lite session"
+FORMAT_VERSION = 1
+BESIDE_SIDE = 1600  # pixels of a picture beside a Markdown file
+FORMATS = "Name a file that ends in .md, .html or .json."
+
+
+def check_target(path: Path) -> None:
+    """Refuses a place where no export can go, before anything is made.
+
+    Raises:
+        SessionError: saying why.
+    """
+    try:
+        if path.suffix.lower() not in WRITERS:
+            raise SessionError(f"{path.name or path} is no kind of export.", FORMATS)
+        if path.is_dir():
+            raise SessionError(f"{path} is a folder.", FORMATS)
+        if path.exists() and not path.is_file():
+            raise SessionError(f"{path} is no regular file.", FORMATS)
+        if not path.absolute().parent.is_dir():
+            raise SessionError(f"There is no folder {path.absolute().parent}.", "Make it first, or name another one.")
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it
+        raise SessionError(f"{path} can't be written: {error}.", FORMATS) from error
+
+
+def export(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> None:
+    """Writes a conversation; whole or not at all, and in place of what was there.
+
+    Args:
+        session: what was said.
+        drawn: its turns with their pictures.
+        path: the file; its suffix says what kind.
+
+    Raises:
+        SessionError: it can't be written.
+    """
+    check_target(path)
+    text = WRITERS[path.suffix.lower()](session, drawn, path)
+    _write(path, text.encode("utf-8", errors="replace"))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except StoreError as error:
+        raise SessionError(error.message, "Name another place.") from error
+
+
+def _json(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+    return json.dumps(session_data(session), indent=2) + "\n"  # ASCII: whatever it was, it comes back the same
+
+
+def session_data(session: Session) -> dict[str, Any]:
+    """The whole conversation as plain JSON data; `importing` reads it."""
+    info = session.info
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "title": info.title,
+        "created": info.created,
+        "updated": info.updated,
+        "model": info.model,
+        "index": info.index,
+        "turns": [
+            {
+                "message": message_data(turn.message),
+                "reply": reply_data(turn.reply),
+                "reason": turn.reason,
+                "created": turn.created,
+                "statistics": dataclasses.asdict(turn.statistics) if turn.statistics is not None else None,
+            }
+            for turn in session.turns
+        ],
+    }
+
+
+def _html(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+    return html_page(_title(session), _facts(session), drawn)
+
+
+def _markdown(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+    folder = path.with_name(f"{path.stem}-pictures")
+    links: dict[int, str] = {}  # by the picture's identity: two of the same path may differ
+    for picture in pictures_of(drawn):
+        if picture.image is not None and id(picture) not in links:
+            name, data = _file_of(picture)
+            _put(folder, name, data)
+            links[id(picture)] = quote(f"{folder.name}/{name}")
+    return markdown_page(_title(session), _facts(session), drawn, lambda picture: links.get(id(picture)))
+
+
+def pictures_of(drawn: Sequence[DrawnTurn]) -> Iterator[Picture]:
+    """Every picture, in the order of the transcript."""
+    for turn in drawn:
+        yield from (part for part in turn.parts if isinstance(part, Picture))
+        yield from (p for item in turn.items if isinstance(item, PicturesFound) for p in item.pictures)
+
+
+def _file_of(picture: Picture) -> tuple[str, bytes]:
+    """A picture file and its name. Made anew from the pixels: what else a camera writes into a file (where it was
+    taken, for one) stays here, and no other file of the disk can be copied under a picture's name."""
+    assert picture.image is not None
+    image: Image.Image = picture.image
+    try:
+        image = open_image(picture.path)  # larger than the one on the screen
+    except FromageError:
+        pass  # an index has it, its file is gone
+    data = make_thumbnail(image, BESIDE_SIDE)
+    # Named by what is in it, so that nothing else is ever overwritten.
+    return f"{hashlib.sha256(data).hexdigest()[:16]}.jpg", data
+
+
+def _put(folder: Path, name: str, data: bytes) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SessionError(f"The folder {folder} can't be made: {error.strerror or error}.") from error
+    if not (folder / name).exists():
+        _write(folder / name, data)
+
+
+def _title(session: Session) -> str:
+    return session.info.title or "Conversation"
+
+
+def _facts(session: Session) -> str:
+    info = session.info
+    when = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M") if info.created > 0 else ""
+    return " · ".join(part for part in (when, info.model, f"{len(session.turns)} turns") if part)
+
+
+WRITERS: dict[str, Callable[[Session, Sequence[DrawnTurn], Path], str]] = {
+    ".md": _markdown,
+    ".markdown": _markdown,
+    ".html": _html,
+    ".htm": _html,
+    ".json": _json,
+}

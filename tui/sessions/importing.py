@@ -1,0 +1,163 @@
+"""Reads an exported conversation. The file may come from anybody: its size, its form and every type are checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+from fromage_lite.events import FinishReason
+from fromage_lite.prompt import ImageSegment, Segment
+from fromage_lite.turns import ReplyPart
+from index.hits import Hit
+from index.images import one_line, sanitize
+from tui.sessions.export import FORMAT, FORMAT_VERSION
+from tui.sessions.records import LONGEST_TITLE, SavedTurn, Session, SessionError, SessionInfo, statistics_of
+
+MAX_BYTES = 20_000_000
+MAX_TURNS = 10_000
+MAX_PARTS = 1_000  # texts and pictures of one message or reply
+MAX_PATH = 4_096  # characters of a path or URL
+
+
+class _Wrong(Exception):
+    """What is wrong with the file, to be put into a sentence."""
+
+
+def read_session(path: Path) -> Session:
+    """The conversation in a file that `export` wrote as JSON. Nothing that it names is opened here.
+
+    Raises:
+        SessionError: the file can't be read, is too large, or isn't such a file; says where it is wrong.
+    """
+    name = sanitize(str(path))
+    try:
+        data = json.loads(_read(path, name), parse_constant=_refuse)
+        return _session(data)
+    except _Wrong as error:
+        raise SessionError(
+            f"{name} is no exported conversation: {sanitize(str(error))}.", "Nothing was imported."
+        ) from None
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
+        raise SessionError(f"{name} is no JSON file that can be read.", "Nothing was imported.") from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device could go on for ever
+            raise SessionError(f"{name} is no regular file.", "Name a file that /export wrote.")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SessionError(f"{name} can't be read: {reason}.", "Check the path.") from error
+    if len(data) > MAX_BYTES:
+        raise SessionError(f"{name} is larger than {MAX_BYTES // 10**6} MB.", "Nothing was imported.")
+    return data
+
+
+def _refuse(constant: str) -> None:
+    raise _Wrong(f"{constant} is no number")
+
+
+def _session(data: Any) -> Session:
+    fields = _object(data, "the file")
+    if fields.get("format") != FORMAT:
+        raise _Wrong("it doesn't say that it is one")
+    if fields.get("version") != FORMAT_VERSION or isinstance(fields["version"], bool):
+        raise _Wrong(f"it is of version {fields.get('version')!r:.40}; this program reads version {FORMAT_VERSION}")
+    turns = tuple(
+        _turn(turn, f"turn {number}")
+        for number, turn in enumerate(_list(fields.get("turns"), "turns", MAX_TURNS), start=1)
+    )
+    if not turns:
+        raise _Wrong("it has no turns")
+    info = SessionInfo(
+        0,
+        one_line(_text(fields.get("title", ""), "title"), LONGEST_TITLE),
+        _time(fields.get("created"), "created"),
+        time.time(),
+        one_line(_text(fields.get("model", ""), "model"), LONGEST_TITLE),
+        one_line(_text(fields.get("index", ""), "index"), LONGEST_TITLE),
+        len(turns),
+    )
+    return Session(info, turns)
+
+
+def _turn(data: Any, where: str) -> SavedTurn:
+    fields = _object(data, where)
+    message = tuple(_segment(part, where) for part in _list(fields.get("message"), f"message of {where}", MAX_PARTS))
+    reply = tuple(_part(part, where) for part in _list(fields.get("reply"), f"reply of {where}", MAX_PARTS))
+    reason = fields.get("reason")
+    if reason is not None and reason not in get_args(FinishReason):
+        raise _Wrong(f"{where} ended for an unknown reason")
+    created = _time(fields.get("created"), f"created of {where}")
+    return SavedTurn(message, reply, reason, created, statistics_of(fields.get("statistics")))
+
+
+def _segment(data: Any, where: str) -> Segment:
+    fields = _object(data, f"message of {where}")
+    if fields.keys() == {"text"}:
+        return _text(fields["text"], f"text of {where}")
+    if fields.keys() == {"image"}:
+        return ImageSegment(_path(fields["image"], f"picture of {where}"))
+    raise _Wrong(f"the message of {where} has a part that is neither text nor picture")
+
+
+def _part(data: Any, where: str) -> ReplyPart:
+    fields = _object(data, f"reply of {where}")
+    if fields.keys() == {"text"}:
+        return _text(fields["text"], f"text of {where}")
+    if fields.keys() == {"hits"}:
+        return tuple(_hit(hit, where) for hit in _list(fields["hits"], f"hits of {where}", MAX_PARTS))
+    raise _Wrong(f"the reply of {where} has a part that is neither text nor pictures")
+
+
+def _hit(data: Any, where: str) -> Hit:
+    fields = _object(data, f"a hit of {where}")
+    id, score = fields.get("id"), fields.get("score")
+    if not isinstance(id, int) or isinstance(id, bool) or not -1 <= id < 2**63:
+        raise _Wrong(f"a hit of {where} has no number")
+    if not isinstance(score, int | float) or isinstance(score, bool) or not abs(score) <= 1e6:
+        raise _Wrong(f"a hit of {where} has no score")
+    source = _path(fields.get("source"), f"source of a hit of {where}")
+    return Hit(id, float(score), source, _text(fields.get("caption", ""), f"caption of a hit of {where}"))
+
+
+def _object(data: Any, what: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise _Wrong(f"{what} is no object")
+    return data
+
+
+def _list(data: Any, what: str, most: int) -> list[Any]:
+    if not isinstance(data, list):
+        raise _Wrong(f"the {what} is no list")
+    if len(data) > most:
+        raise _Wrong(f"the {what} has more than {most:,} entries")
+    return data
+
+
+def _text(data: Any, what: str) -> str:
+    if not isinstance(data, str):
+        raise _Wrong(f"the {what} is no text")
+    return sanitize(data)
+
+
+def _path(data: Any, what: str) -> str:
+    if not isinstance(data, str) or not data or len(data) > MAX_PATH or "\0" in data:
+        raise _Wrong(f"the {what} is no path")
+    return data
+
+
+def _time(data: Any, what: str) -> float:
+    if data is None:
+        return 0.0
+    # To the year 9999: later ones no calendar has.
+    if not isinstance(data, int | float) or isinstance(data, bool) or not 0 <= data < 2.5e11 or not math.isfinite(data):
+        raise _Wrong(f"the time {what} is none")
+    return float(data)

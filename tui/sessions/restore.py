@@ -1,0 +1,99 @@
+"""Saved turns made ready to be drawn again: their pictures read anew, off the screen's thread."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fromage_lite.errors import FromageError, ImageError
+from fromage_lite.events import Done, Statistics, TextDelta
+from fromage_lite.turns import Turn
+from index.hits import Hit
+from index.images import make_thumbnail, open_image, sanitize
+from tui.pictures import MAX_SIDE, Picture, load_file, load_hit
+from tui.replies import PicturesFound, ReplyItem
+from tui.sessions.records import SavedTurn
+
+FOREIGN = -1  # the number of a picture that isn't in the open index
+
+
+@dataclass(frozen=True)
+class DrawnTurn:
+    """What a turn's view needs.
+
+    Attributes:
+        turn: the turn itself.
+        parts: the message, its pictures read.
+        items: the events of its reply; without an end where it has none.
+    """
+
+    turn: SavedTurn
+    parts: tuple[str | Picture, ...]
+    items: tuple[ReplyItem, ...]
+
+
+class _Files:
+    """Pictures of hits from the files they were made of: for an index that isn't the one at hand."""
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        return make_thumbnail(open_image(hit.source), MAX_SIDE)
+
+
+def draw_turn(agent: Any, turn: SavedTurn) -> DrawnTurn:
+    """A turn with its pictures.
+
+    Args:
+        agent: whose index has pictures of hits; None as long as there is none.
+        turn: the saved turn.
+    """
+    parts = tuple(s if isinstance(s, str) else user_picture(s.path) for s in turn.message)
+    items: list[ReplyItem] = []
+    for part in turn.reply:
+        items.append(TextDelta(part) if isinstance(part, str) else PicturesFound(hit_pictures(agent, part)))
+    if turn.reason is not None:
+        if isinstance(turn.statistics, Statistics):
+            items.append(turn.statistics)
+        items.append(Done("", turn.reason))
+    return DrawnTurn(turn, parts, tuple(items))
+
+
+def user_picture(path: str) -> Picture:
+    """The user's picture from its file; a card that says so where it is gone."""
+    try:
+        return load_file(Path(path))
+    except ImageError as error:
+        return Picture(None, sanitize(Path(path).name), "", path, problem=sanitize(error.message))
+
+
+def hit_pictures(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
+    """Retrieved pictures: from the index where it has the same ones, else from their files."""
+    return tuple(load_hit(agent if _has(agent, hit) else _Files(), hit) for hit in hits)
+
+
+def turns_for(agent: Any, turns: Sequence[Turn]) -> list[Turn]:
+    """Turns as a dialogue of this agent has them: a picture that its index doesn't have gets no number, which would
+    keep another one from being shown."""
+    return [
+        dataclasses.replace(turn, reply=tuple(p if isinstance(p, str) else _numbered(agent, p) for p in turn.reply))
+        for turn in turns
+    ]
+
+
+def _numbered(agent: Any, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    if not hasattr(getattr(agent, "index", None), "row"):
+        return tuple(hits)  # a retriever that can't be asked
+    return tuple(hit if _has(agent, hit) else dataclasses.replace(hit, id=FOREIGN) for hit in hits)
+
+
+def _has(agent: Any, hit: Hit) -> bool:
+    """Whether the agent's index has this picture under this number: another index has another one there."""
+    row = getattr(getattr(agent, "index", None), "row", None)
+    if row is None or hit.id < 0:
+        return False
+    try:
+        return row(hit.id)[0] == hit.source
+    except (FromageError, LookupError, OSError, ValueError, OverflowError):
+        return False
