@@ -46,8 +46,9 @@ def check(language: LanguageModel) -> None:
     start = min(10, max(language.vocab_size - 4, 0))
     ids = torch.arange(start, start + 4, device=language.device).clamp(max=language.vocab_size - 1)[None]
     try:
-        if "inputs_embeds" not in inspect.signature(language.model.base_model.forward).parameters:
-            raise TypeError("it does not take inputs_embeds")
+        taken = inspect.signature(language.model.base_model.forward).parameters
+        if missing := {"inputs_embeds", "past_key_values"} - set(taken):
+            raise TypeError(f"it does not take {' and '.join(sorted(missing))}")
         expected = language.model(input_ids=ids, use_cache=False).logits[..., : language.vocab_size]
         found = _our_logits(language, ids)[..., :-1]
     except Exception as error:  # a foreign architecture may fail in any way

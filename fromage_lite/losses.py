@@ -80,8 +80,10 @@ def sequence_pass(model: Fromage, batch: SequenceBatch) -> tuple[LabelLoss, Tens
 def retrieval_pass(model: Fromage, batch: RetrievalBatch) -> tuple[LabelLoss, Tensor]:
     """`[caption][RET]`: the cross-entropy of caption and `[RET]`, and the queries at `[RET]`, (B, R)."""
     language = model.language
-    cache = language.new_cache()
     layers = model.config.text_emb_layers
+    if not language.can_crop:  # a recurrent state is overwritten in the cache, which no gradient survives
+        return _uncached_retrieval_pass(model, batch)
+    cache = language.new_cache()
     with torch.no_grad():
         embeds = language.embed(batch.ids, model.bridge.ret_row)
         hidden = _masked_forward(model, embeds, batch.mask, cache).hidden  # (B, T, ·)
@@ -90,6 +92,14 @@ def retrieval_pass(model: Fromage, batch: RetrievalBatch) -> tuple[LabelLoss, Te
     output = _masked_forward(model, ret, mask, cache, layers)
     queries = _query_embeds(model, [state[:, -1] for state in output.layers])
     return label_loss(model, hidden, batch.labels[:, 1:]), queries
+
+
+def _uncached_retrieval_pass(model: Fromage, batch: RetrievalBatch) -> tuple[LabelLoss, Tensor]:
+    ids = F.pad(batch.ids, (0, 1), value=model.language.ret_token_id)
+    embeds, mask = model.language.embed(ids, model.bridge.ret_row), F.pad(batch.mask, (0, 1), value=True)
+    output = _masked_forward(model, embeds, mask, None, model.config.text_emb_layers)
+    queries = _query_embeds(model, [state[:, -1] for state in output.layers])
+    return label_loss(model, output.hidden[:, :-1], batch.labels[:, 1:]), queries
 
 
 def label_loss(model: Fromage, hidden: Tensor, labels: Tensor) -> LabelLoss:
@@ -220,7 +230,7 @@ def _full_precision(tensor: Tensor) -> torch.autocast:
 
 
 def _masked_forward(
-    model: Fromage, embeds: Tensor, mask: Tensor, cache: object, layers: tuple[int, ...] = (-1,)
+    model: Fromage, embeds: Tensor, mask: Tensor, cache: object | None, layers: tuple[int, ...] = (-1,)
 ) -> LMOutput:
     """`LanguageModel.forward` for left-padded rows: positions count from each row's first token.
 
@@ -228,7 +238,7 @@ def _masked_forward(
         model: whose language model runs.
         embeds: (B, T, D), the new positions.
         mask: (B, past + T), false at padding.
-        cache: grown in place.
+        cache: grown in place; None runs without one.
         layers: hidden states to return.
     """
     decoder = model.language.model.base_model
@@ -239,7 +249,7 @@ def _masked_forward(
         inputs_embeds=embeds.to(model.language.dtype),
         attention_mask=mask.long(),
         past_key_values=cache,
-        use_cache=True,
+        use_cache=cache is not None,
         output_hidden_states=any(layer != -1 for layer in layers),
         **options,
     )
