@@ -124,13 +124,16 @@ class DialogueScreen(Screen[None]):
             return
         finally:
             self.busy = ""
-        agent = self.conversation.agent
-        assert agent is not None
-        self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
-        self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+        self.show_agent()
         if self.waiting is not None:
             outgoing, self.waiting = self.waiting, None
             self.start_reply(outgoing)
+
+    def show_agent(self) -> None:
+        """Says in the status line what is loaded."""
+        if (agent := self.conversation.agent) is not None:
+            self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
+            self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
 
     async def take_back_waiting(self) -> None:
         """Hands the message that waits for the model back to the composer."""
