@@ -40,7 +40,7 @@ def read_chat_template(tokenizer: Any) -> Template:
         before=NO_BOS + _marked(mark, head),
         after=_marked(mark, after),
         turn_end=_marked(mark, between[: ends.end()] if ends else between),
-        stop_strings=() if ends or not between.strip() else (between.strip(),),
+        stop_strings=() if ends or not between.strip() else (between.rstrip(), between.strip()),
         before_next=_marked(mark, between[ends.end() :]) if ends else "",
         reply_start=reply_start,
         stop_tokens=(ends[0],) if ends else (),

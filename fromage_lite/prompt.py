@@ -86,7 +86,7 @@ class Template:
         The reply before it is already in the language model's cache, so a later turn begins by ending that reply.
         Line breaks inside a message become blanks where a line break ends a turn; neighbouring texts are joined.
         """
-        one_line = any("\n" in stop for stop in self.stop_strings)
+        one_line = "\n" in self.stop_strings
         before_next = self.before if self.before_next is None else self.before_next
         rendered: list[Segment] = [self.before if is_first else self.turn_end + before_next]
         for position, segment in enumerate(segments):
