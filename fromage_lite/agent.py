@@ -13,6 +13,7 @@ from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.prompt import ImageSegment, Segment
 from index.hits import Hit, Retriever
 from index.images import open_image, sanitize
+from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,8 @@ class Agent:
         return Dialogue(self, settings or GenerationSettings())
 
     def pooled(self, path: str) -> Tensor:
-        """The encoder's pooled feature of a picture file, (visual_dim,). The last few are remembered.
+        """The feature of a picture file that becomes visual tokens, (visual_dim,) or (P, visual_dim). The last few are
+        remembered.
 
         Raises:
             ImageError: the file is missing or no picture that can be read.
@@ -107,7 +109,7 @@ class Agent:
         path = os.path.expanduser(path)  # noqa: PTH111  unlike pathlib's it leaves "~nobody" as it is
         key = _file_key(path)
         if key is None or key not in self._features:
-            feature = self.model.image_features([open_image(path)]).pooled[0]
+            feature = self.model.visual_features([open_image(path)])[0]
             if key is None:
                 return feature
             self._features[key] = feature
@@ -141,6 +143,8 @@ class Agent:
         """
         from fromage_lite.context import check_length
 
+        if not self.model.config.has_retrieval:
+            raise ConfigError("This model was not trained to find pictures.")
         if self.index is None:
             raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
         segments = clean(segments)
@@ -151,17 +155,19 @@ class Agent:
         return self.retrieve(self.model.query_embeds(self.open_segments(segments)), k, exclude)
 
     def thumbnail(self, hit: Hit) -> bytes:
-        """The encoded small picture (JPEG or WebP) that the index keeps of a hit.
+        """The encoded small picture (JPEG or WebP) of a hit: the one that the index keeps, else one made of its source,
+        which may be fetched from the web.
 
         Raises:
-            StoreError: the index keeps none.
+            ImageError: the source is gone, or no picture.
+            StoreError: the index can't be read.
         """
         if self.index is None:
             raise ConfigError("There is no index to take a picture from.")
-        return self.index.thumbnail(hit.id)  # type: ignore[attr-defined]
+        return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)  # type: ignore[attr-defined]
 
     def has_picture(self, hit: Hit) -> bool:
-        """Whether a hit can be shown: the index keeps a small picture of it, or its file is there."""
+        """Whether a hit can be shown: the index keeps a small picture of it, or its source can be had."""
         try:
             return bool(self.thumbnail(hit))
         except (FromageError, AttributeError):  # a retriever without thumbnails
@@ -245,6 +251,8 @@ def _open_index(
 ) -> tuple[Retriever | None, Path | None]:
     if str(index) == NO_INDEX or (index is None and not is_playground(model)):
         return None, None
+    if not loaded.config.has_retrieval:
+        raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Leave it out.")
     from index.faiss_index import ImageIndex
 
     if index is None:

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from fromage_lite.errors import CheckpointError
 
+CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
+"""All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
+
 
 class Bridge(nn.Module):
     """Everything that is trained. Computes in its own dtype (float32), whatever the frozen models use.
@@ -30,10 +33,10 @@ class Bridge(nn.Module):
     ) -> None:
         """
         Args:
-            visual_dim: width of the encoder's pooled feature.
+            visual_dim: width of the encoder's feature.
             lm_dim: D.
             layer_dims: width of each LM layer that the query is made of.
-            n_visual_tokens: V.
+            n_visual_tokens: V, of each feature vector.
             retrieval_dim: R.
             output_dim: width of the LM head's rows if `[RET]` has an output row of its own; None ties it to the input.
         """
@@ -52,8 +55,14 @@ class Bridge(nn.Module):
         return self.ret_row if self.ret_output_row is None else self.ret_output_row
 
     def visual_embeds(self, pooled: Tensor) -> Tensor:
-        """Pooled features (B, visual_dim) -> the images in the LM's input space (B, V, D)."""
-        return self.visual_embeddings(self._own(pooled)).view(-1, self.n_visual_tokens, self.lm_dim)
+        """Pooled features (B, visual_dim) -> the images in the LM's input space (B, V, D).
+
+        Of patches (B, P, visual_dim) each has its own visual tokens: (B, P * V, D).
+        """
+        per_feature = self.visual_embeddings(self._own(pooled)).view(
+            *pooled.shape[:-1], self.n_visual_tokens, self.lm_dim
+        )
+        return per_feature if pooled.dim() == 2 else per_feature.flatten(1, 2)
 
     def image_embeds(self, pooled: Tensor) -> Tensor:
         """Pooled features (B, visual_dim) -> unit vectors in the retrieval space (B, R)."""
@@ -82,13 +91,13 @@ class Bridge(nn.Module):
         return tensor.to(device=self.ret_row.device, dtype=self.ret_row.dtype)
 
 
-def load_bridge(bridge: Bridge, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Fills a bridge from a checkpoint's tensors, strictly.
+def load_bridge(bridge: Bridge, tensors: Mapping[str, Tensor], folder: Path, has_retrieval: bool = True) -> None:
+    """Fills a bridge from a checkpoint's tensors, strictly; without retrieval they are `CAPTIONING` alone.
 
     Raises:
         CheckpointError: naming every missing, extra and misshapen tensor.
     """
-    own = bridge.state_dict()
+    own = {name: tensor for name, tensor in bridge.state_dict().items() if has_retrieval or name in CAPTIONING}
     faults = [f"missing {name}" for name in sorted(set(own) - set(tensors))]
     faults += [f"unexpected {name}" for name in sorted(set(tensors) - set(own))]
     faults += [
@@ -101,4 +110,4 @@ def load_bridge(bridge: Bridge, tensors: Mapping[str, Tensor], folder: Path) -> 
             f"The weights in {folder} do not fit its configuration: {'; '.join(faults)}.",
             "Use a model.safetensors and a config.json that belong together.",
         )
-    bridge.load_state_dict(tensors)
+    bridge.load_state_dict(tensors, strict=has_retrieval)

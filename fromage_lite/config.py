@@ -13,6 +13,7 @@ from fromage_lite.errors import CheckpointError, ConfigError
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
+VisualInput = Literal["pooled", "grid"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -56,7 +57,8 @@ class FromageConfig(_Plain):
         vision_encoder: name of an image encoder (see `vision.VisionEncoder.load`); relative folders likewise.
         language_model_revision: Hub revision of the LM; None is the newest.
         vision_encoder_revision: Hub revision of the encoder; None is the newest.
-        n_visual_tokens: LM positions that one image takes.
+        visual_input: which feature of an image becomes visual tokens: its `pooled` one, or each patch of the `grid`.
+        n_visual_tokens: LM positions that one image takes; of a grid it is the number of patches, whatever is given.
         retrieval_dim: width of the space in which `[RET]` finds images.
         text_emb_layers: indices into the LM's hidden states (0 is the embedding, -1 the last after the final norm)
             that make the query; one linear map each, summed.
@@ -80,6 +82,7 @@ class FromageConfig(_Plain):
     vision_encoder: str
     language_model_revision: str | None = None
     vision_encoder_revision: str | None = None
+    visual_input: VisualInput = "pooled"
     n_visual_tokens: int = 1
     retrieval_dim: int = 256
     text_emb_layers: tuple[int, ...] = (-1,)
@@ -108,6 +111,9 @@ class FromageConfig(_Plain):
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
         _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat, inst or plain",
                  self.prompt_template)  # fmt: skip
+        _require(_is_choice(self.visual_input, VisualInput), "visual_input", "pooled or grid", self.visual_input)
+        _require(self.visual_input == "pooled" or not self.has_retrieval, "visual_input",
+                 "pooled where has_retrieval is true", self.visual_input)  # fmt: skip
         for name in ("ret_ends_reply", "has_retrieval"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)

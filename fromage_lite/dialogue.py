@@ -260,7 +260,9 @@ class Dialogue:
         notice = None
         if self.settings.ret_mode == "always" and not self._told_no_index:
             self._told_no_index = True
-            notice = "There is no index, so replies come without pictures."
+            trained = self.agent.model.config.has_retrieval
+            why = "There is no index" if trained else "This model was not trained to find pictures"
+            notice = f"{why}, so replies come without pictures."
         return dataclasses.replace(self.settings, ret_mode="off"), notice
 
     def _check_idle(self) -> None:

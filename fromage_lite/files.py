@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, WEIGHTS_FILE
+from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError
 
 if TYPE_CHECKING:  # what only writes bytes needn't wait for torch
@@ -61,6 +62,19 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
             f"({first_line(error)}).",
             "Check the name and the network.",
         ) from error
+
+
+def portable_config(config: FromageConfig, base_dir: Path | None, folder: Path) -> FromageConfig:
+    """The configuration with frozen models in local folders named as they count from `folder`."""
+    names: dict[str, Any] = {}
+    for field in ("language_model", "vision_encoder"):
+        head, mark, name = getattr(config, field).rpartition("local-dir:")
+        for place in (base_dir or Path(), Path()):
+            if (place / name).is_dir():
+                relative = Path(os.path.relpath((place / name).resolve(), folder.resolve())).as_posix()
+                names[field] = f"{head}{mark}{relative}"
+                break
+    return dataclasses.replace(config, **names)
 
 
 def _download(repository: str, inside: str, **hub_options: Any) -> Path:

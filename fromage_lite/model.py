@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +15,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fromage_lite.bridge import Bridge, load_bridge
-from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_config
+from fromage_lite.bridge import CAPTIONING, Bridge, load_bridge
+from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import checkpoint_folder, read_tensors, write_bytes, write_tensors
+from fromage_lite.files import checkpoint_folder, portable_config, write_bytes, write_tensors
 from fromage_lite.language import LanguageModel
 from fromage_lite.prompt import before_prefix, get_template
-from fromage_lite.released import read_released, released_folder
+from fromage_lite.released import read_checkpoint
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
     def __init__(self, language: LanguageModel, vision: VisionEncoder, bridge: Bridge, config: FromageConfig,
                  base_dir: Path | None = None) -> None:  # fmt: skip
         self.language, self.vision, self.bridge = language, vision, bridge
-        self.config = dataclasses.replace(config, visual_dim=vision.dim, lm_dim=language.dim)
+        self.config = dataclasses.replace(config, visual_dim=bridge.visual_embeddings.in_features, lm_dim=language.dim)
         self.base_dir = base_dir
 
     # --- loading and saving ---
@@ -75,7 +74,11 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
     def from_parts(cls, language: LanguageModel, vision: VisionEncoder, config: FromageConfig,
                    base_dir: Path | None = None) -> Self:  # fmt: skip
         """Makes an untrained bridge between loaded models; `[RET]` begins at the mean norm of the LM's rows."""
-        for name, wanted, found in (("visual_dim", config.visual_dim, vision.dim),
+        visual_dim, tokens_each = vision.dim, config.n_visual_tokens
+        if config.visual_input == "grid":
+            patches, visual_dim = grid_shape(vision)
+            config, tokens_each = dataclasses.replace(config, n_visual_tokens=patches), 1
+        for name, wanted, found in (("visual_dim", config.visual_dim, visual_dim),
                                     ("lm_dim", config.lm_dim, language.dim)):  # fmt: skip
             if wanted not in (None, found):
                 raise ConfigError(
@@ -87,10 +90,10 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         if tied and language.head_dim != language.dim:
             raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
         bridge = Bridge(
-            visual_dim=vision.dim,
+            visual_dim=visual_dim,
             lm_dim=language.dim,
             layer_dims=[language.layer_dim(layer) for layer in config.text_emb_layers],
-            n_visual_tokens=config.n_visual_tokens,
+            n_visual_tokens=tokens_each,
             retrieval_dim=config.retrieval_dim,
             output_dim=None if tied else language.head_dim,
         ).to(language.device)
@@ -115,14 +118,9 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
             CheckpointError: a file is missing, damaged, or does not fit.
         """
         folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
-        if released := released_folder(folder):
-            folder = released
-            config, tensors = read_released(folder)
-        else:
-            config = read_config(folder)
-            tensors = read_tensors(folder / WEIGHTS_FILE)  # before the costly part: a damaged file fails at once
+        folder, config, tensors = read_checkpoint(folder)  # before the costly part: a damaged file fails at once
         model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype)
-        load_bridge(model.bridge, tensors, folder)
+        load_bridge(model.bridge, tensors, folder, config.has_retrieval)
         return model
 
     def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
@@ -138,8 +136,8 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         """
         folder = Path(save_directory)
         try:
-            config = json.dumps(self._portable_config(folder).to_dict(), indent=2) + "\n"
-            tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge.state_dict().items()}
+            config = json.dumps(portable_config(self.config, self.base_dir, folder).to_dict(), indent=2) + "\n"
+            tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge_tensors().items()}
             write_tensors(folder / WEIGHTS_FILE, tensors)
             write_bytes(folder / CONFIG_FILE, config.encode())
             if not (folder / "README.md").exists():
@@ -148,26 +146,20 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         except OSError as error:
             raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
 
-    def _portable_config(self, folder: Path) -> FromageConfig:
-        names: dict[str, Any] = {}
-        for field in ("language_model", "vision_encoder"):
-            head, mark, name = getattr(self.config, field).rpartition("local-dir:")
-            for place in (self.base_dir or Path(), Path()):
-                if (place / name).is_dir():
-                    relative = Path(os.path.relpath((place / name).resolve(), folder.resolve())).as_posix()
-                    names[field] = f"{head}{mark}{relative}"
-                    break
-        return dataclasses.replace(self.config, **names)
-
     # --- what is trained ---
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """Everything that training may change, by name: the bridge."""
         return dict(self.bridge.named_parameters())
 
+    def bridge_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, by name: the bridge, or the part of it that was trained."""
+        tensors = self.bridge.state_dict()
+        return {name: tensor for name, tensor in tensors.items() if self.config.has_retrieval or name in CAPTIONING}
+
     def fingerprint(self) -> str:
         """Hash of bridge and encoder: an index made under another fingerprint is not comparable."""
-        return tensor_hash(self.bridge.state_dict(), self.vision.fingerprint())
+        return tensor_hash(self.bridge_tensors(), self.vision.fingerprint())
 
     # --- images ---
 
@@ -175,8 +167,16 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         """RGB images -> the frozen encoder's features: pooled (B, visual_dim) float32, and what else it has."""
         return self.vision.encode(self.vision.preprocess(images))
 
+    def visual_features(self, images: Sequence[Image.Image]) -> Tensor:
+        """RGB images -> what the bridge makes visual tokens of: (B, visual_dim), or patches (B, P, visual_dim)."""
+        if self.config.visual_input == "pooled":
+            return self.image_features(images).pooled
+        grid = self.vision.encode(self.vision.preprocess(images), grid=True).grid
+        assert grid is not None  # known since the bridge was made
+        return grid
+
     def visual_embeds(self, pooled: Tensor) -> Tensor:
-        """Pooled features (B, visual_dim) -> visual tokens in the LM's input space (B, V, D)."""
+        """Features (B, visual_dim) or (B, P, visual_dim) -> visual tokens in the LM's input space (B, V, D)."""
         return self.bridge.visual_embeds(pooled)
 
     def image_embeds(self, pooled: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         joined only across an image's prefix or suffix; the caller's own texts are tokenized one by one.
         """
         images = [segment for segment in segments if isinstance(segment, Image.Image)]
-        pooled = iter(self.image_features(images).pooled) if images else iter(())
+        pooled = iter(self.visual_features(images)) if images else iter(())
         prefix, suffix = self.config.image_prefix, self.config.image_suffix
         text: str | None = None
         ends_in_suffix = False
@@ -281,6 +281,18 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         from fromage_lite.decoding import stream
 
         return stream(self, state, inputs_embeds, settings, **options)
+
+
+def grid_shape(vision: VisionEncoder) -> tuple[int, int]:
+    """How many patches an encoder gives, and how wide they are.
+
+    Raises:
+        ConfigError: it gives none.
+    """
+    grid = vision.encode(vision.preprocess([Image.new("RGB", (8, 8))]), grid=True).grid
+    if grid is None:
+        raise ConfigError(f"The image encoder {vision.name} gives no grid of patches, which visual_input asks for.")
+    return grid.shape[1], grid.shape[2]
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:

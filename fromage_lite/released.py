@@ -1,4 +1,4 @@
-"""The original FROMAGe's own files: `model_args.json` and `pretrained_ckpt.pth.tar` (kohjingyu/fromage, `load_fromage`).
+"""The original FROMAGe's own files, `model_args.json` and `pretrained_ckpt.pth.tar` (its `load_fromage`).
 
 Two variants are published, with one visual token and, in the subfolder `fromage_vis4`, with four.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fromage_lite.config import CONFIG_FILE, FromageConfig
+from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_config
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import first_line
+from fromage_lite.files import first_line, read_tensors
 
 MODEL_ARGS = "model_args.json"
 CHECKPOINT = "pretrained_ckpt.pth.tar"
@@ -38,6 +38,18 @@ _ONLY = {
 }
 _NEEDED = ("opt_version", "visual_encoder", "n_visual_tokens", "shared_emb_dim", "text_emb_layers",
            "retrieval_token_idx")  # fmt: skip
+
+
+def read_checkpoint(folder: Path) -> tuple[Path, FromageConfig, dict[str, Tensor]]:
+    """The bridge in a folder, of our own format or the original's: where its files are, its configuration and tensors.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        ConfigError: a value of its configuration can't work.
+    """
+    if (released := released_folder(folder)) is not None:
+        return released, *read_released(released)
+    return folder, read_config(folder), read_tensors(folder / WEIGHTS_FILE)
 
 
 def released_folder(folder: Path) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from index.errors import FingerprintError
 from index.faiss_index import build_index, choose_kind, training_size
 from index.manifest import IndexManifest
 from index.store import FeatureStore
@@ -29,6 +30,8 @@ def derive_index(
 ) -> IndexManifest:
     """Index a store for a bridge, from the features alone: no picture is opened.
 
+    A store that holds a bridge's own image embeddings is indexed as it is, for that bridge only.
+
     Args:
         store: the store, or its folder.
         project: pooled features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
@@ -39,9 +42,18 @@ def derive_index(
         progress: called as features are projected.
 
     Raises:
+        FingerprintError: the store holds the image embeddings of another bridge.
         StoreError: the store is missing or damaged, or `out` can't be written to.
     """
     opened = store if isinstance(store, FeatureStore) else FeatureStore.open(store)
+    if (made_by := opened.bridge_fingerprint) is not None:
+        if made_by != bridge_fingerprint:
+            raise FingerprintError(
+                f"The store at {opened.path} holds image embeddings that another model made; "
+                "they can't be turned into this model's.",
+                "Build an index from the pictures themselves, or import embeddings of this model.",
+            )
+        project = _as_they_are
     ids = opened.live_ids()
     kind = kind or choose_kind(len(ids))
 
@@ -63,3 +75,7 @@ def derive_index(
     finally:
         if opened is not store:
             opened.close()
+
+
+def _as_they_are(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return vectors

@@ -21,6 +21,7 @@ FEATURES = "features.bin"
 THUMBNAILS = "thumbnails.bin"
 ROWS = "rows.sqlite"
 REBUILD = "Delete the folder and build it again."
+PROJECTED = "projected:"  # begins the encoder fingerprint of a store that holds a bridge's own vectors
 VERSION = 1
 
 
@@ -78,7 +79,9 @@ class StoreManifest(_Manifest):
         dim: width of the pooled features.
         count: rows, the removed ones included; row ids are 0 to count - 1.
         thumbnail_bytes: bytes of the thumbnail file that belong to those rows.
-        encoder_fingerprint: the frozen encoder that made the features.
+        encoder_fingerprint: the frozen encoder that made the features; `PROJECTED` and a bridge's fingerprint where
+            the rows are that bridge's image embeddings.
+        dtype: of the features, float16; of image embeddings float32.
     """
 
     dim: int

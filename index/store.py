@@ -2,7 +2,7 @@
 
 A store is a folder of four files:
 
-    features.bin    fp16, (count, dim), appended to, memory-mapped
+    features.bin    fp16, (count, dim), appended to, memory-mapped; fp32 where it holds a bridge's image embeddings
     thumbnails.bin  JPEG files end to end
     rows.sqlite     per row: source, caption, place of the thumbnail, size and date of the file
     manifest.json   written last
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import StoreError
-from index.manifest import FEATURES, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
+from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
 from index.writer import FeatureStoreWriter, KnownRow, NewRow
 
 __all__ = ["FeatureStore", "FeatureStoreWriter", "KnownRow", "NewRow"]
@@ -40,12 +40,13 @@ class FeatureStore:
         self._lock = threading.Lock()
         shape = (manifest.count, manifest.dim)
         # An empty file can't be mapped.
-        self.features: npt.NDArray[np.float16] = (
-            np.memmap(path / FEATURES, dtype=np.float16, mode="r", shape=shape)
+        self.features: npt.NDArray[np.floating] = (
+            np.memmap(path / FEATURES, dtype=manifest.dtype, mode="r", shape=shape)
             if manifest.count
-            else np.empty(shape, dtype=np.float16)
+            else np.empty(shape, dtype=manifest.dtype)
         )
-        """Pooled features, (count, dim), fp16; removed rows included: index it with `live_ids()`."""
+        """Pooled features, (count, dim), fp16; removed rows included: index it with `live_ids()`. Where
+        `bridge_fingerprint` is set, image embeddings of unit norm, fp32."""
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -62,7 +63,10 @@ class FeatureStore:
                 "Run scripts/build_index.py on it" + (" again: it goes on where it stopped." if begun else "."),
             )
         manifest = StoreManifest.read(path / STORE_MANIFEST)
-        for name, size in ((FEATURES, manifest.count * manifest.dim * 2), (THUMBNAILS, manifest.thumbnail_bytes)):
+        if manifest.dtype not in ("float16", "float32"):
+            raise StoreError(f"{path / STORE_MANIFEST} is damaged: dtype can't be {manifest.dtype!r}.", REBUILD)
+        feature_bytes = manifest.count * manifest.dim * np.dtype(manifest.dtype).itemsize
+        for name, size in ((FEATURES, feature_bytes), (THUMBNAILS, manifest.thumbnail_bytes)):
             with storage_errors(path / name, "read"):
                 found = (path / name).stat().st_size
             if found < size:
@@ -83,6 +87,12 @@ class FeatureStore:
     def encoder_fingerprint(self) -> str:
         """The frozen encoder that made the features."""
         return self.manifest.encoder_fingerprint
+
+    @property
+    def bridge_fingerprint(self) -> str | None:
+        """The bridge whose image embeddings the store holds; None where it holds an encoder's features."""
+        fingerprint = self.encoder_fingerprint
+        return fingerprint.removeprefix(PROJECTED) if fingerprint.startswith(PROJECTED) else None
 
     def __len__(self) -> int:
         """Rows, the removed ones included."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
-from index.manifest import FEATURES, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
+from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -49,7 +49,8 @@ class FeatureStoreWriter:
     Args:
         path: the store's folder, made if missing.
         dim: width of the features; None takes it from the store, or from the first features appended.
-        encoder_fingerprint: the frozen encoder that makes the features.
+        encoder_fingerprint: the frozen encoder that makes the features; or `PROJECTED` and a bridge's fingerprint, for
+            image embeddings, which are kept in float32: no finer ones can be had again.
 
     Raises:
         FingerprintError: the store holds another encoder's features.
@@ -59,6 +60,7 @@ class FeatureStoreWriter:
     def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str) -> None:
         self.path = Path(path)
         self.encoder_fingerprint = encoder_fingerprint
+        self.dtype = np.dtype("<f4" if encoder_fingerprint.startswith(PROJECTED) else "<f2")
         with storage_errors(self.path, "write to"):
             self.path.mkdir(parents=True, exist_ok=True)
             self._rows = sqlite3.connect(self.path / ROWS, isolation_level=None, timeout=5.0)
@@ -70,7 +72,7 @@ class FeatureStoreWriter:
                 self.count = int(self._rows.execute("SELECT coalesce(max(id) + 1, 0) FROM rows").fetchone()[0])
                 last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
                 self._thumbnails_end = int(last[0]) if last else 0
-                self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * 2)
+                self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * self.dtype.itemsize)
                 self._thumbnails = _open_append(self.path / THUMBNAILS, self._thumbnails_end)
         except BaseException:
             self._rows.close()
@@ -101,7 +103,7 @@ class FeatureStoreWriter:
         """Add rows, all of them or (on any error, or when killed) none; they are on disk when this returns.
 
         Args:
-            features: (n, dim), finite in fp16.
+            features: (n, dim), finite in the store's dtype.
             rows: n rows; no source may have a live row already, but the one named in `replaces`.
             thumbnails: n image files; b"" for none.
 
@@ -113,7 +115,7 @@ class FeatureStoreWriter:
         try:
             with storage_errors(self.path, "write to"):
                 self._begin()
-                _write_through(self._features, self.count * block.shape[1] * 2, block.tobytes())
+                _write_through(self._features, self.count * block.shape[1] * block.itemsize, block.tobytes())
                 _write_through(self._thumbnails, self._thumbnails_end, b"".join(thumbnails))
                 end = self._insert(ids, rows, thumbnails)
                 self._rows.execute("COMMIT")
@@ -155,6 +157,7 @@ class FeatureStoreWriter:
                 count=self.count,
                 thumbnail_bytes=self._thumbnails_end,
                 encoder_fingerprint=self.encoder_fingerprint,
+                dtype=self.dtype.name,
             )
             manifest.write(self.path / STORE_MANIFEST)
 
@@ -174,7 +177,7 @@ class FeatureStoreWriter:
         # An interrupt may arrive just after COMMIT, with `count` still the old one: then there is nothing to cut off.
         if self._rows.in_transaction:
             self._rows.execute("ROLLBACK")
-            self._features.truncate(self.count * (self.dim or 0) * 2)
+            self._features.truncate(self.count * (self.dim or 0) * self.dtype.itemsize)
             self._thumbnails.truncate(self._thumbnails_end)
 
     def _known_dim(self, dim: int | None) -> int | None:
@@ -182,7 +185,7 @@ class FeatureStoreWriter:
         known = dict(self._rows.execute("SELECT name, value FROM meta").fetchall())
         if known and known.get("encoder_fingerprint") != self.encoder_fingerprint:
             raise FingerprintError(
-                f"The store at {self.path} holds the features of another image encoder.",
+                f"The store at {self.path} holds the features of another image encoder, or another model's embeddings.",
                 "Name another --out folder, or delete this one.",
             )
         if "dim" in known and dim not in (None, int(known["dim"])):
@@ -191,9 +194,9 @@ class FeatureStoreWriter:
 
     def _check_block(
         self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]
-    ) -> npt.NDArray[np.float16]:
+    ) -> npt.NDArray[np.floating]:
         with np.errstate(over="ignore"):
-            block = np.ascontiguousarray(features, dtype=np.float16)
+            block = np.ascontiguousarray(features, dtype=self.dtype)
         if block.ndim != 2 or not len(block) == len(rows) == len(thumbnails):
             raise StoreError(
                 f"features of {block.shape}, {len(rows)} rows and {len(thumbnails)} thumbnails don't belong together."
@@ -203,7 +206,7 @@ class FeatureStoreWriter:
         if block.shape[1] != self.dim:
             raise StoreError(f"The store at {self.path} holds features of width {self.dim}, not {block.shape[1]}.")
         if not np.isfinite(block).all():
-            raise StoreError("A feature is not a number, or beyond the range of fp16.")
+            raise StoreError(f"A feature is not a number, or beyond the range of fp{8 * self.dtype.itemsize}.")
         return block
 
     def _insert(self, ids: range, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> int:

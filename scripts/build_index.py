@@ -9,6 +9,8 @@ python scripts/build_index.py
     the playground's own pictures
 python scripts/build_index.py --rederive my-index --model runs/my-bridge
     an index for another bridge, from the features that are kept: no picture is opened
+python scripts/build_index.py --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
+    an index of the embeddings that come with the original FROMAGe; its pictures are fetched when they are shown
 
 An interrupted build goes on where it stopped when the same command is given again.
 """
@@ -48,6 +50,13 @@ def main(
     rederive: Annotated[
         Path | None, typer.Option(help="Index this existing store for --model, from its features alone.")
     ] = None,
+    from_reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image embeddings of the original FROMAGe (.pkl), made by --model; may be repeated."),
+    ] = None,
+    relative_to: Annotated[
+        Path | None, typer.Option(help="Folder that paths in them are relative to; by default the file's own.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -57,8 +66,17 @@ def main(
             raise FromageError("--rederive takes its pictures from a store.", "Leave the folder out.")
         if pictures is not None and out is None:
             raise FromageError("Where should the index go?", "Name a folder with --out.")
+        if from_reference and (pictures is not None or rederive is not None):
+            raise FromageError("--from-reference brings its own pictures.", "Leave the folder and --rederive out.")
+        if from_reference and (model is None or out is None):
+            raise FromageError("--from-reference needs --model, whose embeddings they are, and --out.")
+        if relative_to is not None and not from_reference:
+            raise FromageError("--relative-to belongs to --from-reference.")
         if captions is not None and (pictures is None or not pictures.is_dir()):
             raise FromageError("--captions needs a folder of pictures.")
+        if from_reference and model is not None and out is not None:
+            _import(from_reference, relative_to, out, model, device)
+            return
         if rederive is None and pictures is None and out is not None and (out / STORE_MANIFEST).is_file():
             rederive = out  # the command that a fingerprint error names
         if pictures is not None and out is not None:
@@ -122,7 +140,7 @@ def _rederive(store: Path, out: Path, model: Fromage) -> None:
     from index.store import FeatureStore
 
     opened = FeatureStore.open(store)
-    if opened.encoder_fingerprint != model.vision.fingerprint():
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
         raise FingerprintError(
             f"The store at {store} holds the features of another image encoder than the model's.",
             "Build a new one from the pictures: python scripts/build_index.py FOLDER --model MODEL --out NEW_INDEX",
@@ -130,6 +148,37 @@ def _rederive(store: Path, out: Path, model: Fromage) -> None:
     with _progress("Projecting", "row") as progress:
         manifest = derive_index(opened, projection(model), model.fingerprint(), out, progress=progress)
     typer.echo(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+
+
+def _import(files: list[Path], base: Path | None, out: Path, model: str, device: str) -> None:
+    from fromage_lite.indexing import fingerprint_without_lm
+    from index.build import derive_index
+    from index.projected import import_embeddings
+    from index.reference_pickle import read_reference
+
+    known: tuple[str, int] | None = None
+    for file in files:
+        with _progress(f"Reading {file.name}", "byte") as progress:
+            reference = read_reference(file, progress)
+        fingerprint, dim = known = known or fingerprint_without_lm(model, device)
+        if reference.dim != dim:
+            raise FromageError(
+                f"The embeddings in {file} are of width {reference.dim}, and those of {model} of width {dim}.",
+                "Name the model that made them.",
+            )
+        with _progress("Storing", "row") as progress:
+            report = import_embeddings(reference.blocks(), out, bridge_fingerprint=fingerprint,
+                                       base=base or file.parent, total=len(reference), progress=progress)  # fmt: skip
+        del reference  # gigabytes, which the index needs now
+        for bad in report.bad[:SHOWN_BAD]:
+            typer.echo(f"  skipped: {bad.reason}")
+        typer.echo(
+            f"{file}: {report.added} new, {report.known} there already, {report.duplicates} named twice, "
+            f"{len(report.bad)} skipped."
+        )
+    with _progress("Indexing", "row") as progress:
+        manifest = derive_index(out, lambda vectors: vectors, fingerprint, progress=progress)
+    typer.echo(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
 
 
 def _playground(out: Path | None, model: Fromage) -> None:

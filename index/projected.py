@@ -1,0 +1,124 @@
+"""Image embeddings that somebody else computed, as a store: no picture is opened, and no encoder is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from index.build import BadPicture
+from index.derive import Progress
+from index.errors import StoreError
+from index.images import sanitize
+from index.manifest import PROJECTED
+from index.store import FeatureStoreWriter, NewRow
+
+MAX_SOURCE = 4096  # characters of a path or URL
+_ADDRESSES = ("http://", "https://")
+
+
+@dataclass
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        added: rows that are new in the store.
+        known: rows that were there already, from an interrupted import or another file.
+        duplicates: rows that named a picture a second time.
+        bad: rows without a usable vector or path.
+        total: rows in the store now.
+    """
+
+    added: int = 0
+    known: int = 0
+    duplicates: int = 0
+    bad: list[BadPicture] = field(default_factory=list)
+    total: int = 0
+
+
+def import_embeddings(
+    blocks: Iterable[tuple[list[str], npt.NDArray[np.float32]]],
+    out: str | Path,
+    *,
+    bridge_fingerprint: str,
+    base: str | Path = ".",
+    total: int = 0,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Put image embeddings into a store at `out`, made unit vectors; goes on where an earlier import stopped.
+
+    Every block is on disk before the next one is taken. The rows have no thumbnails: their pictures are looked for
+    at their source when they are shown.
+
+    Args:
+        blocks: (n sources, vectors (n, R)), for example `ReferenceEmbeddings.blocks()`.
+        out: the store's folder.
+        bridge_fingerprint: the model whose image projection made the vectors; nobody can check it.
+        base: the folder that relative paths among the sources start from; web addresses stay as they are.
+        total: rows in all, for `progress`.
+        progress: called as rows are stored.
+
+    Raises:
+        FingerprintError: the store at `out` holds something else.
+        StoreError: no vector could be used, or `out` can't be written to.
+    """
+    report, done = ImportReport(), 0
+    with FeatureStoreWriter(out, None, PROJECTED + bridge_fingerprint) as writer:
+        begun = writer.count
+        for sources, vectors in blocks:
+            _store(writer, begun, [_resolved(source, base) for source in sources], vectors, report)
+            done += len(sources)
+            if progress:
+                progress(done, max(total, done))
+        report.total = writer.count_live()[0]
+        if not report.total:
+            raise StoreError(f"None of the {done} embeddings can be used.")
+    return report
+
+
+def _store(
+    writer: FeatureStoreWriter, begun: int, sources: list[str], vectors: npt.NDArray[np.float32], report: ImportReport
+) -> None:
+    """Appends the usable rows of a block that the store does not have; it had `begun` rows before this import."""
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    kept: dict[str, int] = {}
+    for row, source in enumerate(sources):
+        if not usable[row]:
+            report.bad.append(BadPicture(source, f"{sanitize(source[:200])}: its vector has no direction."))
+        elif problem := _problem(source):
+            report.bad.append(BadPicture(source, f"{sanitize(source[:200])}: {problem}."))
+        elif source in kept:
+            report.duplicates += 1
+        elif (found := writer.find(source)) is not None:
+            report.known += found.id < begun
+            report.duplicates += found.id >= begun
+        else:
+            kept[source] = row
+    if not kept:
+        return
+    rows = list(kept.values())
+    unit = (vectors[rows] / norms[rows, None]).astype(np.float32)
+    new = [NewRow(source=source, caption="") for source in kept]
+    writer.append(unit, new, [b""] * len(new))
+    report.added += len(new)
+
+
+def _resolved(source: str, base: str | Path) -> str:
+    if source.startswith(_ADDRESSES):
+        return source
+    return os.path.normpath(os.path.join(os.path.abspath(base), source))  # noqa: PTH100, PTH118 (a million of them)
+
+
+def _problem(source: str) -> str:
+    if len(source) > MAX_SOURCE or "\0" in source:
+        return "it is no path or web address"
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return "it is no valid UTF-8"
+    return ""
