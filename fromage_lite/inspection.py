@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fromage_lite.language import LanguageModel
     from fromage_lite.model import Fromage
 
@@ -31,7 +29,6 @@ class TokenMatch:
     cosine: float
 
 
-@torch.no_grad()
 def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list[TokenMatch]]]:
     """The words nearest to each visual token, by the cosine of the language model's input embeddings.
 
@@ -47,7 +44,11 @@ def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list
         B lists (pictures) of V lists (visual tokens) of `k` matches, best first. Rows that belong to no word, and
         `[RET]`, are left out.
     """
-    visual = model.visual_embeds(pooled).float()  # (B, V, D)
+    import torch
+    from torch.nn import functional as F
+
+    with torch.no_grad():
+        visual = model.visual_embeds(pooled).float()  # (B, V, D)
     batch, count, dim = visual.shape
     visual = F.normalize(visual.reshape(-1, dim), dim=-1)  # (B V, D)
     language = model.language

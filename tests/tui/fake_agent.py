@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from PIL import Image
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
 from fromage_lite.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.inspection import TokenMatch
 from fromage_lite.prompt import ImageSegment, Segment
 from fromage_lite.turns import Turn
 from index.hits import Hit
@@ -53,6 +54,7 @@ class FakeDialogue:
         self.agent = agent
         self.settings = settings
         self.turns: list[Turn] = []
+        self.excluded: set[int] = set()
 
     def reply(
         self, message: Sequence[Segment], attachments: Sequence[str] = (), cancel: threading.Event | None = None
@@ -69,6 +71,13 @@ class FakeDialogue:
 
     def reset(self) -> None:
         self.turns = []
+        self.excluded = set()
+
+    def exclude(self, ids: Iterable[int]) -> None:
+        self.excluded |= set(ids)
+
+    def include(self, ids: Iterable[int]) -> None:
+        self.excluded -= set(ids)
 
     def _play(
         self, message: tuple[Segment, ...], cancel: threading.Event | None, before: list[Turn]
@@ -113,6 +122,7 @@ class FakeAgent:
         self.index_size = index_size
         self.messages: list[tuple[Segment, ...]] = []
         self.searches: list[tuple[Segment, ...]] = []
+        self.looked_at: list[str] = []
         self.regenerated = 0
         self.thumbnails: dict[int, bytes] = {}
         self.last: FakeDialogue | None = None
@@ -121,9 +131,13 @@ class FakeAgent:
         self.last = FakeDialogue(self, settings)
         return self.last
 
-    def search(self, segments: Sequence[Segment], k: int, exclude: Sequence[int] = ()) -> list[Hit]:
+    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
         self.searches.append(tuple(segments))
-        return self.hits[:k]
+        return [hit for hit in self.hits if hit.id not in exclude][:k]
+
+    def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
+        self.looked_at.append(path)
+        return [[TokenMatch(n, f" word{n}", 0.9 - n / 10) for n in range(k)] for _ in range(3)]
 
     def thumbnail(self, hit: Hit) -> bytes:
         return self.thumbnails.get(hit.id, picture_bytes())

@@ -23,6 +23,8 @@ class StatusBar(Widget):
     pictures = reactive("")
     statistics: reactive[Statistics | None] = reactive(None)
     remark = reactive("")
+    keys = reactive("")
+    """What the keys do with what has the focus; shown in place of the details."""
     _timer: Timer | None = None
 
     SIGNS = {"busy": ("◔", "$warning"), "ready": ("●", "$success"), "error": ("✗", "$error")}
@@ -43,6 +45,9 @@ class StatusBar(Widget):
             remark = Content.assemble((f"{sign} ", colour), (self.remark, "$warning"))
             return remark.truncate(self.content_size.width, ellipsis=True)
         state = Content.assemble((f"{sign} ", colour), self.state)
+        if self.keys:
+            line = Content.assemble(state, (f" · {self.keys}", "$foreground 80%"))
+            return line.truncate(self.content_size.width, ellipsis=True)
         room = self.content_size.width - state.cell_length
         # By importance: (rank, text); drawn in the order of the list.
         parts = [(1, self.model), (4, self.device), (5, self.pictures)]

@@ -7,7 +7,7 @@ from textual.containers import VerticalGroup, VerticalScroll
 from textual.events import Resize
 from textual.widget import Widget
 
-from tui.widgets.picture import PictureCard
+from tui.widgets.picture import FocusablePicture, PictureCard
 from tui.widgets.turn import Note, TurnView
 from tui.widgets.welcome import Welcome
 
@@ -48,6 +48,14 @@ class Transcript(VerticalScroll):
         """Shows the welcome if nothing but notes is left."""
         if all(isinstance(child, Note | Welcome) for child in self.feed.children):
             await self.clear()
+
+    @property
+    def last_pictures(self) -> list[FocusablePicture]:
+        """The pictures of the newest thing that has any, in their order."""
+        for child in reversed(self.feed.children):
+            if pictures := [widget for widget in child.query(FocusablePicture) if widget.display]:
+                return pictures
+        return []
 
     @property
     def last_turn(self) -> TurnView | None:

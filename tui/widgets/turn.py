@@ -12,15 +12,19 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Done, Failed, FinishReason, Notice, Statistics, TextDelta
+from fromage_lite.events import Done, Failed, FinishReason, Notice, RetTrace, Statistics, TextDelta
+from fromage_lite.vqa import same_answer
 from index.images import sanitize
 from tui.image_mode import ImageMode
 from tui.pictures import Picture
 from tui.replies import PicturesFound, ReplyItem
-from tui.widgets.picture import PictureCard, picture_view
+from tui.widgets.formatted import Formatted, looks_formatted
+from tui.widgets.next_best import picture_view
+from tui.widgets.picture import PictureCard
 
 MESSAGE_LIMIT = 4000  # characters of the user's message that are drawn
 FLUSH_SECONDS = 0.05
+LONG_TEXT = 4000  # characters that double the time between two drawings
 SPINNER = "○◔◑◕●◕◑◔"
 AT_REST = "◕"
 
@@ -61,7 +65,8 @@ class Prose(Static):
         if first:
             self.flush()
         elif self._timer is None:
-            self._timer = self.set_timer(FLUSH_SECONDS, self.flush)
+            # Wrapping a long text takes longer, so it is done less often: the model needs the processor too.
+            self._timer = self.set_timer(FLUSH_SECONDS * (1 + len(self.text) / LONG_TEXT), self.flush)
 
     def flush(self) -> None:
         """Draws what has not been drawn yet."""
@@ -118,6 +123,7 @@ class Reply(HorizontalGroup):
     def __init__(self, mode: ImageMode, waiting_for: str) -> None:
         super().__init__(classes="reply")
         self.statistics: Statistics | None = None
+        self.trace: RetTrace | None = None
         self._mode = mode
         self._prose: Prose | None = None
         self._wheel = Wheel()
@@ -132,7 +138,8 @@ class Reply(HorizontalGroup):
     @property
     def text(self) -> str:
         """The words so far, drawn or not."""
-        return " ".join(prose.text.strip() for prose in self.query(Prose)).strip()
+        said = (widget for widget in self.query(".prose") if isinstance(widget, Prose | Formatted))
+        return " ".join(prose.text.strip() for prose in said).strip()
 
     def wait_for(self, text: str) -> None:
         """Says what is being waited for, as long as nothing has come."""
@@ -144,14 +151,16 @@ class Reply(HorizontalGroup):
         match item:
             case TextDelta(text):
                 await self._say(text)
-            case PicturesFound(pictures):
-                self._end_prose()
+            case PicturesFound(pictures, more):
+                await self._end_prose()
                 if pictures:
-                    await self._add(picture_view(pictures, self._mode))
+                    await self._add(picture_view(pictures, self._mode, more))
                 else:
                     await self._add(Note("No picture is left to show."))
             case Notice(message):
                 await self._add(Note(message, "warning"))
+            case RetTrace():
+                self.trace = item
             case Statistics():
                 self.statistics = item
             case Done(_, reason):
@@ -161,12 +170,12 @@ class Reply(HorizontalGroup):
 
     async def fail(self, error: FromageError) -> None:
         """Shows an error; what was said before it stays."""
-        self._end_prose()
+        await self._end_prose()
         self._wheel.rest()
         await self._add(error_note(error))
 
     async def _end(self, reason: FinishReason) -> None:
-        self._end_prose()
+        await self._end_prose()
         self._wheel.rest()
         if reason == "cancelled":
             await self._add(Note("stopped"))
@@ -174,6 +183,13 @@ class Reply(HorizontalGroup):
             await self._add(Note("cut at the longest reply allowed; /set max_new_tokens N changes it"))
         elif self._waiting is not None:
             await self._add(Note("The model had nothing to say."))
+        if self.statistics is not None:
+            await self._add(Static(in_words(self.statistics), markup=False, classes="statistics"))
+
+    async def add_answer(self, answer: str) -> None:
+        """Shows what would have been the right answer."""
+        sign = "✓" if same_answer(self.text, answer) else "≠"
+        await self._add(Static(f"{sign} true answer: {sanitize(answer)}", markup=False, classes="true-answer"))
 
     async def _say(self, text: str) -> None:
         if self._prose is None:
@@ -189,10 +205,24 @@ class Reply(HorizontalGroup):
             await waiting.remove()
         await self.query_one(".said").mount(widget)
 
-    def _end_prose(self) -> None:
-        if self._prose is not None:
-            self._prose.flush()
-            self._prose = None
+    async def _end_prose(self) -> None:
+        """The text is complete: formatted now, if it has anything to format."""
+        if self._prose is None:
+            return
+        prose, self._prose = self._prose, None
+        prose.flush()
+        if looks_formatted(prose.text):
+            await self.query_one(".said").mount(Formatted(prose.text), after=prose)
+            await prose.remove()
+
+
+def in_words(statistics: Statistics) -> str:
+    """What a reply cost, on one line."""
+    s = statistics
+    read = f"{s.prompt_tokens} tokens read" + (f" ({s.cached_tokens} known)" if s.cached_tokens else "")
+    speed = f"first {s.time_to_first_token:.2f} s, then {s.tokens_per_second:.0f} tok/s"
+    search = f" · search {s.retrieval_ms:.1f} ms" if s.retrieval_ms else ""
+    return f"{read} · {s.new_tokens} said · {speed}{search}"
 
 
 class TurnView(VerticalGroup):
@@ -205,6 +235,7 @@ class TurnView(VerticalGroup):
         self.reply = Reply(mode, waiting_for)
         self._earlier: Reply | None = None
         self.failed = False
+        self.true_answer = ""  # of a question whose answer is known
 
     def compose(self) -> ComposeResult:
         yield self.message
@@ -235,6 +266,8 @@ class TurnView(VerticalGroup):
             self.add_class("-failed")
         elif isinstance(item, Done):
             self.remove_class("-failed")
+            if self.true_answer:
+                await self.reply.add_answer(self.true_answer)
             if self._earlier is not None:
                 earlier, self._earlier = self._earlier, None
                 await earlier.remove()

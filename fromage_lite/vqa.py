@@ -1,0 +1,164 @@
+"""Questions about pictures with their true answers, from files in the format of VQA v2."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fromage_lite.config import playground_dir
+from fromage_lite.errors import DataError, ImageError
+
+PLAYGROUND_FILE = "vqa.json"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+_PUNCTUATION = re.compile(r"[^\w\s]")
+_ARTICLES = frozenset({"a", "an", "the"})
+_NUMBERS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question on a picture.
+
+    Attributes:
+        id: its number in the file.
+        image_id: the picture's.
+        text: the question.
+        answer: the answer most people gave.
+    """
+
+    id: str
+    image_id: str
+    text: str
+    answer: str
+
+
+class VqaFile:
+    """The questions of a file and where their pictures are. Build it with `VqaFile.read`.
+
+    Attributes:
+        path: the file with the questions.
+        questions: those that have an answer.
+    """
+
+    def __init__(self, path: Path, questions: tuple[Question, ...], images: Mapping[str, Mapping[str, Any]],
+                 folders: tuple[Path, ...]) -> None:  # fmt: skip
+        self.path, self.questions = path, questions
+        self._images, self._folders = images, folders
+
+    @classmethod
+    def read(cls, path: str | Path | None = None, folder: str | Path | None = None) -> VqaFile:
+        """Reads questions and answers.
+
+        Args:
+            path: a JSON file with `questions` (`question_id`, `image_id`, `question`) and `annotations`
+                (`question_id`, `multiple_choice_answer` or `answers`); VQA v2 has the latter in a second file, which is
+                found by its name. None is the playground's.
+            folder: where the pictures are; None looks beside the file and in its folder `images`.
+
+        Raises:
+            DataError: a file is missing or has another form.
+        """
+        file = playground_dir() / PLAYGROUND_FILE if path is None else Path(path).expanduser()
+        data = _load(file)
+        if not isinstance(data.get("annotations"), list):
+            data = {**data, "annotations": _load(_annotations_file(file)).get("annotations")}
+        try:
+            answers = dict(_answers(data["annotations"]))
+            questions = tuple(
+                Question(id, str(entry["image_id"]), str(entry["question"]), answers[id])
+                for entry in data["questions"]
+                if (id := str(entry["question_id"])) in answers
+            )
+            images = {str(e.get("id", e.get("image_id"))): e for e in data.get("images", [])}
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{file} is no file of questions in the format of VQA v2 ({type(error).__name__}: {error})."
+            ) from error
+        if not questions:
+            raise DataError(f"{file} has no question with an answer.")
+        beside = (file.parent, file.parent / "images")
+        return cls(file, questions, images, beside if folder is None else (Path(folder).expanduser(),))
+
+    def draw(self, rng: random.Random) -> Question:
+        """A random question."""
+        return rng.choice(self.questions)
+
+    def picture(self, question: Question) -> Path:
+        """The file with a question's picture; the playground's are drawn into the cache folder when they are asked for.
+
+        Raises:
+            ImageError: there is none.
+        """
+        entry = self._images.get(question.image_id, {})
+        if "scene" in entry:
+            from fromage_lite.playground.vqa import picture_of
+
+            return picture_of(entry)
+        for candidate in self._candidates(question.image_id, entry):
+            if candidate.is_file():
+                return candidate
+        raise ImageError(
+            f"There is no picture {question.image_id} in {' or '.join(map(str, self._folders))}.",
+            "Name the folder: /randvqa FILE FOLDER.",
+        )
+
+    def _candidates(self, image_id: str, entry: Mapping[str, Any]) -> Iterator[Path]:
+        names = [str(entry["file_name"])] if entry.get("file_name") else []
+        if image_id.isdigit():
+            # As COCO names them: COCO_val2014_000000262148.jpg, later only the number.
+            sets = re.findall(r"(?:train|val|test)20\d\d", self.path.name)
+            stems = [*(f"COCO_{name}_{int(image_id):012}" for name in sets), f"{int(image_id):012}"]
+        else:
+            stems = []
+        names += [stem + suffix for stem in [*stems, image_id] for suffix in SUFFIXES]
+        for folder in self._folders:
+            for name in names:
+                if not Path(name).is_absolute() and ".." not in Path(name).parts:
+                    yield folder / name
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} can't be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path} is no file of questions: it holds no JSON object.")
+    return data
+
+
+def _annotations_file(questions: Path) -> Path:
+    """VQA v2 ships `v2_OpenEnded_mscoco_val2014_questions.json` and `v2_mscoco_val2014_annotations.json`."""
+    if "questions" not in questions.name:
+        raise DataError(f"{questions} has no annotations.")
+    name = questions.name.replace("questions", "annotations")
+    places = [questions.with_name(n) for n in (name, name.replace("OpenEnded_", ""))]
+    return next((place for place in places if place.exists()), places[-1])
+
+
+def _answers(annotations: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for entry in annotations:
+        answer = entry.get("multiple_choice_answer") or entry.get("answer")
+        if answer is None and entry.get("answers"):
+            given = [str(a["answer"]) for a in entry["answers"]]
+            answer = max(given, key=given.count)
+        if answer is not None:
+            yield str(entry["question_id"]), str(answer)
+
+
+def same_answer(reply: str, answer: str) -> bool:
+    """Whether a reply says what the answer says; case, punctuation, articles and the writing of numbers don't count."""
+    return _normal(reply) == _normal(answer)
+
+
+def _normal(text: str) -> list[str]:
+    words = _PUNCTUATION.sub(" ", text.lower()).split()
+    return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
