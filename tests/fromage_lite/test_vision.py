@@ -86,13 +86,3 @@ def test_missing_and_damaged_encoders(tiny_encoder_dir, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="could not be loaded"):
         VisionEncoder.load(f"open_clip:local-dir:{copy}")
-
-
-def test_timm_encoder_has_its_own_preprocessing(monkeypatch, pictures):
-    import timm
-
-    original = timm.create_model
-    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: original(name, **options))
-    encoder = VisionEncoder.load("timm:test_resnet")  # timm's own tiny model; random weights
-    features = encoder.encode(encoder.preprocess(pictures))
-    assert features.pooled.shape == (4, encoder.dim)

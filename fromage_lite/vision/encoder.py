@@ -1,0 +1,143 @@
+"""A frozen image encoder: pictures in, features out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import resolve_model_name
+from fromage_lite.vision.backend import Backend, ImageFeatures
+
+
+class VisionEncoder:
+    """A frozen image encoder in evaluation mode. Build it with `VisionEncoder.load`."""
+
+    def __init__(self, name: str, backend: Backend, device: torch.device | str = "cpu",
+                 dtype: torch.dtype = torch.float32) -> None:  # fmt: skip
+        self.name = name
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._backend = backend
+        self._fingerprint = ""
+        self.module = backend.module.eval().requires_grad_(False)
+        if dtype != torch.float32:
+            self.fingerprint()  # taken before the weights are rounded: an index serves every precision
+        self.module = self.module.to(device=self.device, dtype=dtype)
+        self._dim, self._image_size = self._discover()
+
+    @classmethod
+    def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
+             dtype: torch.dtype = torch.float32, revision: str | None = None) -> VisionEncoder:  # fmt: skip
+        """Loads an encoder by name, with all of its weights or not at all.
+
+        Args:
+            name: `open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:ORG/NAME`, `open_clip:local-dir:FOLDER`; `timm:MODEL`,
+                `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`; or a transformers model by Hub name or folder (CLIP,
+                SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Which of its features is the pooled
+                one is said at `load_open_clip`, `load_timm` and `load_transformers`.
+            base_dir: where relative folders count from.
+            device: where it runs.
+            dtype: of the weights; features come out as float32 in any case.
+            revision: Hub revision of a transformers model.
+
+        Raises:
+            CheckpointError: if it is missing, damaged, incomplete, or no image encoder.
+            ConfigError: if the name has no such form.
+        """
+        try:
+            return cls(name, _load_backend(name, base_dir, revision), device, dtype)
+        except (CheckpointError, ConfigError):
+            raise
+        except Exception as error:  # these libraries raise anything from OSError to SafetensorError on a bad file
+            reason = " ".join(str(error).split()) or type(error).__name__  # a list of missing weights has many lines
+            raise CheckpointError(
+                f"The image encoder {name} could not be loaded: {reason[:300]}",
+                "Copy or download it again, and check its name in the model's config.json.",
+            ) from error
+
+    @property
+    def dim(self) -> int:
+        """Width of the pooled feature."""
+        return self._dim
+
+    @property
+    def image_size(self) -> int:
+        """Height, in pixels, of what the encoder sees; its width too, but for the few encoders of another shape."""
+        return self._image_size
+
+    def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
+        """Images of any size and mode -> pixel_values (B, 3, image_size, image_size), float32, on the CPU.
+
+        Always through Pillow: torchvision's resizing of tensors differs from it in the last bits of every pixel.
+        """
+        return self._backend.preprocess([image.convert("RGB") for image in images]).float()
+
+    @torch.no_grad()
+    def encode(self, pixel_values: Tensor, *, grid: bool = False, layers: bool = False) -> ImageFeatures:
+        """pixel_values (B, 3, H, W) -> their features, float32, on the encoder's device, without gradient.
+
+        Args:
+            pixel_values: what `preprocess` gives.
+            grid: give the patches, too.
+            layers: give one vector a layer, too (None for a convolutional network).
+        """
+        features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid, layers)
+        maps = (None if part is None else part.float() for part in (features.grid, features.layers))
+        return ImageFeatures(features.pooled.float(), *maps)
+
+    def encode_text(self, texts: list[str]) -> Tensor | None:
+        """The encoder's own text feature, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
+        if self._backend.encode_text is None:
+            return None
+        with torch.no_grad():
+            return self._backend.encode_text(texts).float()
+
+    def fingerprint(self) -> str:
+        """Hash of weights and preprocessing: equal for equal encoders, whatever their name or folder."""
+        if not self._fingerprint:
+            self._fingerprint = tensor_hash(self.module.state_dict(), self._backend.preprocessing)
+        return self._fingerprint
+
+    def _discover(self) -> tuple[int, int]:
+        """Width of the pooled feature and height of the input, by encoding: what is written about them can be wrong."""
+        wide, tall = (self.preprocess([Image.new("RGB", size)]) for size in ((12, 8), (8, 12)))
+        if wide.shape != tall.shape or wide.shape[:2] != (1, 3):
+            raise CheckpointError(
+                f"The image encoder {self.name} does not bring all pictures to one size.",
+                "Use an encoder of fixed resolution.",
+            )
+        pooled = self.encode(wide).pooled
+        if pooled.dim() != 2:
+            raise CheckpointError(f"The image encoder {self.name} gives no pooled feature.", "Use another encoder.")
+        return pooled.shape[1], wide.shape[2]
+
+
+def tensor_hash(tensors: dict[str, Tensor], *texts: str) -> str:
+    """SHA-256 (first 16 hex digits) over named tensors and texts. The dtype counts, the device does not."""
+    digest = hashlib.sha256("\0".join(texts).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()[:16]
+
+
+def _load_backend(name: str, base_dir: Path | None, revision: str | None) -> Backend:
+    kind, _, rest = name.partition(":")
+    if kind == "open_clip":
+        from fromage_lite.vision.open_clip_models import load_open_clip
+
+        return load_open_clip(rest, base_dir)
+    if kind == "timm":
+        from fromage_lite.vision.timm_models import load_timm
+
+        return load_timm(rest, base_dir)
+    from fromage_lite.vision.transformers_models import load_transformers
+
+    return load_transformers(resolve_model_name(name, base_dir), revision)

@@ -1,0 +1,96 @@
+"""Image encoders of open_clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import resolve_model_name
+from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers
+from fromage_lite.vision.timm_models import is_timm_tower, timm_grid, timm_layers
+
+
+def load_open_clip(name: str, base_dir: Path | None) -> Backend:
+    """Loads a CLIP-like model of open_clip with its weights, strictly.
+
+    The pooled feature is the one in the space that image and text share, after the projection and before
+    normalisation: the text tower can search with it. Patches and layers are those of the image tower before any pooling
+    and projection; the patches of a timm tower come after its last norm.
+
+    Args:
+        name: `MODEL/PRETRAINED`, `hf-hub:ORG/NAME`, or `local-dir:FOLDER` in open_clip's own format
+            (open_clip_config.json and weights).
+        base_dir: where relative folders count from.
+
+    Raises:
+        CheckpointError: if a local folder is missing or holds no open_clip model.
+        ConfigError: if the name has another form.
+    """
+    import open_clip
+
+    model_name, pretrained = _source(name, base_dir)
+    model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
+    tokenizer: list[Any] = []  # made on first use: most runs never need it
+
+    def encode(pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
+        pooled = model.encode_image(pixel_values, normalize=False)
+        if not (grid or layers):
+            return ImageFeatures(pooled)
+        return ImageFeatures(pooled, *_inner_features(model.visual, pixel_values, grid, layers))
+
+    def preprocess(images: list[Image.Image]) -> Tensor:
+        return torch.stack([transform(image) for image in images])
+
+    def encode_text(texts: list[str]) -> Tensor:
+        if not tokenizer:
+            tokenizer.append(open_clip.get_tokenizer(model_name))
+        device = next(model.parameters()).device
+        return model.encode_text(tokenizer[0](texts).to(device), normalize=False)
+
+    preprocessing = repr(transform.transforms[:2]) + repr(transform.transforms[-1])
+    return Backend(model, encode, preprocess, preprocessing, encode_text)
+
+
+def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
+    """The encoder's name -> open_clip's (model name, pretrained tag)."""
+    if name.startswith("local-dir:"):
+        folder = Path(resolve_model_name(name.removeprefix("local-dir:"), base_dir))
+        if not folder.is_dir():
+            raise CheckpointError(f"The image encoder's folder {folder} does not exist.")
+        if not (folder / "open_clip_config.json").is_file():
+            raise CheckpointError(
+                f"{folder} holds no open_clip model: open_clip_config.json is missing.",
+                "Name a folder that open_clip saved, or leave out open_clip:local-dir: for a transformers model.",
+            )
+        return f"local-dir:{folder}", None
+    if name.startswith("hf-hub:"):
+        return name, None
+    model_name, _, pretrained = name.rpartition("/")
+    if not model_name:
+        raise ConfigError(f"open_clip:{name} is no encoder name.", "Write open_clip:MODEL/PRETRAINED.")
+    return model_name, pretrained
+
+
+def _inner_features(visual: Any, pixel_values: Tensor, grid: bool, layers: bool) -> tuple[Tensor | None, Tensor | None]:
+    """Patches (B, P, C) and layers (L, B, C) of an image tower, each if asked for and there."""
+    trunk = getattr(visual, "trunk", None)
+    if trunk is not None and is_timm_tower(trunk):
+        return (timm_grid(trunk, trunk.forward_features(pixel_values)) if grid else None,
+                timm_layers(trunk, pixel_values) if layers else None)  # fmt: skip
+    if hasattr(visual, "attnpool"):  # ModifiedResNet
+        maps = visual.forward_intermediates(pixel_values, indices=1, intermediates_only=True)["image_intermediates"]
+        return patches(maps[-1]) if grid else None, None
+    inner = visual.forward_intermediates(
+        pixel_values, indices=None if layers else 1, intermediates_only=True, output_fmt="NLC",
+        output_extra_tokens=True,
+    )  # fmt: skip
+    hidden = [torch.cat(pair, dim=1) for pair in zip(inner["image_intermediates_prefix"], inner["image_intermediates"],
+                                                     strict=True)]  # fmt: skip
+    # CoCa pools by attention over all tokens; the class token stands for a layer there too.
+    mean = visual.pool_type == "avg"
+    return (inner["image_intermediates"][-1] if grid else None, stack_layers(hidden, 1, mean) if layers else None)

@@ -1,0 +1,187 @@
+"""Image encoders of transformers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fromage_lite.errors import CheckpointError
+from fromage_lite.files import no_progress_bars
+from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers, summary
+
+# Model type -> its image tower's class in transformers and options for it. A two-tower checkpoint is loaded without its
+# text tower. Of ViT and DeiT the pooler is left out: it is untrained in most of their checkpoints.
+_TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "clip": ("CLIPVisionModel", {}),
+    "clip_vision_model": ("CLIPVisionModel", {}),
+    "siglip": ("SiglipVisionModel", {}),
+    "siglip_vision_model": ("SiglipVisionModel", {}),
+    "vit": ("ViTModel", {"add_pooling_layer": False}),
+    "deit": ("DeiTModel", {"add_pooling_layer": False}),
+}
+# Weights that serve only training, and buffers that older versions saved.
+_UNUSED = ("mask_token", "position_ids", "relative_position_index")
+# Keys of a processor's file that change nothing of what it does to a picture.
+_NOT_PREPROCESSING = {"processor_class", "feature_extractor_type", "auto_map", "return_tensors", "device",
+                      "disable_grouping", "data_format", "input_data_format"}  # fmt: skip
+
+
+def load_transformers(name: str, revision: str | None) -> Backend:
+    """Loads an image encoder of transformers with its weights, strictly, from a folder or the Hub.
+
+    The pooled feature:
+
+    - CLIP: the class token after the last norm and before the projection, as FROMAGe takes it (`pooler_output`).
+    - SigLIP, SigLIP 2 (fixed resolution): the attention-pooling head.
+    - BEiT: its pooler, which is the norm of the patches' mean (or the class token, as its configuration says). A
+      checkpoint that was pretrained only has no such norm; then it is the plain mean.
+    - DINOv2, ViT, DeiT: the class token after the last norm.
+    - Any other: what its class in transformers calls `pooler_output`; one without it is refused.
+
+    The patches are `last_hidden_state` without class token and registers, after the last norm (CLIP's before it). A
+    layer's vector is its class token in `hidden_states`, or the patches' mean where the pooled feature is made of them.
+
+    Args:
+        name: an absolute folder or a Hub name.
+        revision: Hub revision.
+
+    Raises:
+        CheckpointError: if it is no image encoder, or weights are missing or left over.
+    """
+    with no_progress_bars(), _quiet():
+        model = _load_model(name, revision)
+        processor = _load_processor(name, revision)
+
+    def encode(pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
+        return _features(model, pixel_values, grid, layers)
+
+    def preprocess(images: list[Image.Image]) -> Tensor:
+        # One by one: pictures differ in size until they are cropped.
+        return torch.cat([processor(image, return_tensors="pt")["pixel_values"] for image in images])
+
+    return Backend(model, encode, preprocess, _describe(processor))
+
+
+def _load_model(name: str, revision: str | None) -> Any:
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(name, revision=revision)
+    class_name, options = _TOWERS.get(config.model_type, ("AutoModel", {}))
+    if class_name == "AutoModel":
+        _check_kind(name, config)
+    model, report = getattr(transformers, class_name).from_pretrained(
+        name, revision=revision, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
+        output_loading_info=True, **options,
+    )  # fmt: skip
+    missing = set(report["missing_keys"])
+    if missing and all(key.startswith("pooler.") for key in missing):
+        model.pooler, missing = None, set()  # its weights would be random; `_features` does without
+    faults = [f"{key} is missing" for key in sorted(missing)]
+    faults += [f"{key} is left over" for key in sorted(report["unexpected_keys"]) if _belongs(key, model)]
+    faults += [f"{key} is {tuple(found)} instead of {tuple(wanted)}"
+               for key, found, wanted in sorted(report["mismatched_keys"], key=lambda fault: fault[0])]  # fmt: skip
+    faults += report["error_msgs"]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise CheckpointError(
+            f"The weights of the image encoder {name} do not fit its configuration: {'; '.join(faults[:3])}{more}.",
+            "Use weights and a config.json that belong together.",
+        )
+    return model
+
+
+def _check_kind(name: str, config: Any) -> None:
+    """Refuses what is no image encoder, by its configuration: a language model's weights can fill the memory."""
+    from transformers import MODEL_MAPPING
+
+    kind = config.model_type
+    if kind in ("siglip2", "siglip2_vision_model"):
+        raise CheckpointError(
+            f"The image encoder {name} is a SigLIP 2 of variable resolution (NaFlex), which is not supported.",
+            "Use one of fixed resolution, such as google/siglip2-base-patch16-224.",
+        )
+    model_class = MODEL_MAPPING[type(config)] if type(config) in MODEL_MAPPING else None
+    if isinstance(model_class, (list, tuple)):
+        model_class = model_class[0]
+    if getattr(model_class, "main_input_name", "") != "pixel_values" or hasattr(config, "text_config"):
+        raise CheckpointError(
+            f"{name} is no image encoder but a model of type {kind}.",
+            "Name an image encoder, for example a CLIP, SigLIP, BEiT, DINOv2 or ViT model.",
+        )
+
+
+def _belongs(key: str, model: Any) -> bool:
+    """Whether left-over weights are part of the image encoder, and not of a head or of another tower."""
+    parts = {name for name, child in model.named_children() if next(child.parameters(), None) is not None}
+    return key.split(".")[0] in parts and not key.endswith(_UNUSED)
+
+
+def _load_processor(name: str, revision: str | None) -> Any:
+    from transformers import AutoImageProcessor
+
+    # The PIL backend resizes as CLIP's own code did; torchvision's bicubic differs in the last bits of every pixel.
+    try:
+        processor = AutoImageProcessor.from_pretrained(name, revision=revision, backend="pil")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The image encoder {name} has no preprocessor_config.json that can be read.",
+            "Copy it from the original model: without it pictures would be brought to a wrong size or brightness.",
+        ) from error
+    if processor.backend != "pil":
+        raise CheckpointError(
+            f"The image encoder {name} prepares pictures by {type(processor).__name__}, which does not use Pillow.",
+            "Use another encoder.",
+        )
+    return processor
+
+
+def _describe(processor: Any) -> str:
+    """What the processor does to a picture, in one canonical text."""
+    steps = {key: value for key, value in processor.to_dict().items() if key not in _NOT_PREPROCESSING}
+    return json.dumps({"backend": processor.backend, **steps}, sort_keys=True, default=str)
+
+
+def _features(model: Any, pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
+    output = model(pixel_values=pixel_values, output_hidden_states=layers)
+    tokens = output.last_hidden_state
+    prefix = _prefix(model.config, tokens, pixel_values)
+    mean = getattr(model.config, "use_mean_pooling", False)
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is None:
+        if not hasattr(output, "pooler_output") or tokens.dim() != 3:
+            raise CheckpointError(f"{type(model).__name__} of transformers gives no pooled feature.",
+                                  "Use another encoder.")  # fmt: skip
+        pooled = summary(tokens, prefix, mean)
+    return ImageFeatures(
+        pooled.flatten(1),
+        patches(tokens, prefix) if grid else None,
+        stack_layers(output.hidden_states[1:], prefix, mean) if layers and output.hidden_states else None,
+    )
+
+
+def _prefix(config: Any, tokens: Tensor, pixel_values: Tensor) -> int:
+    """How many tokens stand before the patches: what is more than the patches that fit into the picture."""
+    size = getattr(config, "patch_size", None)
+    if tokens.dim() != 3 or not isinstance(size, int):
+        return 0
+    height, width = pixel_values.shape[-2:]
+    return max(0, tokens.shape[1] - (height // size) * (width // size))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from listing the text tower's weights as unexpected: what matters is checked here."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
