@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -15,10 +15,13 @@ from textual.screen import Screen
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
+from tui import paths
 from tui.commands import COMMANDS
 from tui.image_mode import ImageMode, resolve_image_mode
-from tui.replies import Conversation, LoadAgent
+from tui.replies import LoadAgent
 from tui.screens.chat import ChatScreen
+from tui.sessions.archive import Archive
+from tui.sessions.conversation import SavedConversation
 from tui.themes import DARK, LIGHT, preferred_theme
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class ChatApp(App[None]):
         load: makes the agent; called on the agent's thread with a function that takes progress texts.
         mode: how pictures are drawn.
         settings: how replies are made; the defaults if None.
+        archive: where conversations are kept; None keeps none.
+        resume: id of a saved conversation to begin with, or "last".
     """
 
     TITLE = "fromage_lite"
@@ -46,9 +51,17 @@ class ChatApp(App[None]):
         Binding("ctrl+q", "quit", "Quit", id="quit", priority=True),
     ]
 
-    def __init__(self, load: LoadAgent, mode: ImageMode, settings: GenerationSettings | None = None) -> None:
+    def __init__(
+        self,
+        load: LoadAgent,
+        mode: ImageMode,
+        settings: GenerationSettings | None = None,
+        *,
+        archive: Archive | None = None,
+        resume: int | Literal["last"] | None = None,
+    ) -> None:
         super().__init__()
-        self.conversation = Conversation(load, settings)
+        self.conversation = SavedConversation(load, settings, archive, resume)
         self.mode = mode
         self._quit_armed = False
         self.register_theme(DARK)
@@ -93,6 +106,8 @@ def run(
     dtype: str | None = None,
     images: str = "auto",
     settings: GenerationSettings | None = None,
+    resume: int | Literal["last"] | None = None,
+    save: bool = True,
 ) -> int:
     """Opens the chat and returns its exit code when the user leaves.
 
@@ -100,6 +115,8 @@ def run(
         model, index, device, dtype: as for `Agent.load`.
         images: auto, kitty, sixel, halfblock or none.
         settings: how replies are made; the defaults if None.
+        resume: id of a saved conversation to begin with, or "last".
+        save: whether what is said is kept.
 
     Raises:
         FromageError: there is no terminal to draw on.
@@ -115,7 +132,7 @@ def run(
 
         return Agent.load(model, index=index, device=device, dtype=dtype, progress=progress)
 
-    app = ChatApp(load, mode, settings)
+    app = ChatApp(load, mode, settings, archive=Archive(paths.sessions_file(), save=save), resume=resume)
     app.run()
     code = app.return_code or 0
     if app.conversation.working:

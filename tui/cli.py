@@ -10,14 +10,14 @@ import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from fromage_lite import __version__
 from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import FromageError
+from fromage_lite.errors import ConfigError, FromageError
 from tui import console
 
 Parameters = ParamSpec("Parameters")
@@ -130,12 +130,23 @@ def chat(
     ret_bias: RetBias = DEFAULTS.ret_bias,
     seed: Seed = None,
     images: Annotated[str, typer.Option(help="How pictures are drawn: auto, kitty, sixel, halfblock, none.")] = "auto",
+    go_on: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
+    session: Annotated[int | None, typer.Option(help="Go on with the conversation of this number.")] = None,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Write nothing of this conversation; earlier ones can be read.")
+    ] = False,
 ) -> None:
     """Chat in the terminal: type, attach pictures, get words and pictures back. (This is the default.)"""
     settings = _settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
     from tui.app import run
 
-    raise typer.Exit(run(model, index=index, device=device, dtype=dtype, images=images, settings=settings))
+    resume = _session(go_on, session)
+    raise typer.Exit(
+        run(
+            model, index=index, device=device, dtype=dtype, images=images, settings=settings,
+            resume=resume, save=not no_save,
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -216,6 +227,12 @@ def doctor(model: Model = None, index: Index = None, device: Device = "auto", dt
     raise typer.Exit(
         0 if console.report([*console.terminal_checks(mode), *examine(model, index, device, dtype)]) else 1
     )
+
+
+def _session(go_on: bool, session: int | None) -> int | Literal["last"] | None:
+    if go_on and session is not None:
+        raise ConfigError("--continue and --session name two conversations.", "Give one of them.")
+    return "last" if go_on else session
 
 
 def _settings(

@@ -19,6 +19,11 @@ def state_dir() -> Path:
     return Path(platformdirs.user_state_dir(NAME, appauthor=False))
 
 
+def sessions_file() -> Path:
+    """The conversations: `$XDG_DATA_HOME/fromage-lite/sessions.db`."""
+    return Path(platformdirs.user_data_dir(NAME, appauthor=False)) / "sessions.db"
+
+
 def cache_dir() -> Path:
     """What can be deleted without loss of anything but time, and pictures pasted from the clipboard."""
     return Path(platformdirs.user_cache_dir(NAME, appauthor=False))

@@ -13,8 +13,9 @@ from fromage_lite.prompt import Segment, parse_message
 from index.images import sanitize
 from tui.attachments import paths_of_argument
 from tui.commands import Command, change_setting, find_command, parse_command, similar
-from tui.screens.dialogue import STOP_FIRST, DialogueScreen
+from tui.screens.dialogue import STOP_FIRST
 from tui.screens.help import HelpScreen
+from tui.sessions.commands import SessionCommands
 from tui.widgets.composer import Chip, Composer, Draft, PromptArea
 from tui.widgets.found import Found
 from tui.widgets.welcome import EXAMPLES, Example
@@ -22,7 +23,7 @@ from tui.widgets.welcome import EXAMPLES, Example
 FIND_COUNT = 8
 
 
-class ChatScreen(DialogueScreen):
+class ChatScreen(SessionCommands):
     """Everything the user can do, each by command, palette and, where it is common, by key."""
 
     # Keys that every terminal can send: no ctrl+i, ctrl+m, ctrl+h, ctrl+shift+letter; ctrl+b is tmux's.
@@ -31,6 +32,7 @@ class ChatScreen(DialogueScreen):
         Binding("ctrl+r", "regenerate", "Another reply", id="regenerate"),
         Binding("ctrl+t", "undo", "Take the last message back", id="undo"),
         Binding("ctrl+n", "reset", "New conversation", id="reset"),
+        Binding("ctrl+l", "sessions", "Earlier conversations", id="sessions"),
         Binding("ctrl+o", "attach", "Attach a picture", id="attach"),
         Binding("f1", "help", "Keys and commands", id="help"),
         Binding("pageup", "scroll_transcript(-1)", "Scroll up", id="page-up"),
@@ -153,6 +155,7 @@ class ChatScreen(DialogueScreen):
         elif self.failed is not None:
             await self.failed.view.remove()
             self.failed = None
+            self.conversation.forget_unfinished()
             await self.transcript.settle()
         elif self.turns:
             if await self._done(self.conversation.undo()):
@@ -170,6 +173,7 @@ class ChatScreen(DialogueScreen):
             return
         self.turns.clear()
         self.waiting = self.failed = None
+        self.conversation.start_anew()
         self.status.statistics = None
         self._next_example = 0
         await self.transcript.clear()
