@@ -13,7 +13,7 @@ from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.prompt import ImageSegment, Segment
 from index.hits import Hit, Retriever
 from index.images import open_image, sanitize
-from index.sources import picture_thumbnail
+from index.sources import is_address, picture_thumbnail
 
 if TYPE_CHECKING:
     import torch
@@ -172,6 +172,15 @@ class Agent:
             return bool(self.thumbnail(hit))
         except (FromageError, AttributeError):  # a retriever without thumbnails
             return _file_key(hit.source) is not None
+
+    def is_at_hand(self, hit: Hit) -> bool:
+        """Whether a hit's picture can be had without asking the web."""
+        if not is_address(hit.source):
+            return True
+        try:
+            return bool(self.index.thumbnail(hit.id))  # type: ignore[union-attr]
+        except (FromageError, AttributeError):
+            return False
 
     def tokens_near(self, path: str, k: int = 8) -> list[list[TokenMatch]]:
         """For each visual token of a picture file the `k` words of the language model that are nearest to it.

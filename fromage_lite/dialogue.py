@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fromage_lite.agent import Agent
 
 VERSION = 1
+GONE_SKIPPED = 4  # pictures that may be gone before one gives up: each may have to be asked of the web
 NEXT_BEST = 8  # pictures beyond those shown that a search brings along
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ class Dialogue:
         """The pictures to show, and the next best. One that is gone makes room for the next, if there is one."""
         hits: list[Hit] = []
         looked_at = 0
-        for hit in found:
+        for hit in found[: room + GONE_SKIPPED]:
             if len(hits) == room:
                 break
             looked_at += 1

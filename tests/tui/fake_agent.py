@@ -139,6 +139,9 @@ class FakeAgent:
         self.looked_at.append(path)
         return [[TokenMatch(n, f" word{n}", 0.9 - n / 10) for n in range(k)] for _ in range(3)]
 
+    def is_at_hand(self, hit: Hit) -> bool:
+        return not hit.source.startswith("http")
+
     def thumbnail(self, hit: Hit) -> bytes:
         return self.thumbnails.get(hit.id, picture_bytes())
 
