@@ -122,7 +122,7 @@ def get_template(name: str, tokenizer: Any = None) -> Template:
     Raises:
         ConfigError: if this version has no such template, or the tokenizer does not have what it needs.
     """
-    if name in FROM_TOKENIZER and tokenizer is not None:
+    if name in FROM_TOKENIZER:
         from fromage_lite.chat_template import inst_template, read_chat_template
 
         return read_chat_template(tokenizer) if name == "chat" else inst_template(tokenizer)

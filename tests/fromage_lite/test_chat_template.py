@@ -320,3 +320,12 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
     read = torch.cat([dictation.read(), model.token_embeds(dialogue._context.state.pending)[0]])
     torch.testing.assert_close(read, torch.cat(expected)[:-1])  # the end of the last reply waits for the next turn
     assert [turn.text for turn in dialogue.turns] == ["a cat", "yes", "a"]
+
+    turns = [((Image(0), "what is this?"), ("a cat",)), (("compare", Image(0), "with", Image(0)), ("yes",)),
+             (("and now?",), ("a",))]  # fmt: skip
+    data = TrainingData(agent.pooled(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
+    encoded = SequenceEncoder(model.language, model.config).example(
+        dialogue_example(get_template("inst", sentencepiece), turns)
+    )
+    trained = _sequence_embeds(model, Collator(data).sequences([encoded]))[0]
+    torch.testing.assert_close(trained, torch.cat(expected))  # the same in training, with the last end as well

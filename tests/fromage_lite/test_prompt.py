@@ -1,7 +1,15 @@
 import pytest
 
 from fromage_lite.errors import ConfigError
-from fromage_lite.prompt import ImageSegment, get_template, parse_message
+from fromage_lite.prompt import (
+    NO_BOS,
+    ImageSegment,
+    get_template,
+    parse_message,
+    special,
+    split_marks,
+    without_marks,
+)
 
 CAT, DOG = ImageSegment("cat.png"), ImageSegment("/tmp/my dog.png")
 
@@ -46,5 +54,14 @@ def test_plain_template_adds_nothing():
 
 
 def test_unknown_template():
-    with pytest.raises(ConfigError, match="'song'"):
+    with pytest.raises(ConfigError, match="'song'") as refused:
         get_template("song")
+    assert "qa, plain, chat, inst" in refused.value.hint
+
+
+def test_marked_special_tokens_are_told_from_text():
+    text = f"a{special('</s>')}b{special('<s>')}"
+    assert split_marks(text) == [("a", False), ("</s>", True), ("b", False), ("<s>", True)]
+    assert split_marks("a</s>b") == [("a</s>b", False)]
+    assert split_marks(without_marks(text)) == [("a</s>b<s>", False)]
+    assert split_marks(f"{NO_BOS}a") == [("", True), ("a", False)]
