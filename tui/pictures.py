@@ -28,6 +28,7 @@ class Picture:
         path: the file or URL, as the agent wants it.
         score: cosine with the query; None for the user's own pictures.
         problem: why there is no image.
+        hit: the search result that this is; None for the user's own pictures.
     """
 
     image: Image.Image | None = field(compare=False)
@@ -36,6 +37,12 @@ class Picture:
     path: str
     score: float | None = None
     problem: str = ""
+    hit: Hit | None = None
+
+    @property
+    def hit_id(self) -> int | None:
+        """The number in the open index; None for the user's own pictures and for those of another index."""
+        return self.hit.id if self.hit is not None and self.hit.id >= 0 else None
 
 
 class Thumbnails(Protocol):
@@ -64,8 +71,8 @@ def load_hit(thumbnails: Thumbnails, hit: Hit) -> Picture:
         image = _shrunk(open_image(thumbnails.thumbnail(hit)))
     except (FromageError, OSError, LookupError) as error:
         problem = sanitize(error.message) if isinstance(error, FromageError) else "This picture can't be read any more."
-        return Picture(None, caption, detail, hit.source, hit.score, problem)
-    return Picture(image, caption, detail, hit.source, hit.score)
+        return Picture(None, caption, detail, hit.source, hit.score, problem, hit)
+    return Picture(image, caption, detail, hit.source, hit.score, hit=hit)
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

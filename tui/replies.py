@@ -6,9 +6,10 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fromage_lite.errors import FromageError
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from fromage_lite.agent import Agent
     from fromage_lite.config import GenerationSettings
     from fromage_lite.dialogue import Dialogue
+    from fromage_lite.inspection import TokenMatch
     from fromage_lite.prompt import Segment
     from fromage_lite.turns import Turn
+    from index.hits import Hit
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 LoadAgent = Callable[[Callable[[str], None]], "Agent"]
+LoadModel = Callable[[str, Callable[[str], None]], "Agent"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class PicturesFound:
     """`ImagesFound` with its pictures ready to draw."""
 
     pictures: tuple[Picture, ...]
+    more: tuple[Picture, ...] = ()
 
 
 ReplyItem = Event | PicturesFound
@@ -120,6 +125,9 @@ class Conversation:
         self._cancel = threading.Event()
         self.agent: Agent | None = None
         self.dialogue: Dialogue | None = None
+        self.model: str | Path | None = None
+        self.load_other: LoadModel | None = None
+        self.problems: tuple[str, ...] = ()
 
     @property
     def settings(self) -> GenerationSettings:
@@ -177,7 +185,7 @@ class Conversation:
             try:
                 for event in start(dialogue):
                     if isinstance(event, ImagesFound):
-                        emit(PicturesFound(tuple(load_hit(agent, hit) for hit in event.hits)))
+                        emit(PicturesFound(tuple(load_hit(agent, hit) for hit in event.hits), _more(agent, event.more)))
                     else:
                         emit(event)
             except FromageError as error:
@@ -190,14 +198,76 @@ class Conversation:
         async for item in self._thread.stream(work):
             yield item
 
-    async def search(self, segments: Sequence[Segment], count: int) -> tuple[Picture, ...]:
-        """The pictures that fit best, without a word said."""
-        agent, _ = self._ready()
+    async def search(
+        self, segments: Sequence[Segment], count: int, exclude: Collection[int] = ()
+    ) -> tuple[Picture, ...]:
+        """The pictures that fit best, without a word said; none of `exclude` and none that the user has hidden."""
+        agent, dialogue = self._ready()
 
         def work() -> tuple[Picture, ...]:
-            return tuple(load_hit(agent, hit) for hit in agent.search(segments, count))
+            unwanted = {*exclude, *dialogue.excluded}
+            return tuple(load_hit(agent, hit) for hit in agent.search(segments, count, unwanted))
 
         return await self._guarded("The search failed", work)
+
+    async def tokens_near(self, path: str, count: int) -> list[list[TokenMatch]]:
+        """For each visual token of a picture file the language model's nearest words."""
+        agent, _ = self._ready()
+        return await self._guarded("The visual tokens can't be read", lambda: agent.tokens_near(path, count))
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """Pictures that the user does not want to see in this conversation."""
+        return frozenset(self.dialogue.excluded) if self.dialogue is not None else frozenset()
+
+    async def hide(self, id: int, hidden: bool) -> None:
+        """Hides a picture for this conversation, or takes that back."""
+        _, dialogue = self._ready()
+        change = dialogue.exclude if hidden else dialogue.include
+        await self._guarded("The picture can't be hidden", lambda: change([id]))
+
+    async def use_index(self, index: str) -> None:
+        """Answers with the pictures of another index; if it can't be opened, all stays as it was."""
+        agent, dialogue = self._ready()
+
+        def work() -> None:
+            from fromage_lite.switching import change_index, without_ids
+
+            change_index(agent, index, self.model)
+            dialogue.turns = without_ids(dialogue.turns)
+
+        await self._guarded("The index can't be opened", work)
+
+    async def use_model(self, model: str) -> AsyncGenerator[str, None]:
+        """Loads another model, which takes the dialogue over; yields what it is doing. `problems` then has what the
+        user should know.
+
+        Raises:
+            FromageError: it can't be loaded; the model before stays.
+        """
+        load, before, old = self.load_other, self.agent, self.dialogue
+        if load is None:
+            raise FromageError("Another model can't be loaded here.", "Name it at the start: --model.")
+
+        def work(emit: Callable[[str], None]) -> None:
+            from fromage_lite.switching import carry_index, without_ids
+
+            try:
+                agent = load(model, emit)
+                path = before.index_path if before is not None else None
+                trouble = carry_index(agent, path, model, emit)
+                dialogue = agent.dialogue(self.settings)
+                turns = old.turns if old is not None else []
+                dialogue.turns = list(turns) if path == agent.index_path else without_ids(turns)
+            except (FromageError, Abandoned):
+                raise
+            except Exception as error:
+                raise unexpected("The model could not be loaded", error) from error
+            self.agent, self.dialogue, self.model = agent, dialogue, model
+            self.problems = (trouble,) if trouble else ()
+
+        async for text in self._thread.stream(work):
+            yield text
 
     async def undo(self) -> Turn | None:
         """Takes the last turn back."""
@@ -238,6 +308,12 @@ class Conversation:
         if self.agent is None or self.dialogue is None:
             raise FromageError("The model isn't loaded yet.")
         return self.agent, self.dialogue
+
+
+def _more(agent: Agent, hits: Sequence[Hit]) -> tuple[Picture, ...]:
+    """The next best pictures that can be shown at once: the reply must not wait until the web has sent them."""
+    pictures = (load_hit(agent, hit) for hit in hits if agent.is_at_hand(hit))
+    return tuple(picture for picture in pictures if picture.image is not None)
 
 
 def unexpected(what: str, error: Exception) -> FromageError:
