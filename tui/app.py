@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,12 +13,16 @@ from typing import TYPE_CHECKING, Literal
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.theme import Theme
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
 from tui import paths
 from tui.commands import COMMANDS
-from tui.image_mode import ImageMode, resolve_image_mode
+from tui.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
+from tui.keeping import Keeper
+from tui.keys import check_keys
+from tui.preferences import Preferences, changed
 from tui.replies import LoadAgent
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
@@ -36,13 +41,15 @@ class ChatApp(App[None]):
     Args:
         load: makes the agent; called on the agent's thread with a function that takes progress texts.
         mode: how pictures are drawn.
-        settings: how replies are made; the defaults if None.
+        settings: how replies are made; those of the preferences if None.
+        preferences: what the user's config file says.
+        state: the folder of what is remembered between runs; None remembers nothing.
         archive: where conversations are kept; None keeps none.
         resume: id of a saved conversation to begin with, or "last".
     """
 
     TITLE = "fromage_lite"
-    CSS_PATH = ["app.tcss", "welcome.tcss"]
+    CSS_PATH = ["app.tcss", "welcome.tcss", "pictures.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-medium"), (116, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
     BINDINGS = [
@@ -57,16 +64,47 @@ class ChatApp(App[None]):
         mode: ImageMode,
         settings: GenerationSettings | None = None,
         *,
+        preferences: Preferences | None = None,
+        state: Path | None = None,
         archive: Archive | None = None,
         resume: int | Literal["last"] | None = None,
     ) -> None:
         super().__init__()
-        self.conversation = SavedConversation(load, settings, archive, resume)
+        self.preferences = preferences or Preferences()
+        self.state = state
+        self.keeper = Keeper(self, self.preferences)
+        self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
         self.mode = mode
         self._quit_armed = False
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = preferred_theme()
+        self.problems = list(self.preferences.problems)
+        self.theme = self._known_theme = self._first_theme()
+        self._use_keys()
+
+    def _first_theme(self) -> str:
+        wanted = self.preferences.theme
+        if wanted and wanted not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            self.problems.append(f"{self.preferences.path}: there is no theme '{wanted}'; there are {known}.")
+        return wanted if wanted in self.available_themes else preferred_theme()
+
+    def _use_keys(self) -> None:
+        keys, problems = check_keys(self.preferences.keys)
+        self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in problems]
+        self.set_keymap(keys)
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+
+    def _keep_theme(self, theme: Theme) -> None:
+        if theme.name != self._known_theme:
+            self._known_theme = theme.name
+            self.keeper.keep({"theme": theme.name})
+
+    def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
+        """Has a change of settings kept for the next run."""
+        self.keeper.keep(changed(before, after))
 
     def get_default_screen(self) -> Screen:
         return ChatScreen(self.conversation, self.mode)
@@ -106,6 +144,7 @@ def run(
     dtype: str | None = None,
     images: str = "auto",
     settings: GenerationSettings | None = None,
+    given: Collection[str] | None = None,
     resume: int | Literal["last"] | None = None,
     save: bool = True,
 ) -> int:
@@ -114,7 +153,8 @@ def run(
     Args:
         model, index, device, dtype: as for `Agent.load`.
         images: auto, kitty, sixel, halfblock or none.
-        settings: how replies are made; the defaults if None.
+        settings: how replies are made; None is as the config file says.
+        given: which of the settings count; the others are as the config file says. All of them if None.
         resume: id of a saved conversation to begin with, or "last".
         save: whether what is said is kept.
 
@@ -125,15 +165,30 @@ def run(
     in_browser = "TEXTUAL_DRIVER" in os.environ
     if not in_browser and not (_is_terminal(sys.__stdin__) and _is_terminal(sys.__stdout__)):
         raise FromageError("The chat needs a terminal.", 'Use: fromage-lite ask "your question"')
+    preferences = Preferences.read(paths.config_file())
+    if images == "auto" and not os.environ.get(ENVIRONMENT_VARIABLE):
+        images = preferences.images or images
     mode = resolve_image_mode(images)
+    if settings is not None and given is not None:
+        settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
     def load(progress: Callable[[str], None]) -> Agent:
         from fromage_lite.agent import Agent
 
         return Agent.load(model, index=index, device=device, dtype=dtype, progress=progress)
 
-    app = ChatApp(load, mode, settings, archive=Archive(paths.sessions_file(), save=save), resume=resume)
+    def load_other(other: str, progress: Callable[[str], None]) -> Agent:
+        from fromage_lite.agent import NO_INDEX, Agent
+
+        return Agent.load(other, index=NO_INDEX, device=device, dtype=dtype, progress=progress)
+
+    archive = Archive(paths.sessions_file(), save=save)
+    app = ChatApp(
+        load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
+    )
+    app.conversation.model, app.conversation.load_other = model, load_other
     app.run()
+    app.keeper.flush()
     code = app.return_code or 0
     if app.conversation.working:
         # The agent's thread is deep inside a library, loading; the interpreter's end would wait for it or abort.

@@ -19,6 +19,7 @@ from fromage_lite import __version__
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
 from tui import console
+from tui.convert import convert
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -119,6 +120,7 @@ def start(
 @app.command()
 @_guarded
 def chat(
+    context: typer.Context,
     model: Model = None,
     index: Index = None,
     device: Device = "auto",
@@ -140,13 +142,31 @@ def chat(
     settings = _settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
     from tui.app import run
 
-    resume = _session(go_on, session)
+    options = {"temperature", "top_p", "max_new_tokens", "ret", "ret_bias", "seed"}
+    sources = {name: context.get_parameter_source(name) for name in options}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    given = {"ret_mode" if name == "ret" else name for name in given}
     raise typer.Exit(
         run(
-            model, index=index, device=device, dtype=dtype, images=images, settings=settings,
-            resume=resume, save=not no_save,
+            model, index=index, device=device, dtype=dtype, images=images, settings=settings, given=given,
+            resume=_session(go_on, session), save=not no_save,
         )
     )  # fmt: skip
+
+
+@app.command()
+@_guarded
+def config() -> None:
+    """Say where the config file is and what holds with it: settings, keys, theme; ends with exit code 1 if it has a
+    mistake."""
+    from tui import paths
+    from tui.config_report import effective
+
+    lines, problems = effective(paths.config_file())
+    typer.echo("\n".join(lines))
+    for problem in problems:
+        console.complain(problem)
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command()
@@ -233,6 +253,9 @@ def _session(go_on: bool, session: int | None) -> int | Literal["last"] | None:
     if go_on and session is not None:
         raise ConfigError("--continue and --session name two conversations.", "Give one of them.")
     return "last" if go_on else session
+
+
+app.command()(_guarded(convert))
 
 
 def _settings(

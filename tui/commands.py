@@ -20,6 +20,7 @@ class Command:
     Attributes:
         argument: how the argument is shown; empty where there is none.
         needs_argument: whether the palette puts it into the composer instead of running it.
+        completes: what Tab completes in its argument: paths of "pictures", "folders" or "files"; empty for none.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Command:
     argument: str = ""
     aliases: tuple[str, ...] = ()
     needs_argument: bool = False
+    completes: str = ""
 
     @property
     def usage(self) -> str:
@@ -34,12 +36,20 @@ class Command:
 
 
 COMMANDS = (
-    Command("image", "Attach a picture to your next message", "PATH", ("attach",), True),
+    Command("image", "Attach a picture; without a path, look for one", "[PATH]", ("attach",), completes="pictures"),
+    Command("paste", "Attach the picture that is in the clipboard"),
     Command("find", "Search the pictures; attached ones count too", "WORDS", ("search",), True),
     Command("regenerate", "Another reply to your last message", aliases=("retry",)),
     Command("undo", "Take the last message and its reply back"),
     Command("reset", "Start a new conversation", aliases=("new", "clear")),
-    Command("set", "Show or change how replies are made", "[NAME VALUE]"),
+    Command("tokens", "Words nearest to a picture's visual tokens", "[PATH]", completes="pictures"),
+    Command("why", "How near the last reply was to a picture, word by word"),
+    Command("randvqa", "A random question with a known answer", "[FILE [FOLDER]]", completes="files"),
+    Command("stats", "Figures under each reply, on or off"),
+    Command("index", "Answer with other pictures: the folder of an index, or none", "FOLDER", (), True, "folders"),
+    Command("model", "Talk with another model: its folder or its Hugging Face id", "FOLDER", (), True, "folders"),
+    Command("settings", "How replies are made: pictures, words, chance", aliases=("options",)),
+    Command("set", "Show one of these settings or change it", "[NAME VALUE]"),
     Command("sessions", "Earlier conversations: open, search, rename, delete", "[WORDS]", ("history", "resume")),
     Command("rename", "Give this conversation a title", "TITLE", (), True),
     Command("export", "Write this conversation to a .md, .html or .json file", "FILE", (), True),

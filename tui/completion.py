@@ -114,7 +114,8 @@ def complete_path(query: Query) -> list[Choice]:
         return [Choice(f"{quote}{typed}/", f"{typed}/", "folder", is_whole=False)]
     folder = to_path((base + slash) or ".") if base or slash else Path()
     wanted = re.sub(r"\\(.)", r"\1", name).lower()
-    begin, contain = [], []
+    begin: list[tuple[bool, str, str]] = []
+    contain: list[tuple[bool, str, str]] = []
     for entry, is_folder in _entries(folder, wanted.startswith("."), query.wants):
         place = entry.lower().find(wanted)
         if place < 0 or (query.closing and set(entry) & set("<>")):

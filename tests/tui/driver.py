@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -83,9 +84,10 @@ async def chatting(
     size: tuple[int, int] = (80, 24),
     mode: ImageMode = ImageMode.HALFBLOCK,
     wait: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Driver]:
     """The app with a scripted agent."""
-    app = ChatApp(load or loader(agent or FakeAgent()), mode)
+    app = ChatApp(load or loader(agent or FakeAgent()), mode, **options)
     async with app.run_test(size=size) as pilot:
         driver = Driver(app, pilot)
         if wait:

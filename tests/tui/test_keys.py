@@ -39,8 +39,8 @@ def test_every_binding_has_a_key_that_every_terminal_can_send(owner, binding) ->
 
 
 def test_every_binding_is_documented_and_ids_are_unique() -> None:
-    ids = [(owner, binding.id) for owner in owners() for binding in own_bindings(owner) if binding.id]
-    assert len({name for _, name in ids}) == len(ids)
+    ids = {(binding.description, binding.id) for owner in owners() for binding in own_bindings(owner) if binding.id}
+    assert len({name for _, name in ids}) == len(ids), "one id for the same thing on several screens, not for several"
     assert all(binding.description for owner in owners() for binding in own_bindings(owner))
     assert {"send", "stop", "settings", "attach"} <= {name for _, name in ids}
 

@@ -132,6 +132,13 @@ async def test_changes_are_kept_for_the_next_run(file: Path) -> None:
         assert chat.notes == []
 
 
+async def test_a_run_that_changes_nothing_writes_nothing(file: Path) -> None:
+    async with chatting(preferences=Preferences.read(file)) as chat:
+        await chat.say("hello")
+        chat.app.keeper.flush()
+    assert not file.exists()
+
+
 async def test_the_app_starts_in_spite_of_mistakes_and_says_them(file: Path) -> None:
     preferences = write(file, 'theme = "mauve"\n[settings]\ntemperature = "hot"\n[keys]\nfly = "f9"\n')
     async with chatting(preferences=preferences, size=(160, 40)) as chat:

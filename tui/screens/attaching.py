@@ -12,7 +12,6 @@ from fromage_lite.files import write_bytes
 from tui import paths
 from tui.attachments import paths_of_argument
 from tui.clipboard import clipboard_pictures
-from tui.prompt_history import FILE
 from tui.screens.browser import FileBrowser
 from tui.screens.dialogue import DialogueScreen
 from tui.widgets.composer import Composer, PromptArea
@@ -24,10 +23,6 @@ log = logging.getLogger(__name__)
 
 class AttachingScreen(DialogueScreen):
     """What the chat does with pictures before they are sent."""
-
-    def on_mount(self) -> None:
-        state: Path | None = getattr(self.app, "state", None)
-        self.composer.use_history(state / FILE if state is not None else None)
 
     async def on_prompt_area_dropped(self, event: PromptArea.Dropped) -> None:
         self.attach_files(event.paths)

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import Resize
 from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree, Static, Tree
@@ -116,7 +117,6 @@ class FileBrowser(ModalScreen[list[Path]]):
     def compose(self) -> ComposeResult:
         with Vertical(id="files") as sheet:
             sheet.border_title = "Attach a picture"
-            sheet.border_subtitle = "Enter takes · Space marks · Backspace up · Esc closes"
             with Horizontal(id="files-body"):
                 yield PictureTree(self._folder)
                 with Vertical(id="preview"):
@@ -126,6 +126,11 @@ class FileBrowser(ModalScreen[list[Path]]):
     def on_mount(self) -> None:
         self.tree_widget.focus()
         self._say()
+
+    def on_resize(self, event: Resize) -> None:
+        keys = ("Enter takes", "Space marks", "Backspace up", "Esc closes")
+        fitting = keys if event.size.width >= 64 else keys[::3]
+        self.query_one("#files").border_subtitle = " · ".join(fitting)
 
     # Choosing ---------------------------------------------------------------------------------------------------
 

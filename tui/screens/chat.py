@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable
 
 from textual import events
 from textual.binding import Binding
 
-from fromage_lite.errors import FromageError, ImageError
+from fromage_lite.errors import FromageError
 from fromage_lite.prompt import Segment, parse_message
-from index.images import sanitize
-from tui.attachments import paths_of_argument
-from tui.commands import Command, change_setting, find_command, parse_command, similar
+from tui.commands import Command, find_command, parse_command, similar
+from tui.screens.attaching import AttachingScreen
 from tui.screens.dialogue import STOP_FIRST
 from tui.screens.help import HelpScreen
+from tui.screens.inspecting import InspectingScreen
+from tui.screens.pictures import PictureScreen
+from tui.screens.settings import SettingsScreen
+from tui.screens.switching import SwitchingScreen
 from tui.sessions.commands import SessionCommands
-from tui.widgets.composer import Chip, Composer, Draft, PromptArea
+from tui.widgets.composer import Chip, Composer, Draft
 from tui.widgets.found import Found
 from tui.widgets.welcome import EXAMPLES, Example
 
 FIND_COUNT = 8
 
 
-class ChatScreen(SessionCommands):
+class ChatScreen(
+    SessionCommands, AttachingScreen, SettingsScreen, SwitchingScreen, PictureScreen, InspectingScreen
+):
     """Everything the user can do, each by command, palette and, where it is common, by key."""
 
     # Keys that every terminal can send: no ctrl+i, ctrl+m, ctrl+h, ctrl+shift+letter; ctrl+b is tmux's.
@@ -34,6 +38,8 @@ class ChatScreen(SessionCommands):
         Binding("ctrl+n", "reset", "New conversation", id="reset"),
         Binding("ctrl+l", "sessions", "Earlier conversations", id="sessions"),
         Binding("ctrl+o", "attach", "Attach a picture", id="attach"),
+        Binding("f2", "settings", "How replies are made", id="settings"),
+        Binding("f4", "stats", "Figures under each reply", id="stats"),
         Binding("f1", "help", "Keys and commands", id="help"),
         Binding("pageup", "scroll_transcript(-1)", "Scroll up", id="page-up"),
         Binding("pagedown", "scroll_transcript(1)", "Scroll down", id="page-down"),
@@ -57,23 +63,22 @@ class ChatScreen(SessionCommands):
         self.composer.pictures = event.draft.pictures
         await self.run_command(command, argument)
 
-    async def on_prompt_area_dropped(self, event: PromptArea.Dropped) -> None:
-        self.run_worker(self._attach_files([str(path) for path in event.paths]), group="attach")
-
     def on_prompt_area_example_wanted(self) -> None:
         if self.transcript.shows_welcome:
             self.composer.prompt.fill(EXAMPLES[self._next_example % len(EXAMPLES)][0])
             self._next_example += 1
         else:
-            self.focus_next()
+            self.focus_pictures()
 
     def on_example_chosen(self, event: Example.Chosen) -> None:
         self.composer.prompt.fill(event.text)
         self.composer.prompt.focus()
 
     def on_key(self, event: events.Key) -> None:
-        # Whoever types means the composer, wherever the focus is.
+        # Whoever types means the composer, wherever the focus is; but for the keys of what has it.
         prompt = self.composer.prompt
+        if event.key in self.active_bindings:
+            return
         if event.is_printable and event.character and not prompt.has_focus and not isinstance(self.focused, Chip):
             prompt.focus()
             prompt.insert(event.character)
@@ -93,19 +98,6 @@ class ChatScreen(SessionCommands):
             self.composer.prompt.focus()
         else:
             await self.run_command(command)
-
-    async def command_image(self, argument: str) -> None:
-        if argument:
-            self.run_worker(self._attach_files([argument]), group="attach")
-        else:
-            await self.note("Which picture? /image PATH, or drop a file onto the terminal.")
-
-    async def _attach_files(self, arguments: list[str]) -> None:
-        for path in (path for argument in arguments for path in paths_of_argument(argument)):
-            try:
-                self.composer.attach(*await self.read([path]))
-            except ImageError as error:
-                await self.note_error(error)
 
     async def command_find(self, argument: str) -> None:
         pictures = self.composer.pictures
@@ -187,26 +179,6 @@ class ChatScreen(SessionCommands):
             return False
         return True
 
-    async def command_set(self, argument: str) -> None:
-        if not argument:
-            values = dataclasses.asdict(self.conversation.settings)
-            width = max(map(len, values))
-            await self.note(
-                "\n".join(
-                    [
-                        "How replies are made",
-                        *(f"{k:<{width}}  {'none' if v is None else v}" for k, v in values.items()),
-                    ]
-                )
-            )
-            return
-        try:
-            self.conversation.settings = change_setting(self.conversation.settings, argument)
-        except FromageError as error:
-            await self.note_error(error)
-        else:
-            await self.note(f"{sanitize(argument)} · from the next reply on")
-
     async def command_theme(self, argument: str) -> None:
         self.app.action_switch_theme()  # type: ignore[attr-defined]
 
@@ -219,6 +191,8 @@ class ChatScreen(SessionCommands):
     # Keys -------------------------------------------------------------------------------------------------------
 
     async def action_stop(self) -> None:
+        if self.composer.completion.dismiss():
+            return
         if self.busy == "replying":
             self.conversation.stop()
             self.status.state = "stopping"
@@ -237,10 +211,6 @@ class ChatScreen(SessionCommands):
 
     async def action_help(self) -> None:
         await self.command_help()
-
-    def action_attach_files(self) -> None:
-        self.composer.prompt.fill("/image ")
-        self.composer.prompt.focus()
 
     def action_scroll_transcript(self, direction: int) -> None:
         if direction < 0:

@@ -73,10 +73,15 @@ class DialogueScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.composer.prompt.focus()
+        self.run_worker(self._tell_problems(), group="notes")
         self.start_loading()
 
     def on_unmount(self) -> None:
         self.conversation.close()
+
+    async def _tell_problems(self) -> None:
+        for problem in getattr(self.app, "problems", ()):  # of the config file
+            await self.note(problem, "warning")
 
     # What the app says ------------------------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from tui.keys import key_names, own_bindings, owners
 from tui.widgets.composer import Chip, PromptArea
 
 TITLES = {"PromptArea": "Writing", "Chip": "Pictures on a message", "FileBrowser": "Looking for a picture",
-          "PictureTree": "Looking for a picture", "SettingsPanel": "How replies are made"}  # fmt: skip
+          "PictureTree": "Looking for a picture", "SettingsPanel": "How replies are made",
+          "FocusablePicture": "A picture in the conversation", "Viewer": "A picture in the conversation",
+          "SessionsScreen": "Earlier conversations", "Confirm": "Questions", "AskTitle": "Questions"}  # fmt: skip
 
 
 class HelpScreen(ModalScreen[None]):
@@ -73,7 +75,8 @@ class HelpScreen(ModalScreen[None]):
         rows: dict[str, list[tuple[str, str]]] = {}
         for owner in owners():
             if owner not in told:
-                rows.setdefault(TITLES.get(owner.__name__, owner.__name__), []).extend(self._keys(owner))
+                told_here = rows.setdefault(TITLES.get(owner.__name__, "Elsewhere"), [])
+                told_here += [row for row in self._keys(owner) if row not in told_here]
         return rows
 
     def _commands(self) -> list[tuple[str, str]]:

@@ -28,9 +28,9 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
 
 
-RET_MODES = (("never", "off"), ("as the model decides", "auto"), ("with every reply", "always"))
+RET_MODES = (("never", "off"), ("auto", "auto"), ("always", "always"))
 FIELDS = (
-    Field("ret_mode", "Answer with pictures", "[RET]: off, auto or always", RET_MODES),
+    Field("ret_mode", "Answer with pictures", "auto: as the model decides", RET_MODES),
     Field("ret_bias", "Liking for pictures", "added to [RET] in auto; below 0: fewer"),
     Field("images_per_ret", "Pictures at a time", "for one [RET]"),
     Field("max_images", "Pictures in a reply", "at most"),
@@ -62,7 +62,7 @@ class SettingsPanel(ModalScreen[None]):
         settings = self._chat.conversation.settings
         with Vertical(id="settings") as panel:
             panel.border_title = "How replies are made"
-            panel.border_subtitle = "acts on the next reply · Esc closes"
+            panel.border_subtitle = "for the next reply · Esc closes"
             with VerticalScroll(can_focus=False):
                 for field in FIELDS:
                     with Horizontal(classes="field"):
@@ -132,10 +132,6 @@ class SettingsPanel(ModalScreen[None]):
 
 class SettingsScreen(DialogueScreen):
     """The chat's part: the panel, `/set`, and keeping what was changed."""
-
-    async def on_mount(self) -> None:
-        for problem in getattr(self.app, "problems", ()):
-            await self.note(problem, "warning")
 
     async def command_settings(self, argument: str = "") -> None:
         await self.app.push_screen(SettingsPanel(self))

@@ -17,6 +17,7 @@ from tui.completion import Choice
 MOST_ROWS = 8
 LOW_ROWS = 4
 LABEL_PART = 0.45  # of the width, at most
+NARROW = 50  # columns; there only the chosen one says what it is, below the others
 
 
 class Completions(Widget):
@@ -90,19 +91,25 @@ class Completions(Widget):
         return min(len(self.choices), most)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        more = len(self.choices) > self._rows
-        return max(1, self._rows + more)
+        return max(1, self._rows + self._has_footer(width))
+
+    def _has_footer(self, width: int) -> bool:
+        return len(self.choices) > self._rows or width < NARROW
 
     def render(self) -> Content:
         if not self.choices:
-            return Content.styled(self.waiting, "$text-muted")
+            return Content.styled(self.waiting, "$foreground 60%")
         width = self.content_size.width
         shown = self.choices[self._top : self._top + self._rows]
         label_width = min(max(len(choice.label) for choice in self.choices), max(12, int(width * LABEL_PART)))
+        label_width = width if width < NARROW else label_width
         lines = [self._line(number, choice, label_width) for number, choice in enumerate(shown, self._top)]
-        if len(self.choices) > len(shown):
+        if self._has_footer(width):
             place = "" if self.place is None else f"{self.place + 1} of "
-            lines.append(Content.styled(f"  {place}{len(self.choices)} · ↑ ↓ choose · Tab takes", "$text-muted"))
+            words = f"{place}{len(self.choices)} · ↑ ↓ choose · Tab takes"
+            if width < NARROW and self.chosen is not None:
+                words = self.chosen.detail or words
+            lines.append(Content.styled(f"  {words}", "$foreground 60%"))
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
     def _line(self, number: int, choice: Choice, label_width: int) -> Content:
@@ -114,7 +121,7 @@ class Completions(Widget):
         style = "$primary bold" if is_chosen else ""
         return Content.assemble(
             mark, (set_cell_size(label, label_width) if choice.detail else label, style), "  ",
-            (choice.detail, "$text-muted"),
+            (choice.detail, "$foreground 60%"),
         )  # fmt: skip
 
     def on_click(self, event: events.Click) -> None:

@@ -17,7 +17,7 @@ from textual.widgets import Static, TextArea
 from tui.attachments import dropped_paths
 from tui.commands import complete
 from tui.pictures import Picture
-from tui.prompt_history import PromptHistory
+from tui.prompt_history import FILE, PromptHistory
 from tui.widgets.completing import Completion
 from tui.widgets.completions import Completions
 
@@ -157,7 +157,12 @@ class PromptArea(TextArea):
 class Chip(Static, can_focus=True):
     """An attached picture; Delete or a click takes it off."""
 
-    BINDINGS = [Binding("delete,backspace,enter", "take_off", "Remove this picture")]
+    DEFAULT_CSS = """
+    Chip:focus {
+        text-style: bold underline;
+    }
+    """
+    BINDINGS = [Binding("delete,backspace,enter", "take_off", "Remove this picture", id="remove-picture")]
 
     class TakenOff(Message):
         """The user doesn't want this picture any more."""
@@ -202,9 +207,9 @@ class Composer(Vertical):
         yield HorizontalScroll(id="chips", can_focus=False)
         yield PromptArea(self.completion)
 
-    def use_history(self, path: Path | None) -> None:
-        """Keeps the prompts in this file."""
-        self.prompt.history_of_prompts = PromptHistory(path)
+    def on_mount(self) -> None:
+        state: Path | None = getattr(self.app, "state", None)
+        self.prompt.history_of_prompts = PromptHistory(state / FILE if state is not None else None)
 
     @property
     def prompt(self) -> PromptArea:
