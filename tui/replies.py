@@ -235,6 +235,7 @@ class Conversation:
 
             change_index(agent, index, self.model)
             dialogue.turns = without_ids(dialogue.turns)
+            dialogue.excluded = set()  # numbers of other pictures now
 
         await self._guarded("The index can't be opened", work)
 
@@ -259,6 +260,8 @@ class Conversation:
                 dialogue = agent.dialogue(self.settings)
                 turns = old.turns if old is not None else []
                 dialogue.turns = list(turns) if path == agent.index_path else without_ids(turns)
+                if old is not None and path == agent.index_path:
+                    dialogue.exclude(old.excluded)
             except (FromageError, Abandoned):
                 raise
             except Exception as error:
