@@ -106,7 +106,8 @@ def is_command(text: str) -> bool:
 
 
 def complete_path(query: Query) -> list[Choice]:
-    """The entries of a folder that go on as the query's text does, folders first. Hidden ones only if asked for."""
+    """The entries of a folder that go on as the query's text does, folders first; if none does, those that have it
+    elsewhere in their names. Hidden ones only if asked for."""
     quote = query.text[:1] if query.text[:1] in ("'", '"') else ""
     typed = query.text[len(quote) :]
     base, slash, name = typed.rpartition("/")
@@ -125,7 +126,7 @@ def complete_path(query: Query) -> list[Choice]:
     return [
         Choice(quote + base + slash + entry + (closing if is_file else "/"), entry if is_file else f"{entry}/",
                "" if is_file else "folder", is_whole=is_file)
-        for is_file, _, entry in islice([*sorted(begin), *sorted(contain)], MOST_CHOICES)
+        for is_file, _, entry in islice(sorted(begin or contain), MOST_CHOICES)
     ]  # fmt: skip
 
 

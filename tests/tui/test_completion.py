@@ -53,7 +53,7 @@ def test_commands_by_their_beginning_then_by_alias_then_by_a_part() -> None:
     assert [choice.label for choice in complete_command("/un")] == ["/undo"]
     assert [choice.text for choice in complete_command("/ret")] == ["/regenerate"]
     labels = [choice.label.split()[0] for choice in complete_command("/se")]
-    assert labels[:2] == ["/settings", "/set"] and "/find" in labels  # an alias of it is /search
+    assert labels.index("/settings") < labels.index("/find")  # an alias of it is /search
     assert complete_command("/zzz") == []
     (image,) = complete_command("/imag")
     assert image.text == "/image " and image.detail
@@ -94,7 +94,7 @@ def test_names_that_could_harm_the_screen_are_not_offered(album: Path) -> None:
 def test_pictures_are_found_by_letters_in_their_order() -> None:
     paths = ["cats/tabby.png", "dogs/rex.png", "old/tabs.png", "x/cat/b.png"]
     assert [choice.text for choice in complete_picture("tab", paths)] == ["old/tabs.png", "cats/tabby.png"]
-    assert [choice.text for choice in complete_picture("cat", paths)] == ["x/cat/b.png", "cats/tabby.png"]
+    assert [choice.text for choice in complete_picture("cat", paths)] == ["cats/tabby.png", "x/cat/b.png"]
     assert [choice.text for choice in complete_picture("DRX", paths)] == ["dogs/rex.png"]
     assert complete_picture("zq", paths) == []
     assert len(complete_picture("", paths)) == 4
