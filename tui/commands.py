@@ -46,7 +46,7 @@ COMMANDS = (
     Command("why", "How near the last reply was to a picture, word by word"),
     Command("randvqa", "A random question with a known answer", "[FILE [FOLDER]]", completes="files"),
     Command("stats", "Figures under each reply, on or off"),
-    Command("index", "Answer with other pictures: the folder of an index, or none", "FOLDER", (), True, "folders"),
+    Command("index", "Answer with other pictures: an index's folder, none or default", "FOLDER", (), True, "folders"),
     Command("model", "Talk with another model: its folder or its Hugging Face id", "FOLDER", (), True, "folders"),
     Command("settings", "How replies are made: pictures, words, chance", aliases=("options",)),
     Command("set", "Show one of these settings or change it", "[NAME VALUE]"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.keys import Keys
 
 _NAMES = {"up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc",
           "full_stop": ".", "tilde": "~"}  # fmt: skip
@@ -50,11 +52,26 @@ def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     for name, value in keys.items():
         if name not in known:
             problems.append(f"knows no '{name}'; it can have {', '.join(sorted(known))}.")
+        elif wrong := next((key for key in value.split(",") if not _is_key(key)), None):
+            problems.append(f"'{name}': there is no key '{wrong}'.")
         elif other := next((o for o in good if good[o] == value and known[o] is known[name]), None):
             problems.append(f"gives {value} to both '{other}' and '{name}'; the first has it.")
         else:
             good[name] = value
     return good, problems
+
+
+def _is_key(key: str) -> bool:
+    """Whether Textual has a key of that name: a character, a character's Unicode name, or one like `f5`."""
+    *modifiers, base = key.strip().split("+")
+    if not set(modifiers) <= {"ctrl", "shift", "alt", "super", "hyper", "meta"}:
+        return False
+    if len(base) == 1 or base in {known.value.rpartition("+")[2] for known in Keys}:
+        return True
+    try:
+        return bool(unicodedata.lookup(base.replace("_", " ")))
+    except KeyError:
+        return False
 
 
 def key_names(keys: str) -> str:

@@ -68,7 +68,7 @@ class PromptHistory:
 def read_prompts(path: Path) -> list[str]:
     """The prompts of a file, oldest first; lines that are none are passed over."""
     try:
-        lines = path.read_bytes().decode("ascii", "replace").split("\n")
+        lines = path.read_bytes().decode("ascii", "replace").rstrip("\n").split("\n")
     except OSError:
         return []
     prompts = []

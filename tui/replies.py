@@ -227,13 +227,14 @@ class Conversation:
         await self._guarded("The picture can't be hidden", lambda: change([id]))
 
     async def use_index(self, index: str) -> None:
-        """Answers with the pictures of another index; if it can't be opened, all stays as it was."""
+        """Answers with the pictures of another index ("none", "default" or a folder); if it can't be opened, all stays
+        as it was."""
         agent, dialogue = self._ready()
 
         def work() -> None:
             from fromage_lite.switching import change_index, without_ids
 
-            change_index(agent, index, self.model)
+            change_index(agent, None if index == "default" else index, self.model)
             dialogue.turns = without_ids(dialogue.turns)
             dialogue.excluded = set()  # numbers of other pictures now
 

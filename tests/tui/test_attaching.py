@@ -221,8 +221,10 @@ async def test_paste_makes_a_chip_and_ctrl_v_falls_back_to_text(cat: Path, monke
         await chat.type("/paste")
         await chat.until(lambda: chat.notes)
         assert "no picture in the clipboard" in chat.notes[0] and "Copy one." in chat.notes[0]
+        hints: list[str] = []
+        monkeypatch.setattr(chat.screen, "hint", hints.append)
         await chat.pilot.press("ctrl+v")
-        await chat.until(lambda: "no picture in the clipboard" in chat.text.splitlines()[-1])
+        await chat.until(lambda: hints == ["There is no picture in the clipboard."])
         chat.app.copy_to_clipboard("copied words")
         await chat.pilot.press("ctrl+v")
         await chat.until(lambda: chat.typed == "copied words")

@@ -97,4 +97,13 @@ def test_unknown_and_clashing_keys_are_told_and_left_aside() -> None:
     assert good == {"settings": "f4", "regenerate": "f6"}
     assert "knows no 'setings'" in problems[0] and "settings" in problems[0]
     assert "f6" in problems[1] and "'undo'" in problems[1]
+    keys = {
+        "settings": "ctrl+enter",
+        "undo": "f4,question_mark",
+        "help": "?",
+        "attach": "ctrl+nonsense",
+        "send": "cmd+x",
+    }
+    good, problems = check_keys(keys)
+    assert set(good) == {"settings", "undo", "help"} and "no key 'ctrl+nonsense'" in problems[0] and len(problems) == 2
     assert check_keys({}) == ({}, [])

@@ -82,7 +82,7 @@ async def test_a_wrong_value_is_told_beside_it_and_not_applied(name: str, value:
         enter(chat, name, value)
         await chat.until(lambda: "✗" in help_line(chat, name))
         assert words in help_line(chat, name) and chat.app.conversation.settings == before
-        enter(chat, name, str(getattr(before, name) or ""))
+        enter(chat, name, "" if getattr(before, name) is None else str(getattr(before, name)))
         await chat.until(lambda: "✗" not in help_line(chat, name))
 
 

@@ -59,7 +59,7 @@ async def test_another_index_is_used_from_the_next_reply_on(indices) -> None:
         await chat.say("show me a cat")
         await chat.type("/index /pictures/mine")
         await chat.until(lambda: chat.notes)
-        assert "1,234" in chat.notes[-1] and "1,234 pictures" in chat.text.splitlines()[-1]
+        assert "1,234" in chat.notes[-1] and chat.screen.status.pictures == "1,234 pictures"
         assert len(chat.cards) == 1, "what was shown stays"
         # Number 7 is another picture in the new index, which may be shown.
         assert [found.id for found in agent.last.turns[0].reply[1]] == [-1]
@@ -74,7 +74,7 @@ async def test_an_index_of_another_model_is_refused_with_the_command_that_rebuil
         await chat.type("/index /pictures/old")
         await chat.until(lambda: chat.notes)
         assert "another model" in chat.notes[0] and "Rebuild it: build --model m" in chat.notes[0]
-        assert "5 pictures" in chat.text.splitlines()[-1]
+        assert chat.screen.status.pictures == "5 pictures"
         await chat.say("still there?")
         assert chat.replies == ["ok"]
 
@@ -89,9 +89,11 @@ async def test_another_model_takes_the_dialogue_over(indices) -> None:
         asked = loads(chat, second, gate := Gate())
         await chat.type("/model /models/other")
         await chat.until(gate.reached.is_set)
-        assert chat.screen.busy == "loading"
+        assert "Loading the other one" in chat.text.splitlines()[-1]
         await chat.pilot.press("h", "i")
-        assert chat.typed == "hi", "one can type meanwhile"
+        await chat.type("/reset")
+        await chat.type("hi")
+        assert chat.typed == "hi" and chat.replies == ["one"], "one can type meanwhile, but not send"
         gate.open()
         await chat.until(lambda: chat.notes)
         assert asked == ["/models/other"] and "other answers now" in chat.notes[-1] and "1 message" in chat.notes[-1]
@@ -112,7 +114,7 @@ async def test_a_model_that_does_not_fit_the_index_says_so(indices) -> None:
         await chat.type("/model other")
         await chat.until(lambda: len(chat.notes) == 2)
         assert "Rebuild it: build" in chat.notes[0]
-        assert "no pictures" in chat.text.splitlines()[-1]
+        assert chat.screen.status.pictures == "no pictures"
         assert [found.id for found in second.last.turns[0].reply[1]] == [-1]
 
 
@@ -128,14 +130,16 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_one_before(indices, erro
         assert chat.replies == ["one"]
 
 
-async def test_neither_is_changed_during_a_reply(indices) -> None:
+async def test_neither_is_changed_during_a_reply(indices, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = FakeAgent([" one", gate := Gate()])
     async with chatting(agent) as chat:
         await chat.type("hello")
         await chat.until(gate.reached.is_set)
-        for command in ("/index none", "/model x"):
-            await chat.type(command)
-            await chat.until(lambda: "Esc stops" in chat.text.splitlines()[-1])
+        hints: list[str] = []
+        monkeypatch.setattr(chat.screen, "hint", hints.append)
+        await chat.type("/index none")
+        await chat.type("/model x")
+        await chat.until(lambda: [hint.startswith("Esc stops") for hint in hints] == [True, True])
         gate.open()
         await chat.ready()
         assert chat.replies == ["one"]

@@ -153,7 +153,7 @@ class DialogueScreen(Screen[None]):
     def submit(self, draft: Draft) -> None:
         """Sends a message, or says why it can't be sent now; then it stays in the composer."""
         if self.busy in ("replying", "searching"):
-            self.hint(STOP_FIRST if self.busy == "replying" else "One moment, a search is running")
+            self.hint(STOP_FIRST if self.busy == "replying" else "One moment, please")
         elif self._submitting or self.waiting is not None:
             self.hint("A message is waiting already · Esc takes it back")
         elif not draft.text.strip() and not draft.pictures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fromage_lite.errors import FromageError
 from index.images import sanitize
+from tui.attachments import to_path
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 
 
@@ -12,12 +13,12 @@ class SwitchingScreen(DialogueScreen):
 
     async def command_index(self, argument: str) -> None:
         if not argument:
-            await self.note("Which index? /index FOLDER, or /index none to answer without pictures.")
+            await self.note("Which index? /index FOLDER, /index none, or /index default for the model's own.")
         elif self.conversation.agent is None:
             self.hint("The model isn't loaded yet")
         elif self._is_free():
-            self.busy = "loading"
-            self.run_worker(self._change_index(argument), group="agent")
+            self.busy = "searching"  # nothing else may ask the agent meanwhile
+            self.run_worker(self._change_index(str(to_path(argument))), group="agent")
 
     async def _change_index(self, argument: str) -> None:
         self.status.state = "opening the index"
@@ -38,10 +39,11 @@ class SwitchingScreen(DialogueScreen):
         if not argument:
             await self.note("Which model? /model FOLDER, or a Hugging Face id.")
         elif self._is_free():
-            self.busy = "loading"
-            self.run_worker(self._change_model(argument), group="agent")
+            self.busy = "searching"  # nothing else may ask the agent meanwhile
+            self.run_worker(self._change_model(str(to_path(argument))), group="agent")
 
     async def _change_model(self, argument: str) -> None:
+        self.status.state = "loading another model"
         try:
             async for text in self.conversation.use_model(argument):
                 self.status.state = sanitize(text)
