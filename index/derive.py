@@ -60,7 +60,7 @@ def derive_index(
     def project_rows(wanted: npt.NDArray[np.int64], report: Progress | None) -> Iterator[npt.NDArray[np.float32]]:
         for start in range(0, len(wanted), block_size):
             block = wanted[start : start + block_size]
-            yield project(np.asarray(opened.features[block], dtype=np.float32))
+            yield project(opened.read_features(block))
             if report:
                 report(start + len(block), len(wanted))
 

@@ -38,6 +38,7 @@ _MAX_FRAME = 1 << 21  # honest frames have 64 KB
 _MAX_STACK = 1 << 16  # honest lists come in batches of 1,000
 _MAX_GAP = 1 << 16  # honest memos are numbered 0, 1, 2, …
 _KEPT_BYTES = 64  # longer ones are an array's numbers, which nothing refers to twice
+_TOLD_EVERY = 1 << 20
 _GONE = object()
 
 _TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -81,7 +82,9 @@ def read_reference(path: str | Path, progress: Progress | None = None) -> Refere
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = _Reader(_Source(file, path.stat().st_size, progress)).load()
+            data = _Reader(_Source(file, size := path.stat().st_size, progress)).load()
+        if progress:
+            progress(size, size)
         return _embeddings(data)
     except OSError as error:
         raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
@@ -117,7 +120,7 @@ class _Source:
 
     def __init__(self, file: BinaryIO, size: int, progress: Progress | None = None) -> None:
         self.file, self.size, self.progress = file, size, progress
-        self.done = self._calls = 0
+        self.done = self._calls = self._told = 0
         self.check: Callable[[], None] | None = None  # called now and then
 
     def read(self, count: int) -> bytes:
@@ -127,7 +130,8 @@ class _Source:
         self._calls += 1
         if self.check and not self._calls % 0x10000:
             self.check()
-        if self.progress and count > 1:
+        if self.progress and self.done - self._told >= _TOLD_EVERY:
+            self._told = self.done
             self.progress(self.done, self.size)
         return self.file.read(count)
 

@@ -98,6 +98,20 @@ class FeatureStore:
         """Rows, the removed ones included."""
         return self.manifest.count
 
+    def read_features(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Features of rows in ascending order, (n, dim) as float32; neighbours are read without mapping them.
+
+        Pages of a mapped file count as this process's memory until somebody else needs it: gigabytes, after a pass
+        over a large store.
+        """
+        if not len(ids) or ids[-1] - ids[0] > 2 * len(ids):
+            return np.asarray(self.features[ids], dtype=np.float32)
+        first, count = int(ids[0]), int(ids[-1] - ids[0]) + 1
+        dtype = self.features.dtype
+        with storage_errors(self.path / FEATURES, "read"):
+            rows = np.fromfile(self.path / FEATURES, dtype, count * self.dim, offset=first * self.dim * dtype.itemsize)
+        return rows.reshape(-1, self.dim)[ids - first].astype(np.float32)
+
     def row(self, id: int) -> tuple[str, str]:
         """(source, caption) of a row."""
         source, caption = self._one("SELECT source, caption FROM rows WHERE id = ?", id)
