@@ -152,7 +152,11 @@ def _title(session: Session) -> str:
 def _facts(session: Session) -> str:
     info = session.info
     when = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M") if info.created > 0 else ""
-    return " · ".join(part for part in (when, info.model, f"{len(session.turns)} turns") if part)
+    return " · ".join(
+        part
+        for part in (when, info.model, f"{len(session.turns)} turn{'s' if len(session.turns) != 1 else ''}")
+        if part
+    )
 
 
 WRITERS: dict[str, Callable[[Session, Sequence[DrawnTurn], Path], str]] = {

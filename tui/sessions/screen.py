@@ -113,8 +113,10 @@ class SessionsScreen(ModalScreen[Choice]):
 
     def _row(self, match: Match) -> Content:
         info = match.info
-        width = max(20, self.query_one("#sessions").content_size.width - 4)
-        count = f"{info.turns} turn{'s' if info.turns != 1 else ''}"
+        width = max(
+            20, self.query_one("#sessions").content_size.width - 4
+        )  # a blank on either side, and the scroll bar
+        count = count_turns(info.turns)
         when = date_words(info.updated, datetime.now())
         facts = f"{when} · {count}" if width >= 50 else when
         sign = "● " if info.id == self._current else ""  # the one that is open
@@ -124,7 +126,7 @@ class SessionsScreen(ModalScreen[Choice]):
         gap = " " * max(1, width - title.cell_length - len(facts))
         first = Content.assemble(title, gap, (facts, "$foreground 60%"))
         second = marked(match.snippet) if match.snippet else Content.styled(info.preview or "…", "$foreground 70%")
-        return Content.assemble(first, "\n", second.truncate(width, ellipsis=True), "\n")
+        return Content.assemble(first, "\n", second.truncate(width, ellipsis=True))
 
     # Keys -------------------------------------------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class SessionsScreen(ModalScreen[Choice]):
         if match.info.id == self._current and self._is_busy:
             self.notify("This conversation is open, and a reply is on its way.", severity="warning", markup=False)
             return
-        question = f"Delete “{match.info.title}” with its {match.info.turns} turns? It can't be brought back."
+        question = f"Delete “{match.info.title}” ({count_turns(match.info.turns)})? It can't be brought back."
         if await self.app.push_screen(Confirm(question, "Delete"), wait_for_dismiss=True):
             self._current_deleted |= match.info.id == self._current
             await self._change(lambda: self._archive.ask(lambda store: store.delete(match.info.id)), row)
@@ -181,6 +183,11 @@ class SessionsScreen(ModalScreen[Choice]):
         except SessionError as error:
             self.notify(str(error), severity="error", markup=False)
         self.show_matches(row)
+
+
+def count_turns(count: int) -> str:
+    """A number of turns in words."""
+    return f"{count:,} turn{'s' if count != 1 else ''}"
 
 
 def marked(snippet: str) -> Content:

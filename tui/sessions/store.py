@@ -231,6 +231,7 @@ def _info(row: Sequence[Any]) -> SessionInfo:
             preview = "damaged"
         else:
             title = named or records.title_of(turn.message)
-            first = records.words_of(turn.message)
-            preview = records.reply_words(turn.reply) if one_line(first) == title else first
+            # Where the title is the first words already, the first words of the reply say more.
+            preview = "" if named else records.reply_words(turn.reply)
+            preview = preview or records.words_of(turn.message)
     return SessionInfo(id, one_line(title), created, updated, model, index, count, one_line(preview, PREVIEW_LIMIT))
