@@ -74,7 +74,7 @@ def _render(tokenizer: Any, texts: Sequence[str]) -> str:
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
     except Exception as error:  # a template is a program
-        detail = " ".join(str(error).split())[:200]
+        detail = " ".join(str(error).split())[:200].rstrip(".")
         raise ConfigError(f"The language model's chat template does not work: {detail}.", HINT) from error
 
 

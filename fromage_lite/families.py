@@ -46,13 +46,13 @@ def check(language: LanguageModel) -> None:
     start = min(10, max(language.vocab_size - 4, 0))
     ids = torch.arange(start, start + 4, device=language.device).clamp(max=language.vocab_size - 1)[None]
     try:
-        taken = inspect.signature(language.model.base_model.forward).parameters
+        taken = inspect.signature(language.decoder.forward).parameters
         if missing := {"inputs_embeds", "past_key_values"} - set(taken):
             raise TypeError(f"it does not take {' and '.join(sorted(missing))}")
         expected = language.model(input_ids=ids, use_cache=False).logits[..., : language.vocab_size]
         found = _our_logits(language, ids)[..., :-1]
     except Exception as error:  # a foreign architecture may fail in any way
-        detail = " ".join(str(error).split())[:200]
+        detail = " ".join(str(error).split())[:200].rstrip(".")
         raise CheckpointError(f"The language model {language.name} can't take pictures: {detail}.", hint) from error
     difference = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
     if not difference < CHECK_TOLERANCE:

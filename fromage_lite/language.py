@@ -118,6 +118,12 @@ class LanguageModel:
         return self.vocab_size
 
     @property
+    def decoder(self) -> Any:
+        """The model without its head."""
+        base = self.model.base_model
+        return self.model.model if base is self.model else base  # where the body's name is not the announced one
+
+    @property
     def is_tied(self) -> bool:
         """Whether input and output embeddings are one matrix."""
         return self._head.weight.data_ptr() == self._embedding.weight.data_ptr()
@@ -251,7 +257,7 @@ class LanguageModel:
         """
         count = self._text_config.num_hidden_layers
         wants_all = any(layer not in (-1, count) for layer in layers)
-        output = self.model.base_model(
+        output = self.decoder(
             inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,

@@ -241,7 +241,7 @@ def _masked_forward(
         cache: grown in place; None runs without one.
         layers: hidden states to return.
     """
-    decoder = model.language.model.base_model
+    decoder = model.language.decoder
     options: dict[str, Tensor] = {}
     if "position_ids" in inspect.signature(decoder.forward).parameters:
         options["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -embeds.shape[1] :]
