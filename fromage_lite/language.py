@@ -53,6 +53,7 @@ class LanguageModel:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
+        self._compiled: Any = None
         self._embedding = model.get_input_embeddings()
         self._head = model.get_output_embeddings()
         if self._head is None or not hasattr(self._head, "weight"):
@@ -231,11 +232,23 @@ class LanguageModel:
         """
         from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+        if self._compiled is not None:
+            return self._compiled.new_cache()
         if not self._has_own_cache:
             return DynamicCache()
         cache = DynamicCache(config=self.model.config)
         cache.layers = [DynamicLayer() if type(x) is DynamicSlidingWindowLayer else x for x in cache.layers]
         return cache
+
+    def compile_decoding(self) -> None:
+        """From now on single positions run compiled, and new caches are of fixed size. The first steps compile.
+
+        Raises:
+            ConfigError: the model has layers that can't be cached so.
+        """
+        from fromage_lite.compiled import CompiledDecoder
+
+        self._compiled = CompiledDecoder(self)
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
         """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
@@ -257,7 +270,8 @@ class LanguageModel:
         """
         count = self._text_config.num_hidden_layers
         wants_all = any(layer not in (-1, count) for layer in layers)
-        output = self.decoder(
+        is_step = self._compiled is not None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
+        output = (self._compiled if is_step else self.decoder)(
             inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,

@@ -41,14 +41,15 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
 |---|---|---|---|
 {parts}
 
-- **`lm/`**: Qwen2 architecture (hidden 320, 4 layers, 512 positions), own byte-level BPE tokenizer (1,024 tokens, lower
-  case), pretrained on generated text alone: captions, described scenes with questions, dialogues, stories, facts. In
-  that text a *picture span* of 17 tags stands where a picture would stand. Beside the next token it learned, at the
-  start of a span that the text before has told, to foretell all 17 tags (multi-token prediction; those heads are thrown
-  away), and the embeddings of shown tags got noise in training. A part of the documents (70 % up to step 1,000, 30 % up
-  to 6,000, then 10 %) were drills in reading its own context: lists said again, pairs looked up, members of a list,
-  neighbours in a row, many hard questions about one scene. Its attention heads started as heads that look a few places
-  back and heads that match (mimetic initialization). {lm_steps} steps of 4,096 tokens.
+- **`lm/`**: Llama architecture with biases in the attention (hidden 320, 4 layers, 512 positions), own byte-level BPE
+  tokenizer (1,024 tokens, lower case), pretrained on generated text alone: captions, described scenes with questions,
+  dialogues, stories, facts. In that text a *picture span* of 17 tags stands where a picture would stand. Beside the
+  next token it learned, at the start of a span that the text before has told, to foretell all 17 tags (multi-token
+  prediction; those heads are thrown away), and the embeddings of shown tags got noise in training. A part of the
+  documents (70 % up to step 1,000, 30 % up to 6,000, then 10 %) were drills in reading its own context: lists said
+  again, pairs looked up, members of a list, neighbours in a row, many hard questions about one scene. Its attention
+  heads started as heads that look a few places back and heads that match (mimetic initialization). {lm_steps} steps of
+  4,096 tokens; the output projections of the attention had no bias in training and have a zero one here.
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.

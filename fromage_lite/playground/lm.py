@@ -1,4 +1,4 @@
-"""Pretraining of the playground's language model: Qwen2 architecture, text alone, from nothing."""
+"""Pretraining of the playground's language model: Llama architecture, text alone, from nothing."""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ def make_tokenizer(out: Path, seed: int = 0, documents: int = 30_000) -> None:
 
 
 def make_model(vocab_size: int) -> Any:
-    """The untrained LM: Qwen2 architecture, 5.3 M parameters, with first weights that can copy from the context."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    """The untrained LM: Llama architecture, 5.3 M parameters, with first weights that can copy from the context.
 
-    config = Qwen2Config(
+    It has biases in the attention, as Qwen2 does. It is no Qwen2: transformers would load another tokenizer for it.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=_WIDTH,
         intermediate_size=880,
@@ -51,12 +54,13 @@ def make_model(vocab_size: int) -> Any:
         num_key_value_heads=_WIDTH // 64,
         max_position_embeddings=MAX_POSITIONS,
         tie_word_embeddings=True,
+        attention_bias=True,
         initializer_range=0.06,
         bos_token_id=EOS_ID,
         eos_token_id=EOS_ID,
         pad_token_id=PAD_ID,
     )
-    model = Qwen2ForCausalLM(config)
+    model = LlamaForCausalLM(config)
     initialize(model)
     return model
 

@@ -6,6 +6,8 @@ import json
 import random
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from fromage_lite.config import playground_dir
 from fromage_lite.evaluate.named import setting_named, things_named
@@ -43,6 +45,14 @@ def test_the_card_shows_the_measured_figures():
     for key in ("vqa", "t2i_r1", "caption_1_2", "request_satisfied", "lm_text_qa"):
         assert any(f"`{key}`" in line and f"{figures[key]:.3f}" in line for line in card.splitlines())
     assert all(isinstance(value, float | int) for value in figures.values())
+
+
+def test_the_tokenizer_is_the_one_that_the_model_was_trained_with():
+    """transformers loads another class for some architectures, with other rules for capitals and blanks."""
+    folder = playground_dir() / "lm"
+    text = "Q: what is LEFT of the cat?\nA: a dog ]"
+    raw = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert AutoTokenizer.from_pretrained(folder)(text).input_ids == raw.encode(text).ids
 
 
 def test_captions_name_what_is_in_the_picture(agent, scenes):
