@@ -1,4 +1,4 @@
-"""First weights of the playground's LM: attention heads that look back and that match, so that copying need not be found.
+"""First weights of the playground's LM: attention heads that look back and that match, so that it can copy at once.
 
 Left to chance, a model of this size and budget finds copying from its context late or never (induction heads: Olsson et
 al. 2022, arXiv 2209.11895). Weights that start in the form that trained ones take are called mimetic (Trockman and
@@ -26,7 +26,7 @@ _SLOW = 0.05
 
 @torch.no_grad()
 def initialize(model: Any, theta: float = 10_000.0) -> None:
-    """Set the first weights of a Llama with `attention_bias`, whose heads together are as wide as its hidden state, in place.
+    """Set the first weights of a Llama with `attention_bias`, in place; its heads together are as wide as its hidden state.
 
     The projections into the residual stream start at zero but for these heads:
     - look-back heads: query and key are biases alone, a fixed distance apart on the rotary circle; the first layer's
