@@ -22,9 +22,11 @@ def effective(path: Path) -> tuple[list[str], list[str]]:
     for name, value in dataclasses.asdict(preferences.settings).items():
         lines.append(f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}")
     lines += ["", "[keys]"]
+    told: set[str] = set()
     for owner in owners():
         for binding in own_bindings(owner):
-            if binding.id:
+            if binding.id and binding.id not in told:  # several screens may share one
+                told.add(binding.id)
                 key = preferences.keys.get(binding.id, binding.key)
                 lines.append(f"{json.dumps(binding.id)} = {json.dumps(key)}  # {binding.description}")
     return lines, app.problems

@@ -241,6 +241,22 @@ def test_options_without_a_command_are_the_chats(chats):
     assert model == "m" and options["images"] == "none" and options["settings"].ret_mode == "off"
 
 
+def test_only_options_that_were_given_go_before_the_config_file(chats):
+    assert call("chat", "--temperature", "0", "--ret", "auto").exit_code == 0
+    assert call().exit_code == 0
+    assert [options["given"] for _, options in chats] == [{"temperature", "ret_mode"}, set()]
+
+
+def test_config_tells_the_file_and_what_is_wrong_with_it(tmp_path, monkeypatch):
+    file = tmp_path / "config.toml"
+    monkeypatch.setattr("tui.paths.config_file", lambda: file)
+    done = call("config")
+    assert done.exit_code == 0 and str(file) in done.stdout and "temperature = 0.0" in done.stdout
+    file.write_text("[settings]\ntemperature = 0.5\ntop_p = 9\n")
+    done = call("config")
+    assert done.exit_code == 1 and "temperature = 0.5" in done.stdout and "top_p must be" in done.stderr
+
+
 def test_the_chat_needs_a_terminal():
     assert_refused(call("chat"), "terminal")
 

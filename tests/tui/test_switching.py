@@ -97,7 +97,7 @@ async def test_another_model_takes_the_dialogue_over(indices) -> None:
         gate.open()
         await chat.until(lambda: chat.notes)
         assert asked == ["/models/other"] and "other answers now" in chat.notes[-1] and "1 message" in chat.notes[-1]
-        assert "other" in chat.text.splitlines()[-1] and second.index_size == 10
+        assert chat.screen.status.model == "other" and second.index_size == 10
         await chat.pilot.press("enter")
         await chat.until(lambda: chat.replies == ["one", "two"])
         await chat.ready()
