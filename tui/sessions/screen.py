@@ -67,7 +67,6 @@ class SessionsScreen(ModalScreen[Choice]):
     def compose(self) -> ComposeResult:
         with Vertical(id="sessions") as sheet:
             sheet.border_title = "Conversations"
-            sheet.border_subtitle = KEYS if self.app.size.width >= 60 else KEYS_NARROW
             yield Input(self._query, placeholder="Search everything that was said", compact=True, id="query")
             yield Static("", id="none", markup=False)
             yield OptionList(id="found", compact=True)
@@ -76,7 +75,11 @@ class SessionsScreen(ModalScreen[Choice]):
         found = self.query_one(OptionList)
         found.can_focus = False  # the keys go to the search field, which hands on those that move
         self.query_one(Input).focus()
-        self.show_matches()
+
+    def on_resize(self) -> None:
+        # The rows are cut to the width. The first of these events comes when the sheet has its size.
+        self.query_one("#sessions").border_subtitle = KEYS if self.size.width >= 60 else KEYS_NARROW
+        self.show_matches(self.query_one(OptionList).highlighted)
 
     def on_input_changed(self) -> None:
         self.show_matches()
