@@ -267,6 +267,7 @@ def test_what_is_no_export_is_refused(data: object, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff\xfe", b"{", b"[" * 200_000, b'{"a": ' * 5000, json.dumps(GOOD).encode() + b"x", b"9" * 5000],
+    ids=["empty", "utf-16", "cut", "deep list", "deep object", "more after it", "long number"],
 )
 def test_broken_json_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
