@@ -25,7 +25,8 @@ def test_nearest_tokens_are_those_of_a_brute_force_search(tiny_model, pictures, 
     for picture, tokens in enumerate(result):
         for position, matches in enumerate(tokens):
             vector = visual[picture, position]
-            cosines = [float(row @ vector / np.linalg.norm(row) / np.linalg.norm(vector)) for row in rows]
+            lengths = [max(float(np.linalg.norm(row)), 1e-9) for row in rows]  # the row of padding is zero
+            cosines = [float(row @ vector) / n / np.linalg.norm(vector) for row, n in zip(rows, lengths, strict=True)]
             order = sorted(range(len(rows)), key=lambda id: -cosines[id])[:3]
             assert [match.id for match in matches] == order
             np.testing.assert_allclose([match.cosine for match in matches], [cosines[id] for id in order], atol=1e-4)
@@ -63,7 +64,7 @@ def test_the_trace_has_the_models_own_probability_of_ret_at_each_step(agent, scr
     script.say("a a[RET] a", "a")
     dialogue = agent.dialogue(GenerationSettings(ret_bias=-3.0, min_word_tokens=2, temperature=0.7))
     trace = trace_of(hear(dialogue.reply("show me"))[0])
-    assert trace.texts[:3] == (" a", " a", "[RET]") and len(trace.texts) == len(trace.probabilities) == 5
+    assert trace.texts[:3] == ("a", " a", "[RET]") and len(trace.texts) == len(trace.probabilities) == 5
     for step, said in enumerate(("", " a", " a a", " a a[RET]", " a a[RET] a")):
         expected = ret_probability(agent.model, f"Q: show me\nA:{said}")
         assert trace.probabilities[step] == pytest.approx(expected, rel=1e-2)
@@ -74,7 +75,7 @@ def test_the_trace_names_what_was_read(agent, script, picture):
     dialogue = agent.dialogue()
     first = trace_of(hear(dialogue.reply("what is it?", attachments=[picture]))[0])
     ids = agent.model.language.tokenize
-    message = 1 + len(ids("Q: ")) + 2 + len(ids("[")) + len(ids("] what is it?\nA:"))  # beginning, two visual tokens
+    message = 1 + len(ids("Q: [")) + 2 + len(ids("] what is it?\nA:"))  # beginning, two visual tokens
     assert [(part.turn, part.positions, part.pictures) for part in first.context] == [(1, message, (picture,))]
     second = trace_of(hear(dialogue.reply("and you?"))[0])
     assert [part.turn for part in second.context] == [1, 2]

@@ -49,7 +49,7 @@ async def test_the_next_best_stand_in_a_strip_and_are_chosen_with_the_arrow_keys
     async with chatting(FakeAgent(found(hit(1)))) as chat:
         await chat.say("show me")
         assert len(chat.cards) == 1
-        assert "next best" in chat.text and ".70" in chat.text and ".69" in chat.text
+        assert "next best" in chat.text and "0.70" in chat.text and "0.69" in chat.text
         await focus_card(chat)
         await chat.pilot.press("right")
         strip = chat.screen.focused
@@ -75,7 +75,7 @@ async def test_the_status_line_says_what_the_keys_do() -> None:
     async with chatting(FakeAgent(found(hit(1)))) as chat:
         await chat.say("show me")
         await focus_card(chat)
-        for words in ("Enter view", "a attach", "m similar", "o open", "s save", "y path", "x hide"):
+        for words in ("Enter view", "a attach", "m more", "o open", "s save", "y path", "x hide"):
             assert words in chat.text
         await chat.pilot.press("escape")
         await chat.until(lambda: "Enter view" not in chat.text)

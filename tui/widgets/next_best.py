@@ -37,6 +37,7 @@ class NextBest(FocusablePicture):
         self._mode = mode
         self._shown = tuple(shown)
         self._chosen = 0
+        self._is_focused = False
         self._room = 0  # how many fit
         self._tile = SMALL
         self._hidden: frozenset[int] = frozenset()
@@ -53,7 +54,9 @@ class NextBest(FocusablePicture):
         yield Static("", classes="next-title", markup=False)
         kind = image_widget(self._mode)
         if kind is not None:
-            yield kind(Image.new("RGB", (1, 1)), classes="strip")
+            strip = kind(Image.new("RGB", (1, 1)), classes="strip")
+            strip.display = False  # until its size is known
+            yield strip
         yield Static("", classes="scores", markup=False)
 
     def on_mount(self) -> None:
@@ -68,9 +71,11 @@ class NextBest(FocusablePicture):
             self._draw()
 
     def on_focus(self, event: Focus) -> None:
+        self._is_focused = True  # `has_focus` is set only after this
         self._write()
 
     def on_blur(self, event: Blur) -> None:
+        self._is_focused = False
         self._write()
 
     def action_step(self, step: int) -> None:
@@ -99,6 +104,7 @@ class NextBest(FocusablePicture):
             strip.styles.width = self._room * (columns + GAP) - GAP
             strip.styles.height = rows
             strip.image = self._joined()  # type: ignore[attr-defined]
+            strip.display = True
         self._write()
 
     def _joined(self) -> Image.Image:
@@ -119,7 +125,7 @@ class NextBest(FocusablePicture):
         """The line above and the line below."""
         picture = self._pictures[self._chosen]
         count = len(self._pictures)
-        if self.has_focus:
+        if self._is_focused:
             what = "⊘ hidden in this conversation" if self._is_hidden(picture) else picture.caption
             title = Content.assemble((f"{self._chosen + 1} of {count}  ", "$primary bold"), what)
         else:
@@ -131,7 +137,7 @@ class NextBest(FocusablePicture):
         columns, labels = self._tile[0], []
         for place, picture in enumerate(self._pictures[: self._room]):
             words = "⊘" if self._is_hidden(picture) else f"{picture.score or 0:.2f}"
-            chosen = self.has_focus and place == self._chosen
+            chosen = self._is_focused and place == self._chosen
             if self._mode is ImageMode.NONE:
                 words = f"▣ {words}"
             text = f"▸{words}◂" if chosen else f" {words} "
