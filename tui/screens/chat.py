@@ -25,9 +25,7 @@ from tui.widgets.welcome import EXAMPLES, Example
 FIND_COUNT = 8
 
 
-class ChatScreen(
-    SessionCommands, AttachingScreen, SettingsScreen, SwitchingScreen, PictureScreen, InspectingScreen
-):
+class ChatScreen(SessionCommands, AttachingScreen, SettingsScreen, SwitchingScreen, PictureScreen, InspectingScreen):
     """Everything the user can do, each by command, palette and, where it is common, by key."""
 
     # Keys that every terminal can send: no ctrl+i, ctrl+m, ctrl+h, ctrl+shift+letter; ctrl+b is tmux's.
