@@ -88,9 +88,7 @@ def dialogue_example(
             rest = prompt[0].text.removeprefix(template.turn_end)
             prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
-        segments += [
-            Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply
-        ]
+        segments += [Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply]
         is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
     return Example((*segments, Text(template.turn_end, label=is_label)))
 
