@@ -340,7 +340,7 @@ async def test_export_and_import_by_command(tmp_path: Path, cat: Path) -> None:
         await chat.say("go on")
         assert len(chat.app.conversation.dialogue.turns) == 3
         await chat.type("/import nowhere.json")
-        await chat.until(lambda: "No such file" in chat.notes[-1])
+        await chat.until(lambda: any("No such file" in note for note in chat.notes))
     assert [len(turns) for _, turns in sessions(path)] == [3, 2]
     assert words(path)[0][:2] == words(path)[1]
 
