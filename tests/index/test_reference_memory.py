@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 DIM = 256
 
 IMPORT = """
-import resource, sys
+import sys
 from pathlib import Path
 from index.derive import derive_index
 from index.projected import import_embeddings
 from index.reference_pickle import read_reference
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():  # of this program alone; getrusage counts the memory of the one that started it, too
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
 
 file, out, size = sys.argv[1], sys.argv[2], Path(sys.argv[1]).stat().st_size
 begun = peak()
@@ -34,6 +34,7 @@ print(total, (peak() - begun) / size)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory as Linux tells it")
 @pytest.mark.parametrize(("form", "count"), [("array", 180_000), ("list of bfloat16 tensors", 110_000)])
 def test_an_import_takes_less_than_twice_the_files_size(tmp_path, form, count):
     import torch
@@ -52,4 +53,4 @@ def test_an_import_takes_less_than_twice_the_files_size(tmp_path, form, count):
     total, share = result.stdout.split()
     print(f"{form}: {float(share):.2f} times the file's size")
     assert int(total) == count
-    assert float(share) < 2
+    assert 0.5 < float(share) < 2
