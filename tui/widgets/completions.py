@@ -102,7 +102,6 @@ class Completions(Widget):
         width = self.content_size.width
         shown = self.choices[self._top : self._top + self._rows]
         label_width = min(max(len(choice.label) for choice in self.choices), max(12, int(width * LABEL_PART)))
-        label_width = width if width < NARROW else label_width
         lines = [self._line(number, choice, label_width) for number, choice in enumerate(shown, self._top)]
         if self._has_footer(width):
             place = "" if self.place is None else f"{self.place + 1} of "
@@ -114,15 +113,16 @@ class Completions(Widget):
 
     def _line(self, number: int, choice: Choice, label_width: int) -> Content:
         is_chosen = number == self.place
-        label = choice.label
-        if len(label) > label_width and choice.detail:
-            label = f"{label[: label_width - 1]}…"
         mark = ("❯ ", "$primary bold") if is_chosen else ("  ", "")
         style = "$primary bold" if is_chosen else ""
+        if not choice.detail or self.content_size.width < NARROW:
+            return Content.assemble(mark, (choice.label, style))
+        label = choice.label
+        if len(label) > label_width:
+            label = f"{label[: label_width - 1]}…"
         return Content.assemble(
-            mark, (set_cell_size(label, label_width) if choice.detail else label, style), "  ",
-            (choice.detail, "$foreground 60%"),
-        )  # fmt: skip
+            mark, (set_cell_size(label, label_width), style), "  ", (choice.detail, "$foreground 60%")
+        )
 
     def on_click(self, event: events.Click) -> None:
         number = self._top + event.y
