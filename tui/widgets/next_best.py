@@ -142,7 +142,7 @@ class NextBest(FocusablePicture):
                 words = f"▣ {words}"
             text = f"▸{words}◂" if chosen else f" {words} "
             left = max(0, columns - cell_len(text)) // 2
-            text = set_cell_size(" " * left + text, columns + GAP)
+            text = set_cell_size(" " * left + text, columns + GAP if place + 1 < self._room else columns)
             labels.append(Content.styled(text, "$primary bold" if chosen else "$foreground 60%"))
         return labels
 
