@@ -76,6 +76,18 @@ class Bridge(nn.Module):
         return F.normalize(torch.stack(queries).sum(dim=0), dim=-1)
 
     @torch.no_grad()
+    def normalise_visual(self, pooled: Tensor, mean_norm: float) -> None:
+        """Rescales the map to visual tokens so that the tokens of these features have this norm on average.
+
+        Args:
+            pooled: (B, visual_dim), a sample.
+            mean_norm: for example of the LM's input rows.
+        """
+        factor = mean_norm / self.visual_embeds(pooled).norm(dim=-1).mean()
+        self.visual_embeddings.weight.mul_(factor)
+        self.visual_embeddings.bias.mul_(factor)
+
+    @torch.no_grad()
     def renormalise_ret(self, mean_norm: float, output_mean_norm: float | None = None) -> None:
         """Rescales the `[RET]` row(s) to the mean norm of the LM's other rows, as after every training step.
 

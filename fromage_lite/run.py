@@ -22,6 +22,7 @@ from fromage_lite.train import FitResult, Trainer, make_accelerator
 from fromage_lite.training_state import BEST, LAST, has_checkpoint
 
 Report = Callable[[str], None]
+_SAMPLE = 4096  # features that the visual tokens' first norm is taken from
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ def run(options: RunOptions, report: Report) -> bool:
     model = Fromage.from_config(_config(options), device=accelerator.device)
     with accelerator.main_process_first():  # it fills the feature store, the others read it
         data, source = load_data(options, model)
+    if options.recipe.normalise_visual:
+        sample = torch.from_numpy(data.features[:_SAMPLE].astype("float32"))
+        model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     trainer = Trainer(model, data, options.recipe, options.out, options.seed, accelerator)
     if accelerator.is_main_process:
         report(as_text(parameter_table(model)))

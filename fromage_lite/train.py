@@ -56,9 +56,14 @@ class FitResult:
 
 def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over the bridge and nothing else."""
-    parameters = list(model.trained_parameters().values())
+    named = model.trained_parameters()
+    visual = {name for name in named if name.startswith("visual_embeddings.")}
+    groups = [
+        {"params": [p for name, p in named.items() if name not in visual], "rate": 1.0},
+        {"params": [p for name, p in named.items() if name in visual], "rate": recipe.visual_rate},
+    ]
     return torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, weight_decay=recipe.weight_decay
+        groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, weight_decay=recipe.weight_decay
     )
 
 
@@ -167,7 +172,7 @@ class Trainer:
 
     def _step(self, step: int) -> dict[str, Tensor]:
         for group in self._raw_optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, step)
+            group["lr"] = learning_rate(self.recipe, step) * group["rate"]
         batch = self._batches.step(step).to(self._accelerator.device)
         with self._accelerator.autocast():
             losses = step_losses(self.model, batch, self.recipe.weights)

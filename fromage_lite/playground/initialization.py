@@ -26,7 +26,7 @@ _SLOW = 0.05
 
 @torch.no_grad()
 def initialize(model: Any, theta: float = 10_000.0) -> None:
-    """Set the first weights of a Llama with `attention_bias`, in place; its heads together are as wide as its hidden state.
+    """Set the first weights of a Llama with `attention_bias`, in place; its heads are together as wide as its state.
 
     The projections into the residual stream start at zero but for these heads:
     - look-back heads: query and key are biases alone, a fixed distance apart on the rotary circle; the first layer's

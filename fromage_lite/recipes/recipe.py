@@ -56,6 +56,9 @@ class Recipe:
         input_prefix: words between picture and caption, and before the retrieval caption; read, never learnt.
         max_tokens: longer captions are cut, longer dialogues are an error.
         learning_rate: AdamW's, after warm-up.
+        visual_rate: factor on the learning rate of the map to visual tokens, whose inputs, the encoder's features, may
+            be large: a step then moves the tokens further than the LM's own embeddings are long.
+        normalise_visual: whether visual tokens begin with the mean norm of the LM's embeddings.
         betas: AdamW's.
         weight_decay: AdamW's. It reaches the bridge only: nothing frozen is in the optimiser.
         warmup_steps: steps over which the learning rate rises from nearly 0.
@@ -82,6 +85,8 @@ class Recipe:
     input_prefix: str = ""
     max_tokens: int = 128
     learning_rate: float = 3e-4
+    visual_rate: float = 1.0
+    normalise_visual: bool = False
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 100
@@ -101,7 +106,7 @@ class Recipe:
             self._require(name, _is_int(value := getattr(self, name)) and value >= 0, "a whole number >= 0")
         for name in ("concat_probability", "final_learning_rate"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "visual_rate", "clip_norm"):
             value = getattr(self, name)
             self._require(name, value > 0 and math.isfinite(value), "a number above 0")
         self._require("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two numbers below 1")
