@@ -11,6 +11,7 @@ __all__ = [
     "FingerprintError",
     "FromageError",
     "ImageError",
+    "MemoryPlanError",
     "MessageError",
     "StoreError",
 ]
@@ -26,6 +27,10 @@ class CheckpointError(FromageError):
 
 class DataError(FromageError):
     """A caption file or data set that can't be read."""
+
+
+class MemoryPlanError(FromageError):
+    """A model that the device can't hold."""
 
 
 class MessageError(FromageError):

@@ -33,7 +33,7 @@ def load_open_clip(name: str, base_dir: Path | None) -> Backend:
     """
     import open_clip
 
-    model_name, pretrained = _source(name, base_dir)
+    model_name, pretrained = source(name, base_dir)
     model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
     tokenizer: list[Any] = []  # made on first use: most runs never need it
 
@@ -56,7 +56,7 @@ def load_open_clip(name: str, base_dir: Path | None) -> Backend:
     return Backend(model, encode, preprocess, preprocessing, encode_text)
 
 
-def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
+def source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
     """The encoder's name -> open_clip's (model name, pretrained tag)."""
     if name.startswith("local-dir:"):
         folder = Path(resolve_model_name(name.removeprefix("local-dir:"), base_dir))

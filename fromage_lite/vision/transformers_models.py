@@ -96,6 +96,16 @@ def _load_model(name: str, revision: str | None) -> Any:
     return model
 
 
+def tower(config: Any) -> Any:
+    """The image tower that a configuration describes, with new weights; made on the meta device it has none."""
+    import transformers
+
+    class_name, options = _TOWERS.get(config.model_type, ("AutoModel", {}))
+    if class_name == "AutoModel":
+        return transformers.AutoModel.from_config(config)
+    return getattr(transformers, class_name)(getattr(config, "vision_config", config), **options)
+
+
 def _check_kind(name: str, config: Any) -> None:
     """Refuses what is no image encoder, by its configuration: a language model's weights can fill the memory."""
     from transformers import MODEL_MAPPING

@@ -1,0 +1,180 @@
+"""Where and how precisely the frozen models run: device, precision, quantisation, several GPUs."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from fromage_lite.errors import ConfigError
+
+Quantize = Literal["int8", "int4"]
+
+_PRECISIONS = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+               "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the frozen models go.
+
+    Attributes:
+        device: of the image encoder, the bridge and the LM's embeddings.
+        dtype: of everything that is not quantised.
+        quantize: what the LM's linear layers are rounded to; None leaves them.
+        max_memory: bytes that the LM may take on each GPU (by its number) when it is spread over several; None puts it
+            on `device` alone.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    quantize: Quantize | None = None
+    max_memory: Mapping[int, int] | None = None
+
+
+def choose_placement(
+    device: str | torch.device = "auto", dtype: torch.dtype | str | None = None, quantize: str | None = None
+) -> Placement:
+    """Options as a user gives them -> a placement on one device.
+
+    Raises:
+        ConfigError: a value is unknown, the device is not there, or a library for it is missing.
+    """
+    place, precision, rounded = choose_device(device), parse_dtype(dtype), parse_quantize(quantize)
+    if rounded is not None:
+        _check_installed(rounded, place)
+    return Placement(place, precision or default_dtype(place), rounded)
+
+
+def choose_device(name: str | torch.device = "auto") -> torch.device:
+    """`auto` -> cuda, else mps, else cpu; anything else as torch names it.
+
+    Raises:
+        ConfigError: if the device is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"The device {name!r} can't be used here.", "Choose auto or cpu.") from error
+    return device
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that computes it (float16 on an older one), float32 elsewhere."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    """The precision of that name; None for `auto`.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if not isinstance(dtype, str):
+        return dtype
+    if dtype != "auto" and dtype not in _PRECISIONS:
+        raise ConfigError(
+            f"There is no precision {dtype!r}.", "Choose auto, float32 (fp32), bfloat16 (bf16) or float16 (fp16)."
+        )
+    return _PRECISIONS.get(dtype)
+
+
+def parse_quantize(name: str | None) -> Quantize | None:
+    """`int8`, `int4`, or None for `none`.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if name in (None, "", "none"):
+        return None
+    for known in get_args(Quantize):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
+
+
+def quantization_library(quantize: Quantize, device: torch.device) -> str:
+    """bitsandbytes, but torchao for int8 away from CUDA: its products of single positions take a quarter of the time
+    there (measured on a CPU)."""
+    return "torchao" if quantize == "int8" and device.type != "cuda" else "bitsandbytes"
+
+
+def lm_options(place: Placement) -> dict[str, Any]:
+    """What `AutoModelForCausalLM.from_pretrained` is told.
+
+    With a device map each tensor goes from the file to its device and precision on its own; the model is never there
+    twice.
+    """
+    options: dict[str, Any] = {"dtype": place.dtype, "device_map": {"": place.device}}
+    if place.max_memory is not None:
+        options |= {"device_map": "auto", "max_memory": dict(place.max_memory)}
+    if place.quantize is not None:
+        options["quantization_config"] = _quantization_config(place)
+    return options
+
+
+def bring_back(model: Any, decoder: Any) -> None:
+    """Has an LM that is spread over devices return what it computes to where its input came from.
+
+    accelerate does so for the whole model only; here decoder and head are called on their own.
+
+    Raises:
+        ConfigError: a part of the model found no room on a GPU.
+    """
+    places = {str(place) for place in (getattr(model, "hf_device_map", None) or {}).values()}
+    if len(places) < 2:
+        return
+    if places & {"cpu", "disk"}:
+        raise ConfigError(
+            "The language model does not fit the GPUs together.", "Give --quantize int4, or choose a smaller one."
+        )
+    attach_return(decoder)
+    attach_return(model.get_output_embeddings())
+
+
+def attach_return(module: Any) -> None:
+    """Has one module of a spread model return its results to the device of its input."""
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    hook = getattr(module, "_hf_hook", None)
+    if hook is None:
+        first = next(module.parameters()).device
+        hook = AlignDevicesHook(execution_device=first, skip_keys=["past_key_values"])
+        add_hook_to_module(module, hook)
+    hook.io_same_device = True
+
+
+def _check_installed(quantize: Quantize, device: torch.device) -> None:
+    library = quantization_library(quantize, device)
+    if importlib.util.find_spec(library) is None:
+        raise ConfigError(
+            f"--quantize {quantize} on {device.type} needs {library}, which is not installed.",
+            f"Install it with: pip install {library}",
+        )
+
+
+def _quantization_config(place: Placement) -> Any:
+    from transformers import BitsAndBytesConfig, TorchAoConfig
+
+    if place.quantize == "int4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=place.dtype,
+        )
+    if quantization_library("int8", place.device) == "bitsandbytes":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # torchao's import brings torch to warn
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig())
