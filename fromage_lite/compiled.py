@@ -40,7 +40,7 @@ class CompiledDecoder:
             raise ConfigError(f"The language model {language.name} can't be compiled.", "Leave --compile out.")
         self._positions = language.max_positions
         self._n_layers = config.num_hidden_layers
-        self._forward = torch.compile(language.model.base_model.forward, mode="reduce-overhead")
+        self._forward = torch.compile(language.decoder.forward, mode="reduce-overhead")
 
     def new_cache(self) -> Cache:
         """An empty cache for as many positions as the LM has, `(1, n_heads, max_positions, head_dim)` a layer."""
