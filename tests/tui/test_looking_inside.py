@@ -86,7 +86,7 @@ async def test_a_very_long_reply_with_wide_characters_survives_resizing_while_it
 
 
 async def test_figures_are_shown_under_each_reply_on_demand() -> None:
-    async with chatting(FakeAgent([" one"], [" two"])) as chat:
+    async with chatting(FakeAgent([" one"], [" two"]), size=(100, 24)) as chat:
         await chat.say("1")
         line = "12 tokens read (30 known) · 9 said · first 0.21 s, then 34 tok/s · search 2.5 ms"
         assert line not in chat.text
