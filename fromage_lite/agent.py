@@ -58,7 +58,9 @@ class Agent:
         index: str | Path | None = None,
         device: str = "auto",
         dtype: str | torch.dtype | None = None,
+        quantize: str | None = None,
         progress: Progress | None = None,
+        notice: Progress | None = None,
     ) -> Agent:
         """Load a model and open its index.
 
@@ -68,7 +70,9 @@ class Agent:
                 models (built on first use) and no index for others.
             device: "auto", "cpu", "cuda", "cuda:1", "mps", …
             dtype: precision of the frozen models; None chooses by device.
+            quantize: "int8" or "int4": what the language model's linear layers are rounded to; None leaves them.
             progress: is told in words what takes time.
+            notice: is told what memory a large model will take.
 
         Raises:
             FromageError: the model or the index is missing, damaged, or they don't belong together.
@@ -78,9 +82,8 @@ class Agent:
             progress(f"Loading the model {name} …")  # the import alone takes seconds
         from fromage_lite.model import Fromage
 
-        loaded = Fromage.from_pretrained(
-            playground_dir() if model is None else model, device=device, dtype=parse_dtype(dtype)
-        )
+        folder = playground_dir() if model is None else model
+        loaded = Fromage.from_pretrained(folder, device=device, dtype=dtype, quantize=quantize, notice=notice)
         retriever, path = _open_index(loaded, model, index, progress)
         return cls(loaded, retriever, model_name=name, index_path=path)
 
@@ -234,25 +237,6 @@ def is_playground(model: str | Path | None) -> bool:
         return True
     home, path = playground_dir().resolve(), Path(model).resolve()
     return path == home or path.parent == home
-
-
-def parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    """The precision of that name.
-
-    Raises:
-        ConfigError: there is no such precision.
-    """
-    if not isinstance(dtype, str):
-        return dtype
-    import torch
-
-    known = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-             "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
-    if dtype == "auto":
-        return None
-    if dtype not in known:
-        raise ConfigError(f"There is no precision {dtype!r}.", "Choose auto, fp32, bf16 or fp16.")
-    return known[dtype]
 
 
 def _open_index(

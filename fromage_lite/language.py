@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.families import check, input_factor, output_factor
 from fromage_lite.files import damaged, no_progress_bars, resolve_model_name
+from fromage_lite.loading import Placement, Quantize, bring_back, file_options, lm_options
 from fromage_lite.prompt import NO_BOS, RET
 from fromage_lite.tokens import TextEncoder
 
@@ -69,25 +70,36 @@ class LanguageModel:
 
     @classmethod
     def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
-             dtype: torch.dtype = torch.float32, revision: str | None = None,
+             dtype: torch.dtype = torch.float32, quantize: Quantize | None = None,
+             max_memory: Mapping[int, int] | None = None, revision: str | None = None,
              rows: int | None = None) -> LanguageModel:  # fmt: skip
         """Loads a causal LM and its tokenizer from a folder or the Hub.
 
+        Args:
+            name: a folder or a Hub name.
+            base_dir: where a relative folder counts from.
+            device, dtype, quantize, max_memory: as of `Placement`.
+            revision: of the Hub repository.
+            rows: how many embedding rows are words; None is all.
+
         Raises:
             CheckpointError: if either is missing or damaged.
+            ConfigError: if the options do not fit the model or the GPUs.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         resolved = resolve_model_name(name, base_dir)
+        place = Placement(torch.device(device), dtype, quantize, max_memory)
         try:
             tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
             with no_progress_bars():
                 model = AutoModelForCausalLM.from_pretrained(
-                    resolved, revision=revision, dtype=dtype, use_safetensors=True
+                    resolved, revision=revision, **file_options(), **lm_options(place)
                 )
         except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
             raise damaged("language model", name, error) from error
-        language = cls(model.to(device), tokenizer, name, rows)
+        language = cls(model, tokenizer, name, rows)
+        bring_back(model, language.decoder)
         check(language)
         return language
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -16,6 +17,9 @@ Quantize = Literal["int8", "int4"]
 
 _PRECISIONS = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
                "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
+
+# transformers imports torchao wherever it is installed, and that makes torch warn about torchao's own code.
+logging.getLogger("torch.utils._pytree").addFilter(lambda record: "register_constant" not in record.getMessage())
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,16 @@ def quantization_library(quantize: Quantize, device: torch.device) -> str:
     return "torchao" if quantize == "int8" and device.type != "cuda" else "bitsandbytes"
 
 
+def file_options() -> dict[str, Any]:
+    """What `from_pretrained` of transformers is told about files.
+
+    Weights are read from safetensors, else from `.bin` by torch's unpickler of nothing but tensors. transformers would
+    also ask a web service, with the user's token, to convert the latter in the repository; not here.
+    """
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    return {"weights_only": True}
+
+
 def lm_options(place: Placement) -> dict[str, Any]:
     """What `AutoModelForCausalLM.from_pretrained` is told.
 
@@ -174,7 +188,6 @@ def _quantization_config(place: Placement) -> Any:
         )
     if quantization_library("int8", place.device) == "bitsandbytes":
         return BitsAndBytesConfig(load_in_8bit=True)
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # torchao's import brings torch to warn
     from torchao.quantization import Int8WeightOnlyConfig
 
     return TorchAoConfig(Int8WeightOnlyConfig())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +20,9 @@ from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import checkpoint_folder, portable_config, write_bytes, write_tensors
 from fromage_lite.language import LanguageModel
+from fromage_lite.loading import choose_device as choose_device
+from fromage_lite.loading import choose_placement
+from fromage_lite.memory import announce
 from fromage_lite.prompt import before_prefix, get_template
 from fromage_lite.released import read_checkpoint
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
@@ -49,24 +52,29 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
 
     @classmethod
     def from_config(cls, config: FromageConfig, *, base_dir: Path | None = None, device: str | torch.device = "auto",
-                    dtype: torch.dtype | None = None) -> Self:  # fmt: skip
+                    dtype: torch.dtype | str | None = None, quantize: str | None = None,
+                    notice: Callable[[str], None] | None = None) -> Self:  # fmt: skip
         """Loads the frozen models and makes an untrained bridge between them.
 
         Args:
             config: names and shapes.
             base_dir: where relative model folders in it count from; None is the working directory.
             device: `auto` is cuda, else mps, else cpu.
-            dtype: of the frozen models; None is bfloat16 on cuda and float32 elsewhere. The bridge is float32.
+            dtype: of the frozen models, or its name; None is bfloat16 on cuda and float32 elsewhere. The bridge is
+                float32.
+            quantize: `int8` or `int4` rounds the LM's linear layers to that, as they are loaded.
+            notice: is told what memory the models will take, if it is much.
 
         Raises:
             CheckpointError: a frozen model is missing or damaged.
-            ConfigError: the configuration does not fit them.
+            ConfigError: the configuration does not fit them, or an option can't be had.
+            MemoryPlanError: the device is too small for them.
         """
-        place = choose_device(device)
-        dtype = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
-        language = LanguageModel.load(config.language_model, base_dir=base_dir, device=place, dtype=dtype,
+        place = announce(config, choose_placement(device, dtype, quantize), base_dir=base_dir, report=notice)
+        language = LanguageModel.load(config.language_model, base_dir=base_dir, device=place.device, dtype=place.dtype,
+                                      quantize=place.quantize, max_memory=place.max_memory,
                                       revision=config.language_model_revision, rows=config.lm_rows)  # fmt: skip
-        vision = VisionEncoder.load(config.vision_encoder, base_dir=base_dir, device=place, dtype=dtype,
+        vision = VisionEncoder.load(config.vision_encoder, base_dir=base_dir, device=place.device, dtype=place.dtype,
                                     revision=config.vision_encoder_revision)  # fmt: skip
         return cls.from_parts(language, vision, config, base_dir)
 
@@ -102,15 +110,15 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, device: str | torch.device = "auto",
-                        dtype: torch.dtype | None = None, revision: str | None = None,
+                        dtype: torch.dtype | str | None = None, quantize: str | None = None,
+                        notice: Callable[[str], None] | None = None, revision: str | None = None,
                         **hub_options: Any) -> Self:  # fmt: skip
         """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
 
         Args:
             pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id; of
                 our own format, or of the original FROMAGe's (see `released`).
-            device: as in `from_config`.
-            dtype: as in `from_config`.
+            device, dtype, quantize, notice: as in `from_config`.
             revision: of the Hub repository.
             hub_options: for the download, as huggingface_hub names them (`token`, `cache_dir`, `local_files_only`, …).
 
@@ -119,7 +127,8 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         """
         folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
         folder, config, tensors = read_checkpoint(folder)  # before the costly part: a damaged file fails at once
-        model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype)
+        model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype, quantize=quantize,
+                                notice=notice)  # fmt: skip
         load_bridge(model.bridge, tensors, folder, config.has_retrieval)
         return model
 
@@ -154,7 +163,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
 
     def bridge_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, by name: the bridge, or the part of it that was trained."""
-        tensors = self.bridge.state_dict()
+        tensors = self.bridge.folded()
         return {name: tensor for name, tensor in tensors.items() if self.config.has_retrieval or name in CAPTIONING}
 
     def fingerprint(self) -> str:
@@ -293,19 +302,3 @@ def grid_shape(vision: VisionEncoder) -> tuple[int, int]:
     if grid is None:
         raise ConfigError(f"The image encoder {vision.name} gives no grid of patches, which visual_input asks for.")
     return grid.shape[1], grid.shape[2]
-
-
-def choose_device(name: str | torch.device = "auto") -> torch.device:
-    """`auto` -> cuda, else mps, else cpu; anything else as torch names it.
-
-    Raises:
-        ConfigError: if the device is unknown or not there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"The device {name!r} can't be used here.", "Choose auto or cpu.") from error
-    return device

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fromage_lite.errors import CheckpointError
 from fromage_lite.files import no_progress_bars
+from fromage_lite.loading import file_options
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers, summary
 
 # Model type -> its image tower's class in transformers and options for it. A two-tower checkpoint is loaded without its
@@ -76,8 +77,8 @@ def _load_model(name: str, revision: str | None) -> Any:
     if class_name == "AutoModel":
         _check_kind(name, config)
     model, report = getattr(transformers, class_name).from_pretrained(
-        name, revision=revision, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
-        output_loading_info=True, **options,
+        name, revision=revision, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True,
+        **file_options(), **options,
     )  # fmt: skip
     missing = set(report["missing_keys"])
     if missing and all(key.startswith("pooler.") for key in missing):
