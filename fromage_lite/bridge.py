@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,38 @@ from fromage_lite.errors import CheckpointError
 
 CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
 """All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """A linear map after which features have no mean, unit variance and no correlation.
+
+    Attributes:
+        mean: (visual_dim,).
+        matrix: (visual_dim, visual_dim), symmetric.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, floor: float = 1e-3) -> Self:
+        """Fits it to a sample (n, visual_dim), in float64.
+
+        Args:
+            features: the sample.
+            floor: smaller standard deviations than this share of the largest count as this.
+        """
+        mean = features.double().mean(dim=0)
+        centred = features.double() - mean
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(features))
+        deviations = variances.clamp(min=0).sqrt()
+        deviations = deviations.clamp(min=floor * float(deviations.max()) or 1.0)
+        return cls(mean.float(), (directions / deviations @ directions.T).float())
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(…, visual_dim) -> (…, visual_dim)."""
+        return (features - self.mean) @ self.matrix
 
 
 class Bridge(nn.Module):
@@ -48,6 +82,7 @@ class Bridge(nn.Module):
         self.ret_row = nn.Parameter(torch.randn(lm_dim) / math.sqrt(lm_dim))
         self.ret_output_row = None if output_dim is None else nn.Parameter(torch.randn(output_dim) / output_dim**0.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self._whitening: Whitening | None = None
 
     @property
     def output_row(self) -> Tensor:
@@ -59,14 +94,14 @@ class Bridge(nn.Module):
 
         Of patches (B, P, visual_dim) each has its own visual tokens: (B, P * V, D).
         """
-        per_feature = self.visual_embeddings(self._own(pooled)).view(
+        per_feature = self.visual_embeddings(self._features(pooled)).view(
             *pooled.shape[:-1], self.n_visual_tokens, self.lm_dim
         )
         return per_feature if pooled.dim() == 2 else per_feature.flatten(1, 2)
 
     def image_embeds(self, pooled: Tensor) -> Tensor:
         """Pooled features (B, visual_dim) -> unit vectors in the retrieval space (B, R)."""
-        return F.normalize(self.visual_fc(self._own(pooled)), dim=-1)
+        return F.normalize(self.visual_fc(self._features(pooled)), dim=-1)
 
     def query_embeds(self, hidden: Sequence[Tensor]) -> Tensor:
         """Hidden states at `[RET]`, one (B, layer_dim) a layer -> unit vectors in the retrieval space (B, R)."""
@@ -74,6 +109,31 @@ class Bridge(nn.Module):
             raise ValueError(f"query_embeds needs {len(self.text_hidden_fcs)} layer(s), got {len(hidden)}")
         queries = [fc(self._own(state)) for fc, state in zip(self.text_hidden_fcs, hidden, strict=True)]
         return F.normalize(torch.stack(queries).sum(dim=0), dim=-1)
+
+    def whiten(self, whitening: Whitening) -> None:
+        """Lets the two maps of features read whitened ones from now on, until `fold`; their values stay.
+
+        Training does so: the encoder's features vary a thousand times more in some directions than in others, and a
+        gradient's step learns the small ones as much slower. What is learnt is still one linear map.
+        """
+        self._whitening = Whitening(self._own(whitening.mean), self._own(whitening.matrix))
+
+    @torch.no_grad()
+    def folded(self) -> dict[str, Tensor]:
+        """`state_dict()` of the bridge that computes the same from features as the encoder gives them."""
+        tensors = self.state_dict()
+        if self._whitening is None:
+            return tensors
+        for name in ("visual_embeddings", "visual_fc"):
+            weight = tensors[f"{name}.weight"] @ self._whitening.matrix
+            tensors[f"{name}.weight"] = weight
+            tensors[f"{name}.bias"] = tensors[f"{name}.bias"] - weight @ self._whitening.mean
+        return tensors
+
+    def fold(self) -> None:
+        """Ends `whiten`: the bridge computes the same as before, from plain features."""
+        self.load_state_dict(self.folded())
+        self._whitening = None
 
     @torch.no_grad()
     def normalise_visual(self, pooled: Tensor, mean_norm: float) -> None:
@@ -98,6 +158,10 @@ class Bridge(nn.Module):
         self.ret_row.mul_(mean_norm / self.ret_row.norm())
         if self.ret_output_row is not None:
             self.ret_output_row.mul_((output_mean_norm or mean_norm) / self.ret_output_row.norm())
+
+    def _features(self, pooled: Tensor) -> Tensor:
+        features = self._own(pooled)
+        return features if self._whitening is None else self._whitening(features)
 
     def _own(self, tensor: Tensor) -> Tensor:
         return tensor.to(device=self.ret_row.device, dtype=self.ret_row.dtype)

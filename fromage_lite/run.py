@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from fromage_lite.bridge import Whitening
 from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
 from fromage_lite.data.interleaved import TrainingData
 from fromage_lite.data.sources import file_data, playground_data
@@ -22,7 +24,7 @@ from fromage_lite.train import FitResult, Trainer, make_accelerator
 from fromage_lite.training_state import BEST, LAST, has_checkpoint
 
 Report = Callable[[str], None]
-_SAMPLE = 4096  # features that the visual tokens' first norm is taken from
+_SAMPLE = 20_000  # features that statistics are taken from, at most
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,14 @@ def run(options: RunOptions, report: Report) -> bool:
     model = Fromage.from_config(_config(options), device=accelerator.device)
     with accelerator.main_process_first():  # it fills the feature store, the others read it
         data, source = load_data(options, model)
-    if options.recipe.normalise_visual:
-        sample = torch.from_numpy(data.features[:_SAMPLE].astype("float32"))
-        model.bridge.normalise_visual(sample, model.language.mean_row_norm)
+    _prepare(model, data, options.recipe)
     trainer = Trainer(model, data, options.recipe, options.out, options.seed, accelerator)
     if accelerator.is_main_process:
         report(as_text(parameter_table(model)))
         report(source)
         report(f"Training {options.recipe.steps} steps on {accelerator.device}; the run is in {options.out}.")
     result = trainer.fit(options.resume, options.max_steps)
+    model.bridge.fold()
     if accelerator.is_main_process:
         _finish(options, model, result, report)
     return result.interrupted
@@ -113,6 +114,16 @@ def as_text(table: Table) -> str:
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip()
+
+
+def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
+    """Fits the bridge's first values to the scale of the features. The same data give the same, also in a resumed run."""
+    every = -(-len(data.features) // _SAMPLE)
+    sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
+    if recipe.whiten_features:
+        model.bridge.whiten(Whitening.of(sample))
+    if recipe.normalise_visual:
+        model.bridge.normalise_visual(sample, model.language.mean_row_norm)
 
 
 def _config(options: RunOptions) -> FromageConfig:

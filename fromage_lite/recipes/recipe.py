@@ -59,6 +59,8 @@ class Recipe:
         visual_rate: factor on the learning rate of the map to visual tokens, whose inputs, the encoder's features, may
             be large: a step then moves the tokens further than the LM's own embeddings are long.
         normalise_visual: whether visual tokens begin with the mean norm of the LM's embeddings.
+        whiten_features: whether the bridge learns from whitened features. It stays one linear map: what is written reads
+            features as they are.
         betas: AdamW's.
         weight_decay: AdamW's. It reaches the bridge only: nothing frozen is in the optimiser.
         warmup_steps: steps over which the learning rate rises from nearly 0.
@@ -87,6 +89,7 @@ class Recipe:
     learning_rate: float = 3e-4
     visual_rate: float = 1.0
     normalise_visual: bool = False
+    whiten_features: bool = False
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 100

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fromage_lite.bridge import Bridge
+from fromage_lite.bridge import Bridge, Whitening
 
 
 @pytest.fixture
@@ -25,6 +25,49 @@ def test_visual_tokens_are_slices_of_one_map(bridge):
     pooled = torch.randn(1, 6)
     flat = bridge.visual_embeddings.weight @ pooled[0] + bridge.visual_embeddings.bias
     torch.testing.assert_close(bridge.visual_embeds(pooled)[0, 1], flat[8:16])
+
+
+def test_visual_tokens_get_the_norm_that_is_asked_for(bridge):
+    pooled = 50 * torch.randn(64, 6)
+    before = bridge.visual_embeds(pooled)
+    bridge.normalise_visual(pooled, 1.5)
+    after = bridge.visual_embeds(pooled)
+    assert after.norm(dim=-1).mean().item() == pytest.approx(1.5, rel=1e-5)
+    torch.testing.assert_close(after / after.norm(), before / before.norm())  # nothing but their scale has changed
+
+
+def correlated(n=4000):
+    """Features whose directions differ a hundredfold in size, around a mean far from 0."""
+    mixing = torch.linalg.qr(torch.randn(6, 6)).Q @ torch.diag(torch.tensor([30.0, 10.0, 3.0, 1.0, 0.5, 0.3]))
+    return torch.randn(n, 6) @ mixing.T + 40
+
+
+def test_whitened_features_have_unit_covariance():
+    features = correlated()
+    white = Whitening.of(features)(features).double()
+    torch.testing.assert_close(white.mean(0), torch.zeros(6).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(6).double(), atol=2e-3, rtol=0)
+
+
+def test_a_direction_that_never_varies_stays_finite():
+    features = correlated()
+    features[:, 2] = 7
+    assert Whitening.of(features)(features).abs().max() < 100
+    assert Whitening.of(torch.ones(5, 6))(torch.ones(2, 6)).abs().max() == 0
+
+
+def test_a_folded_bridge_computes_the_same_from_plain_features(bridge):
+    features = correlated()
+    before = bridge.visual_embeds(features)
+    bridge.whiten(Whitening.of(features))
+    visual, images = bridge.visual_embeds(features), bridge.image_embeds(features)
+    assert (visual - before).abs().max() > 1  # it reads something else
+    written = Bridge(6, 8, [8, 5], n_visual_tokens=3, retrieval_dim=4)
+    written.load_state_dict(bridge.folded())
+    bridge.fold()
+    for one in (written, bridge):
+        torch.testing.assert_close(one.visual_embeds(features), visual, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(one.image_embeds(features), images, atol=1e-4, rtol=1e-4)
 
 
 def test_layers_are_summed_before_normalising(bridge):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fromage_lite.bridge import Whitening
 from fromage_lite.data.interleaved import Image, Ret, TrainingData, dialogue_example
 from fromage_lite.errors import CheckpointError
 from fromage_lite.files import read_tensors
@@ -178,6 +179,35 @@ def test_learning_rate_rises_then_falls():
     assert learning_rate(recipe, 110) == pytest.approx(0.1)
     constant = Recipe("r", steps=110, warmup_steps=10, learning_rate=1.0, schedule="constant")
     assert learning_rate(constant, 100) == 1.0
+
+
+def test_the_map_to_visual_tokens_learns_at_its_own_rate(make_model, tmp_path):
+    """Adam's first step moves every number by the learning rate, whatever the gradient."""
+    before = {name: p.detach().clone() for name, p in make_model().trained_parameters().items()}
+    recipe = Recipe.from_dict({**RECIPE.to_dict(), "visual_rate": 0.02, "warmup_steps": 0, "clip_norm": 1e9})
+    model = make_model()
+    fit(model, tmp_path, recipe, max_steps=1)
+    moved = {name: (p - before[name]).abs().median().item() for name, p in model.trained_parameters().items()}
+    assert moved["visual_embeddings.weight"] == pytest.approx(0.02 * recipe.learning_rate, rel=0.02)
+    assert moved["visual_fc.weight"] == pytest.approx(recipe.learning_rate, rel=0.02)
+
+
+def test_a_run_on_whitened_features_resumes_exactly_and_writes_a_plain_bridge(make_model, tmp_path):
+    def whitened() -> Fromage:
+        model = make_model()
+        model.bridge.whiten(Whitening.of(torch.from_numpy(make_data(model).features)))
+        return model
+
+    whole = whitened()
+    _, expected = fit(whole, tmp_path / "whole", max_steps=8)
+    fit(whitened(), tmp_path / "parts", max_steps=4)
+    again = whitened()
+    _, seen = fit(again, tmp_path / "parts", max_steps=8, resume=True)
+    assert [seen[step]["total"] for step in range(5, 9)] == [expected[step]["total"] for step in range(5, 9)]
+    features = torch.from_numpy(make_data(whole).features)
+    plain = make_model()
+    load_bridge(plain.bridge, read_tensors(tmp_path / "whole" / "last" / "model.safetensors"), tmp_path)
+    torch.testing.assert_close(plain.visual_embeds(features), whole.visual_embeds(features), atol=1e-4, rtol=1e-4)
 
 
 def test_temperature_is_capped(make_model, tmp_path):
