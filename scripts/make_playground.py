@@ -23,6 +23,9 @@ def main(
     seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
     lm_steps: Annotated[int | None, typer.Option(min=1, help="LM steps of 4,096 tokens.")] = None,
     encoder_steps: Annotated[int | None, typer.Option(min=1, help="Encoder steps of 128 pictures.")] = None,
+    readout_steps: Annotated[
+        int | None, typer.Option(min=1, help="Encoder steps after these, with names read by least squares too.")
+    ] = None,
     atlas_font: Annotated[
         Path | None, typer.Option(help="Redraw the sprite atlas from this NotoColorEmoji.ttf, and do nothing else.")
     ] = None,
@@ -41,7 +44,13 @@ def main(
             typer.echo(f"{ATLAS_FILE} is drawn.")
             return
         plan = making.Making(
-            out, work, device, seed, lm_steps or making.LM_STEPS, encoder_steps or making.ENCODER_STEPS
+            out,
+            work,
+            device,
+            seed,
+            lm_steps or making.LM_STEPS,
+            encoder_steps or making.ENCODER_STEPS,
+            readout_steps or making.READOUT_STEPS,
         )
         making.make(plan, tuple(stage or making.STAGES), typer.echo)
     except (FromageError, OSError) as error:

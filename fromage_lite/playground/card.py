@@ -53,7 +53,7 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
-  {encoder_steps} steps of 128 pictures.
+  {encoder_steps} steps of 128 pictures, and {readout_steps} more in which these names were also read by least squares.
 - **`fromage/`**: the bridge of the paper: captions only. What it does beyond captions and retrieval is emergent.
 - **`fromage-chat/`**: the default: the same parameters, trained on captions and on dialogues over pictures.
 
@@ -142,7 +142,9 @@ def _parts(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def write_card(folder: Path, lm_steps: int, encoder_steps: int, minutes: dict[str, float] | None = None) -> None:
+def write_card(
+    folder: Path, lm_steps: int, encoder_steps: tuple[int, int], minutes: dict[str, float] | None = None
+) -> None:
     """Write `README.md` of the playground's folder from its files and `figures.json`.
 
     Raises:
@@ -166,7 +168,8 @@ def write_card(folder: Path, lm_steps: int, encoder_steps: int, minutes: dict[st
     text = _TEXT.format(
         parts=_parts(folder),
         lm_steps=f"{lm_steps:,}",
-        encoder_steps=f"{encoder_steps:,}",
+        encoder_steps=f"{encoder_steps[0]:,}",
+        readout_steps=f"{encoder_steps[1]:,}",
         figures="\n".join(rows),
         kinds="\n".join(
             f"| {k} | {cell('vqa_' + k)} | {cell('unseen_vqa_' + k)} | {cell('zero_shot_vqa_' + k)} |" for k in kinds

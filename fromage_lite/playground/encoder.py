@@ -1,7 +1,9 @@
 """Pretraining of the playground's image encoder: a small CLIP in open_clip's own format, from nothing.
 
 Beside the contrastive loss the pooled feature learns, through linear heads that are thrown away, to name what is in the
-picture: which things there are at all, and from left to right each group's count, size, colour and name.
+picture: which things there are at all, and from left to right each group's count, size, colour and name. In a second
+phase the names are read by least squares too, which asks for more than a softmax does: the feature must then hold each
+name at one strength and nothing of the others, and that is what another linear map, a bridge's, can carry over.
 """
 
 from __future__ import annotations
@@ -102,13 +104,25 @@ def batches(seed: int, step: int, size: int) -> Iterator[dict[str, Any]]:
 
 
 class Pretrainer:
-    """Contrastive loss, plus the naming of things by linear heads on the pooled feature."""
+    """Contrastive loss, plus the naming of things by linear heads on the pooled feature.
 
-    def __init__(self, model: Any, tokenizer: Any, device: str) -> None:
+    Args:
+        model: the CLIP.
+        tokenizer: of its text tower.
+        device: where it trains.
+        readout: `(N_TAGS * len(TAGS), DIM + 1)`, first weights (the last column is the bias) of a head that names by
+            least squares; None trains without one.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, device: str, readout: Tensor | None = None) -> None:
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.heads = nn.ModuleDict(
             {"tags": nn.Linear(DIM, N_TAGS * len(TAGS)), "presence": nn.Linear(DIM, len(THINGS))}
-        ).to(device)
+        )
+        if readout is not None:
+            self.heads["readout"] = nn.Linear(DIM, N_TAGS * len(TAGS))
+            self.heads["readout"].load_state_dict({"weight": readout[:, :-1], "bias": readout[:, -1]})
+        self.heads.to(device)
         self.tokenizer, self.device = tokenizer, device
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, float]:
@@ -129,15 +143,22 @@ class Pretrainer:
         tag_logits = tag_logits.float().view(-1, len(TAGS))
         naming = F.cross_entropy(tag_logits, wanted.flatten())
         present = F.binary_cross_entropy_with_logits(presence_logits.float(), presence)
-        (0.3 * contrastive + 2 * naming + 10 * present).backward()
+        loss = 0.3 * contrastive + 2 * naming + 10 * present
+        if "readout" in self.heads:
+            one_hot = F.one_hot(wanted, len(TAGS)).float()
+            readout = self.heads["readout"](pooled.float()).view_as(one_hot)
+            squares = (readout - one_hot).square().sum(-1).mean()
+            loss = loss + 4 * squares
+        loss.backward()
         right = (tag_logits.argmax(-1) == wanted.flatten()).view(-1, N_TAGS)[:, 4::4]
-        return {
+        scalars = {
             "contrastive": contrastive.item(),
             "naming": naming.item(),
             "presence": present.item(),
             "slots": right.float().mean().item(),
             "all_named": right.all(1).float().mean().item(),
         }
+        return scalars | {"squares": squares.item()} if "readout" in self.heads else scalars
 
 
 def save(model: Any, lm_folder: Path, out: Path) -> None:
@@ -158,20 +179,60 @@ def pretrain(
     out: Path,
     *,
     steps: int,
+    readout_steps: int,
     batch: int = 128,
-    peak_lr: float = 2e-3,
     seed: int = 0,
     device: str = "cpu",
 ) -> None:
-    """Train the encoder and write it to `out`; `lm_folder` holds the tokenizer, `work` the state to resume from."""
+    """Train the encoder in its two phases and write it to `out`.
+
+    Args:
+        work: holds the state that an interrupted run resumes from.
+        lm_folder: holds the tokenizer.
+        out: the folder to write.
+        steps: of the first phase.
+        readout_steps: of the second, with the names read by least squares.
+        batch: pictures a step.
+        seed: decides first weights and data.
+        device: where to train.
+    """
     from transformers import AutoTokenizer
 
     save_encoder_tokenizer(lm_folder, work / "encoder-tokenizer", CONTEXT_LENGTH)
     tokenizer = AutoTokenizer.from_pretrained(work / "encoder-tokenizer")
     torch.manual_seed(seed)
-    model = make_model()
-    trainer = Pretrainer(model, tokenizer, device)
-    optimizer = optimizer_for([model, trainer.heads], 0.05, (0.9, 0.98))
-    state = State(work / "encoder.pt", {"model": model, "heads": trainer.heads}, optimizer)
-    run("encoder", state, lambda step: batches(seed, step, batch), trainer, steps=steps, peak_lr=peak_lr)
-    save(model, lm_folder, out)
+    trainer = Pretrainer(make_model(), tokenizer, device)
+
+    def phase(name: str, first: int, count: int, peak_lr: float, warmup: int) -> None:
+        optimizer = optimizer_for([trainer.model, trainer.heads], 0.05, (0.9, 0.98))
+        state = State(work / f"{name}.pt", {"model": trainer.model, "heads": trainer.heads}, optimizer)
+        data = lambda step: batches(seed, first + step, batch)  # noqa: E731
+        run(name, state, data, trainer, steps=count, peak_lr=peak_lr, warmup=warmup)
+
+    phase("encoder", 0, steps, 2e-3, 200)
+    model, heads = trainer.model, trainer.heads
+    # A phase that is resumed reads these weights from its state: they need not be found again.
+    resumes = (work / "encoder-readout.pt").exists()
+    readout = torch.zeros(N_TAGS * len(TAGS), DIM + 1) if resumes else least_squares_readout(model, device)
+    trainer = Pretrainer(model, tokenizer, device, readout)
+    trainer.heads.load_state_dict(heads.state_dict(), strict=False)
+    phase("encoder-readout", steps, readout_steps, 1e-3, 50)
+    save(trainer.model, lm_folder, out)
+
+
+@torch.no_grad()
+def least_squares_readout(model: Any, device: str, n: int = 20_000) -> Tensor:
+    """`(N_TAGS * len(TAGS), DIM + 1)`: the linear map from pooled features (and 1) to one-hot tags, over `n` scenes."""
+    rng = random.Random("readout")
+    products, targets = torch.zeros(DIM + 1, DIM + 1).double(), torch.zeros(DIM + 1, N_TAGS * len(TAGS)).double()
+    model.eval()
+    for first in range(0, n, 200):
+        scenes = [sample_scene(rng) for _ in range(200)]
+        pixels = [picture(scene, 7_000_000 + first + i, rng) for i, scene in enumerate(scenes)]
+        pooled = model.encode_image(normalize(torch.from_numpy(np.stack(pixels)).to(device))).cpu()
+        features = F.pad(pooled, (0, 1), value=1.0).double()
+        wanted = torch.tensor([[_TAG_INDEX[tag] for tag in tags(scene)] for scene in scenes])
+        products += features.T @ features
+        targets += features.T @ F.one_hot(wanted, len(TAGS)).flatten(1).double()
+    model.train()
+    return torch.linalg.solve(products + torch.eye(DIM + 1), targets).T.float()

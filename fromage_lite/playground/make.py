@@ -17,7 +17,8 @@ STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card"
 """In order; `atlas` is apart, since it alone needs the font."""
 
 LM_STEPS = 8_500
-ENCODER_STEPS = 3000
+ENCODER_STEPS = 3_000
+READOUT_STEPS = 1_200
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Making:
         device: where to train.
         seed: of everything.
         lm_steps: steps of 4,096 tokens.
-        encoder_steps: steps of 128 pictures.
+        encoder_steps: steps of 128 pictures, first phase.
+        readout_steps: the same, second phase.
     """
 
     out: Path
@@ -39,6 +41,7 @@ class Making:
     seed: int = 0
     lm_steps: int = LM_STEPS
     encoder_steps: int = ENCODER_STEPS
+    readout_steps: int = READOUT_STEPS
 
 
 def make(making: Making, stages: tuple[str, ...], report: Report) -> None:
@@ -85,6 +88,7 @@ def _encoder(making: Making, report: Report) -> None:
         making.out / "lm",
         making.out / "encoder",
         steps=making.encoder_steps,
+        readout_steps=making.readout_steps,
         seed=making.seed,
         device=making.device,
     )
@@ -132,7 +136,7 @@ def _figures(making: Making, report: Report) -> None:
 def _card(making: Making, report: Report) -> None:
     from fromage_lite.playground.card import write_card
 
-    write_card(making.out, making.lm_steps, making.encoder_steps, _times(making))
+    write_card(making.out, making.lm_steps, (making.encoder_steps, making.readout_steps), _times(making))
     report(f"{making.out / 'README.md'} is written.")
 
 
