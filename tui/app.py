@@ -72,6 +72,7 @@ class ChatApp(App[None]):
         super().__init__()
         self.preferences = preferences or Preferences()
         self.state = state
+        self.archive = archive
         self.keeper = Keeper(self, self.preferences)
         self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
         self.mode = mode

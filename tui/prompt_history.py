@@ -20,11 +20,12 @@ class PromptHistory:
     """What was sent, oldest first, and the draft that browsing it leaves.
 
     Args:
-        path: where it is kept; None keeps it for this run only.
+        path: where earlier ones are kept; None knows none.
+        keep: whether what is sent now is kept there, too.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None = None, *, keep: bool = True) -> None:
+        self._path, self._keeps = path, keep
         self._prompts = read_prompts(path) if path is not None else []
         self._place = len(self._prompts)
         self._draft = ""
@@ -40,7 +41,7 @@ class PromptHistory:
     def keep(self, prompt: str) -> None:
         """Writes a prompt to the file, after what other runs of the app have written meanwhile. For a thread: it
         waits for the disk. A history that can't be written is no reason to bother the user."""
-        if self._path is None or len(prompt) > LONGEST_PROMPT:
+        if self._path is None or not self._keeps or len(prompt) > LONGEST_PROMPT:
             return
         from filelock import FileLock
 

@@ -17,6 +17,7 @@ from tui.clipboard import MOST_KEPT, clipboard_pictures
 from tui.image_mode import ImageMode
 from tui.prompt_history import MOST_PROMPTS, PromptHistory, read_prompts
 from tui.screens.browser import FileBrowser
+from tui.sessions.archive import Archive
 from tui.widgets.composer import Chip
 
 
@@ -243,6 +244,16 @@ async def test_prompts_are_there_in_the_next_run(tmp_path: Path) -> None:
         assert chat.typed == "two\nlines 猫 😀"
         await chat.pilot.press("up", "up")
         assert chat.typed == "first"
+
+
+async def test_no_save_knows_earlier_prompts_and_keeps_no_new_ones(tmp_path: Path) -> None:
+    PromptHistory(tmp_path / "prompts.jsonl").keep("earlier")
+    async with chatting(state=tmp_path, archive=Archive(tmp_path / "sessions.db", save=False)) as chat:
+        await chat.say("a secret")
+        await chat.app.workers.wait_for_complete()
+        await chat.pilot.press("up", "up")
+        assert chat.typed == "earlier"
+    assert read_prompts(tmp_path / "prompts.jsonl") == ["earlier"]
 
 
 def test_the_file_is_bounded_private_and_joined_by_several_runs(tmp_path: Path) -> None:

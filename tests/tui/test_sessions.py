@@ -22,6 +22,7 @@ from tui.sessions.dialogs import AskTitle, Confirm
 from tui.sessions.records import SavedTurn, SessionInfo
 from tui.sessions.screen import SessionsScreen
 from tui.sessions.store import SessionStore
+from tui.widgets.next_best import NextBest
 
 
 @pytest.fixture
@@ -180,6 +181,36 @@ async def test_a_conversation_is_opened_again_with_its_pictures(path: Path, tmp_
         await chat.type("/undo")
         await chat.type("/undo")
     assert len(words(path)) == 1 and len(words(path)[0]) == 1
+
+
+async def test_the_next_best_and_what_is_hidden_come_back_too(path: Path, tmp_path: Path) -> None:
+    files = []
+    for colour in ("orange", "blue", "green"):
+        files.append(tmp_path / f"{colour}.png")
+        files[-1].write_bytes(picture_bytes(colour))
+    best, second, third = (Hit(n, 0.9 - n / 10, str(file), file.stem) for n, file in enumerate(files))
+    script = [[" look:", ImagesFound((best,), (second, third))], [" again:", ImagesFound((third,), (second,))]]
+    async with kept(path, FakeAgent(*script), size=(80, 40)) as chat:
+        await chat.say("show me one")
+        await chat.type("/retry")
+        await chat.until(lambda: chat.replies == ["again:"])
+        await chat.ready()
+        chat.screen.query_one(NextBest).focus()
+        await chat.pilot.press("x")
+        await chat.until(lambda: chat.screen.conversation.hidden == {second.id})
+    assert sessions(path)[0][1][0].more == ((second,),)
+    agent = FakeAgent()
+    async with kept(path, agent, resume="last", size=(80, 40)) as chat:
+        await chat.until(lambda: chat.screen.query(NextBest) and "⊘" in chat.text)
+        assert agent.last.excluded == {second.id} and chat.screen.query_one(NextBest).current.caption == "blue"
+        await chat.type("/reset")
+        assert not agent.last.excluded
+        await chat.say("something else")
+    newest, before = sessions(path)
+    assert newest[0].id != before[0].id
+    store = SessionStore.open(path)
+    assert store.load(newest[0].id)[0].hidden == () and [h.id for h in store.load(before[0].id)[0].hidden] == [1]
+    store.close()
 
 
 async def test_continue_opens_the_last_one_before_the_model_is_there(path: Path) -> None:

@@ -40,7 +40,9 @@ def session(tmp_path: Path, cat: Path) -> Session:
     found.write_bytes(picture_bytes("green", (900, 600)))
     hits = (Hit(1, 0.91, str(found), "a <green> [thing]"), Hit(2, 0.5, "/gone/2.png", "a lost one"))
     turns = (
-        SavedTurn((ImageSegment(str(cat)), EVIL[0]), (EVIL[1], hits, EVIL[2]), "stop", 1_700_000_000.0, STATISTICS),
+        SavedTurn(
+            (ImageSegment(str(cat)), EVIL[0]), (EVIL[1], hits, EVIL[2]), "stop", 1_700_000_000.0, STATISTICS, (hits,)
+        ),
         SavedTurn((EVIL[3],), ("half",), None, 1_700_000_060.0),
         SavedTurn(("\x1b[31mred\x1b[0m 猫",), ("stopped",), "cancelled", 1_700_000_090.0),
     )

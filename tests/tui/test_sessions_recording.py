@@ -80,9 +80,9 @@ def test_undo_regenerate_and_reset_are_mirrored(said: Said) -> None:
     said.reply("two", "2")
     said.drain()
     first = said.recording.session
-    said.recording.replace(Turn(("two",), ("two!", (hit(5),)), "length"))
+    said.recording.replace(Turn(("two",), ("two!", (hit(5),)), "length"), STATISTICS, [(hit(6),)])
     assert [t.reply for t in said.turns()] == [("1",), ("two!", (hit(5),))]
-    assert said.turns()[1].statistics == STATISTICS
+    assert said.turns()[1].statistics == STATISTICS and said.turns()[1].more == ((hit(6),),)
     said.recording.undo()
     assert [t.reply for t in said.turns()] == [("1",)]
     said.recording.restart()

@@ -30,13 +30,14 @@ def store(path: Path) -> SessionStore:
 
 def test_a_conversation_comes_back_as_it_was(store: SessionStore, path: Path) -> None:
     message = ("look:", ImageSegment("/tmp/a cat.png"), "what — 猫 — is this?")
-    first = SavedTurn(message, ("a cat ", (hit(3), hit(4)), " there"), "length", 12.5, STATISTICS)
+    first = SavedTurn(message, ("a cat ", (hit(3), hit(4)), " there"), "length", 12.5, STATISTICS, ((hit(5),),))
     second = SavedTurn(("\ud800 broken",), (), "cancelled", 13.5)
     session = say(store, first, second)
+    store.hide(session, [hit(5), hit(7)])
     store.close()
     again = SessionStore.open(path)
     loaded, ids = again.load(session)
-    assert loaded.turns == (first, second) and len(set(ids)) == 2
+    assert loaded.turns == (first, second) and len(set(ids)) == 2 and loaded.hidden == (hit(5), hit(7))
     assert (loaded.info.model, loaded.info.index, loaded.info.turns) == ("playground", "pictures", 2)
     again.close()
 

@@ -44,6 +44,10 @@ class PictureScreen(DialogueScreen):
         else:
             self.focus_next()
 
+    def show_agent(self) -> None:
+        super().show_agent()
+        self.show_hidden()  # what is hidden in a resumed conversation is known only now
+
     # Wishes -----------------------------------------------------------------------------------------------------
 
     def on_focusable_picture_wanted(self, event: FocusablePicture.Wanted) -> None:

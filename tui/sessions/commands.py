@@ -14,7 +14,8 @@ from fromage_lite.prompt import Segment
 from index.images import one_line, sanitize
 from tui.attachments import to_path
 from tui.pictures import Picture
-from tui.screens.dialogue import STOP_FIRST, DialogueScreen, Outgoing
+from tui.screens.dialogue import STOP_FIRST, Outgoing
+from tui.screens.pictures import PictureScreen
 from tui.sessions.conversation import LAST, SavedConversation
 from tui.sessions.dialogs import Confirm
 from tui.sessions.records import Session, SessionError
@@ -28,7 +29,7 @@ NOT_KEPT = "Conversations aren't saved here (--no-save)."
 INTERRUPTED = "This reply was interrupted; the model doesn't know of it."
 
 
-class SessionCommands(DialogueScreen):
+class SessionCommands(PictureScreen):
     """The dialogue screen with conversations that are kept."""
 
     conversation: SavedConversation
@@ -108,10 +109,11 @@ class SessionCommands(DialogueScreen):
     async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
         self._resuming = True
         try:
-            drawn = await self.conversation.draw(session.turns[-DRAWN:])
+            drawn = await self.conversation.draw(session.turns[-DRAWN:], more=True)
             await self.conversation.go_on_with(session, ids)
             with self.app.batch_update():
                 await self._redraw(session, drawn)
+            self.show_hidden()
         finally:
             self._resuming = False
 

@@ -7,18 +7,19 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fromage_lite.events import Done, Event
+from fromage_lite.events import Done, Event, ImagesFound, Statistics
 from tui.replies import Conversation, LoadAgent, ReplyItem
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
 from tui.sessions.records import SavedTurn, Session, SessionInfo
-from tui.sessions.restore import DrawnTurn, draw_turn, turns_for
+from tui.sessions.restore import DrawnTurn, described, draw_turn, draw_turns, known_ids, turns_for
 
 if TYPE_CHECKING:
     from fromage_lite.config import GenerationSettings
     from fromage_lite.dialogue import Dialogue
     from fromage_lite.prompt import Segment
     from fromage_lite.turns import Turn
+    from index.hits import Hit
 
 LAST: Literal["last"] = "last"
 
@@ -44,6 +45,8 @@ class SavedConversation(Conversation):
         self.recording = Recording(archive) if archive is not None else None
         self.resume_first = resume
         self._resumed: list[Turn] = []  # for the dialogue that is there once the model is
+        self._resumed_hidden: tuple[Hit, ...] = ()
+        self._noted: set[int] = set()  # hidden pictures that the recording knows of
         self._regenerating = False
 
     @property
@@ -56,8 +59,8 @@ class SavedConversation(Conversation):
     async def load(self) -> AsyncGenerator[str, None]:
         async for text in super().load():
             yield text
-        if self._resumed:
-            await self._take_over(self._resumed)
+        if self._resumed or self._resumed_hidden:
+            await self._take_over(self._resumed, self._resumed_hidden)
 
     def expect(self, message: Sequence[Segment]) -> None:
         """A message was sent, though its reply may have to wait for the model."""
@@ -85,11 +88,22 @@ class SavedConversation(Conversation):
             return
         index = getattr(dialogue.agent, "index_path", None)
         recording.held_with = (str(dialogue.agent.model_name), Path(index).name if index else "")
+        self._note_hidden(dialogue)  # another index or model has other pictures
+        statistics: Statistics | None = None
+        more: list[tuple[Hit, ...]] = []
         for event in events:
-            if isinstance(event, Done):
-                (recording.replace if again else recording.finish)(dialogue.turns[-1])
-            elif not again:  # until another reply is whole, the one before stays, as it does in the dialogue
-                recording.hear(event)
+            if not again:
+                if isinstance(event, Done):
+                    recording.finish(dialogue.turns[-1])
+                else:
+                    recording.hear(event)
+            # Until another reply is whole, the one before stays, as it does in the dialogue.
+            elif isinstance(event, Done):
+                recording.replace(dialogue.turns[-1], statistics, more)
+            elif isinstance(event, Statistics):
+                statistics = event
+            elif isinstance(event, ImagesFound):
+                more.append(event.more)
             yield event
 
     async def undo(self) -> Turn | None:
@@ -98,6 +112,16 @@ class SavedConversation(Conversation):
             self.recording.undo()
         return turn
 
+    async def hide(self, id: int, hidden: bool) -> None:
+        await super().hide(id, hidden)
+        _, dialogue = self._ready()
+        await self._guarded("It can't be noted", lambda: self._note_hidden(dialogue))
+
+    def _note_hidden(self, dialogue: Dialogue) -> None:
+        if self.recording is not None and dialogue.excluded != self._noted:
+            self._noted = set(dialogue.excluded)
+            self.recording.hide(described(dialogue.agent, dialogue.excluded))
+
     def forget_unfinished(self) -> None:
         """The message without a whole reply was taken back."""
         if self.recording is not None:
@@ -105,7 +129,7 @@ class SavedConversation(Conversation):
 
     def start_anew(self) -> None:
         """What is said next is another conversation."""
-        self._resumed = []
+        self._resumed, self._resumed_hidden, self._noted = [], (), set()
         if self.recording is not None:
             self.recording.restart()
 
@@ -127,12 +151,12 @@ class SavedConversation(Conversation):
         assert self.archive is not None
         return await self.archive.ask(lambda store: store.load(session))
 
-    async def draw(self, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
-        """Turns with their pictures, read again."""
+    async def draw(self, turns: Sequence[SavedTurn], *, more: bool = False) -> list[DrawnTurn]:
+        """Turns with their pictures, read again; for the screen (`more`) with the next best ones of the last turns."""
         agent = self.agent
 
         def work() -> list[DrawnTurn]:
-            return [draw_turn(agent, turn) for turn in turns]
+            return draw_turns(agent, turns) if more else [draw_turn(agent, turn) for turn in turns]
 
         # An index is read on the agent's thread only; that one is busy as long as there is no agent.
         return await (asyncio.to_thread(work) if agent is None else self._thread.run(work))
@@ -145,25 +169,28 @@ class SavedConversation(Conversation):
             ids: its turns' ids in the store; None if it isn't kept there.
         """
         finished = [turn.as_turn for turn in session.turns if turn.reason is not None]
-        self._resumed = finished
+        self._resumed, self._resumed_hidden = finished, session.hidden
         if self.agent is not None:
-            await self._take_over(finished)
+            await self._take_over(finished, session.hidden)
         if self.recording is None:
             return
         if ids is None:
             self.recording.restart()
+            self.recording.hide(session.hidden)
             return
         done = [id for id, turn in zip(ids, session.turns, strict=True) if turn.reason is not None]
         last = session.turns[-1] if session.turns else None
         unfinished = (ids[-1], last.message) if last is not None and last.reason is None else None
-        self.recording.take_up(session.info.id, done, unfinished)
+        self.recording.take_up(session.info.id, done, unfinished, session.hidden)
 
-    async def _take_over(self, turns: Sequence[Turn]) -> None:
+    async def _take_over(self, turns: Sequence[Turn], hidden: Sequence[Hit]) -> None:
         agent, _ = self._ready()
 
         def work() -> Dialogue:
             dialogue = agent.dialogue(self.settings)
             dialogue.turns = turns_for(agent, turns)
+            dialogue.exclude(known_ids(agent, hidden))
+            self._noted = set(dialogue.excluded)
             return dialogue
 
         self.dialogue = await self._guarded("The conversation can't be resumed", work)

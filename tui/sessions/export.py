@@ -20,7 +20,7 @@ from tui.pictures import Picture
 from tui.replies import PicturesFound
 from tui.sessions.html_page import html_page
 from tui.sessions.markdown import markdown_page
-from tui.sessions.records import Session, SessionError, message_data, reply_data
+from tui.sessions.records import Session, SessionError, message_data, pictures_data, reply_data
 from tui.sessions.restore import DrawnTurn
 
 FORMAT = "fromage-lite session"
@@ -87,6 +87,7 @@ def session_data(session: Session) -> dict[str, Any]:
         "updated": info.updated,
         "model": info.model,
         "index": info.index,
+        "hidden": pictures_data([session.hidden])[0],
         "turns": [
             {
                 "message": message_data(turn.message),
@@ -94,6 +95,7 @@ def session_data(session: Session) -> dict[str, Any]:
                 "reason": turn.reason,
                 "created": turn.created,
                 "statistics": dataclasses.asdict(turn.statistics) if turn.statistics is not None else None,
+                "more": pictures_data(turn.more),
             }
             for turn in session.turns
         ],

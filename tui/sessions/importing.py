@@ -85,7 +85,7 @@ def _session(data: Any) -> Session:
         one_line(_text(fields.get("index", ""), "index"), LONGEST_TITLE),
         len(turns),
     )
-    return Session(info, turns)
+    return Session(info, turns, _hits(fields.get("hidden", []), "the file"))
 
 
 def _turn(data: Any, where: str) -> SavedTurn:
@@ -96,7 +96,10 @@ def _turn(data: Any, where: str) -> SavedTurn:
     if reason is not None and reason not in get_args(FinishReason):
         raise _Wrong(f"{where} ended for an unknown reason")
     created = _time(fields.get("created"), f"created of {where}")
-    return SavedTurn(message, reply, reason, created, statistics_of(fields.get("statistics")))
+    more = tuple(
+        _hits(hits, where) for hits in _list(fields.get("more", []), f"further pictures of {where}", MAX_PARTS)
+    )
+    return SavedTurn(message, reply, reason, created, statistics_of(fields.get("statistics")), more)
 
 
 def _segment(data: Any, where: str) -> Segment:
@@ -113,8 +116,12 @@ def _part(data: Any, where: str) -> ReplyPart:
     if fields.keys() == {"text"}:
         return _text(fields["text"], f"text of {where}")
     if fields.keys() == {"hits"}:
-        return tuple(_hit(hit, where) for hit in _list(fields["hits"], f"hits of {where}", MAX_PARTS))
+        return _hits(fields["hits"], where)
     raise _Wrong(f"the reply of {where} has a part that is neither text nor pictures")
+
+
+def _hits(data: Any, where: str) -> tuple[Hit, ...]:
+    return tuple(_hit(hit, where) for hit in _list(data, f"hits of {where}", MAX_PARTS))
 
 
 def _hit(data: Any, where: str) -> Hit:

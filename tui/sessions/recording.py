@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from fromage_lite.events import Done, Event, Failed, ImagesFound, Statistics, TextDelta
 from fromage_lite.prompt import Segment
 from fromage_lite.turns import ReplyPart, Turn
+from index.hits import Hit
 from tui.sessions.archive import Archive
 from tui.sessions.records import SavedTurn, absolute
 from tui.sessions.store import SessionStore
@@ -33,6 +34,8 @@ class Recording:
         self.held_with = ("", "")  # names of model and index
         self._pause, self._clock = pause, clock
         self._parts: list[ReplyPart] = []
+        self._more: list[tuple[Hit, ...]] = []  # the next best of each search
+        self._hidden: tuple[Hit, ...] = ()
         self._written = 0.0
         self._statistics: Statistics | None = None
         self._described = ("", "")
@@ -44,7 +47,7 @@ class Recording:
     def begin(self, message: Sequence[Segment]) -> None:
         """A message was sent. The same once more takes the place of its first attempt."""
         message, created = absolute(message), time.time()
-        self._parts, self._statistics, self._written = [], None, self._clock()
+        self._parts, self._more, self._statistics, self._written = [], [], None, self._clock()
 
         def work(store: SessionStore) -> None:
             session = self._existing(store)
@@ -60,6 +63,7 @@ class Recording:
             self._statistics = event
         elif isinstance(event, ImagesFound):
             self._parts.append(event.hits)
+            self._more.append(event.more)
             self.flush()
         elif isinstance(event, TextDelta):
             if self._parts and isinstance(last := self._parts[-1], str):
@@ -75,22 +79,22 @@ class Recording:
         """Writes what was said so far."""
         if not self._parts:
             return
-        parts, self._written = tuple(self._parts), self._clock()
+        parts, more, self._written = tuple(self._parts), tuple(self._more), self._clock()
 
         def work(store: SessionStore) -> None:
             if self._open is not None:
-                store.update_turn(self._open[0], parts)
+                store.update_turn(self._open[0], parts, more=more)
 
         self.archive.write(work)
 
     def finish(self, turn: Turn) -> None:
         """The reply has ended, and the turn is part of the dialogue."""
-        statistics, self._parts = self._statistics, []
+        statistics, more, self._parts = self._statistics, tuple(self._more), []
 
         def work(store: SessionStore) -> None:
             id = self._open[0] if self._open is not None else None
-            if id is None or not store.update_turn(id, turn.reply, turn.reason, statistics):
-                saved = SavedTurn(absolute(turn.message), turn.reply, turn.reason, statistics=statistics)
+            if id is None or not store.update_turn(id, turn.reply, turn.reason, statistics, more):
+                saved = SavedTurn(absolute(turn.message), turn.reply, turn.reason, 0.0, statistics, more)
                 id = store.add_turn(self._existing(store), saved)  # another app has deleted it meanwhile
             self._open = None
             self._turns.append(id)
@@ -98,13 +102,12 @@ class Recording:
 
         self.archive.write(work)
 
-    def replace(self, turn: Turn) -> None:
+    def replace(self, turn: Turn, statistics: Statistics | None = None, more: Sequence[tuple[Hit, ...]] = ()) -> None:
         """The last reply was regenerated; until now the old one was kept."""
-        statistics = self._statistics
 
         def work(store: SessionStore) -> None:
             if self._turns:
-                store.update_turn(self._turns[-1], turn.reply, turn.reason, statistics)
+                store.update_turn(self._turns[-1], turn.reply, turn.reason, statistics, more)
 
         self.archive.write(work)
 
@@ -129,35 +132,61 @@ class Recording:
 
         self.archive.write(work)
 
+    def hide(self, hidden: Sequence[Hit]) -> None:
+        """These pictures are not to be seen in the conversation, and no others."""
+
+        def work(store: SessionStore) -> None:
+            self._hidden = tuple(hidden)
+            if self.session is not None:
+                store.hide(self.session, self._hidden)
+
+        self.archive.write(work)
+
     def restart(self) -> None:
         """The next message begins a new conversation; the old one is kept."""
         self.archive.write(lambda store: self._set(None, [], None))
 
-    def take_up(self, session: int, turns: Sequence[int], unfinished: tuple[int, tuple[Segment, ...]] | None) -> None:
+    def take_up(
+        self,
+        session: int,
+        turns: Sequence[int],
+        unfinished: tuple[int, tuple[Segment, ...]] | None,
+        hidden: Sequence[Hit] = (),
+    ) -> None:
         """A saved conversation goes on.
 
         Args:
             session: its id.
             turns: ids of its finished turns.
             unfinished: id and message of an unfinished last turn.
+            hidden: the pictures that are not to be seen in it.
         """
-        self.archive.write(lambda store: self._set(session, list(turns), unfinished))
+        self.archive.write(lambda store: self._set(session, list(turns), unfinished, tuple(hidden)))
 
-    def _set(self, session: int | None, turns: list[int], unfinished: tuple[int, tuple[Segment, ...]] | None) -> None:
+    def _set(
+        self,
+        session: int | None,
+        turns: list[int],
+        unfinished: tuple[int, tuple[Segment, ...]] | None,
+        hidden: tuple[Hit, ...] = (),
+    ) -> None:
         self.session, self._turns, self._open, self._described = session, turns, unfinished, ("", "")
+        self._hidden = hidden
 
     def _existing(self, store: SessionStore) -> int:
         """The session's id; a new one where there is none yet, or none any more."""
         if self.session is None or not store.exists(self.session):
-            self._set(store.create(*self.held_with), [], None)
+            self._set(store.create(*self.held_with), [], None, self._hidden)
             self._described = self.held_with
+            if self._hidden and self.session is not None:
+                store.hide(self.session, self._hidden)
         assert self.session is not None
         return self.session
 
     def _remove(self, store: SessionStore, turn: int) -> None:
         store.remove_turn(turn)
         if self.session is not None and not store.exists(self.session):
-            self._set(None, [], None)
+            self._set(None, [], None, self._hidden)
 
     def _describe(self, store: SessionStore) -> None:
         if self.session is not None and self._described != self.held_with:

@@ -33,6 +33,7 @@ class SavedTurn:
         reason: why the reply ended; None where it never did (the app was killed, the model failed).
         created: when the message was sent, in seconds since 1970.
         statistics: what the reply cost, where that is known.
+        more: the next best pictures of each search that found any, in the reply's order.
     """
 
     message: tuple[Segment, ...]
@@ -40,6 +41,7 @@ class SavedTurn:
     reason: Any = None
     created: float = 0.0
     statistics: Statistics | None = None
+    more: tuple[tuple[Hit, ...], ...] = ()
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -82,10 +84,15 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class Session:
-    """A whole conversation."""
+    """A whole conversation.
+
+    Attributes:
+        hidden: the pictures that the user did not want to see in it; what is known of each is number and source.
+    """
 
     info: SessionInfo
     turns: tuple[SavedTurn, ...] = field(default=())
+    hidden: tuple[Hit, ...] = ()
 
 
 def title_of(message: Sequence[Segment]) -> str:
@@ -129,6 +136,21 @@ def absolute(message: Sequence[Segment]) -> tuple[Segment, ...]:
 def reply_data(reply: Sequence[ReplyPart]) -> Any:
     """A reply as plain JSON data."""
     return turn_to_dict(Turn((), tuple(reply), "stop"))["reply"]
+
+
+def pictures_data(series: Sequence[Sequence[Hit]]) -> Any:
+    """Several lists of pictures as plain JSON data."""
+    return [part["hits"] for part in reply_data([tuple(hits) for hits in series])]
+
+
+def pictures_of_data(data: Any) -> tuple[tuple[Hit, ...], ...]:
+    """The lists of such data.
+
+    Raises:
+        DataError: the data has another form.
+    """
+    parts = turn_of_data([], [{"hits": hits} for hits in data or ()], None).reply
+    return tuple(part for part in parts if not isinstance(part, str))
 
 
 def turn_of_data(message: Any, reply: Any, reason: Any) -> Turn:

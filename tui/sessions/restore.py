@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from fromage_lite.events import Done, Statistics, TextDelta
 from fromage_lite.turns import Turn
 from index.hits import Hit
 from index.images import make_thumbnail, open_image, sanitize
+from index.sources import is_address
 from tui.pictures import MAX_SIDE, Picture, load_file, load_hit
 from tui.replies import PicturesFound, ReplyItem
 from tui.sessions.records import SavedTurn
 
+MORE_DRAWN = 30  # the last turns whose next best pictures are read again
 FOREIGN = -1  # the number of a picture that isn't in the open index
 
 
@@ -42,17 +44,28 @@ class _Files:
         return make_thumbnail(open_image(hit.source), MAX_SIDE)
 
 
-def draw_turn(agent: Any, turn: SavedTurn) -> DrawnTurn:
+def draw_turns(agent: Any, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
+    """Turns for the screen: the last ones with their next best pictures, too."""
+    first = len(turns) - MORE_DRAWN
+    return [draw_turn(agent, turn, more=place >= first) for place, turn in enumerate(turns)]
+
+
+def draw_turn(agent: Any, turn: SavedTurn, *, more: bool = False) -> DrawnTurn:
     """A turn with its pictures.
 
     Args:
         agent: whose index has pictures of hits; None as long as there is none.
         turn: the saved turn.
+        more: with the next best pictures, as far as they can be had without the web.
     """
+    following = iter(turn.more if more else ())
     parts = tuple(s if isinstance(s, str) else user_picture(s.path) for s in turn.message)
     items: list[ReplyItem] = []
     for part in turn.reply:
-        items.append(TextDelta(part) if isinstance(part, str) else PicturesFound(hit_pictures(agent, part)))
+        if isinstance(part, str):
+            items.append(TextDelta(part))
+        else:
+            items.append(PicturesFound(hit_pictures(agent, part), _at_hand(agent, next(following, ()) if part else ())))
     if turn.reason is not None:
         if isinstance(turn.statistics, Statistics):
             items.append(turn.statistics)
@@ -71,6 +84,22 @@ def user_picture(path: str) -> Picture:
 def hit_pictures(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     """Retrieved pictures: from the index where it has the same ones, else from their files."""
     return tuple(load_hit(agent if _has(agent, hit) else _Files(), hit) for hit in hits)
+
+
+def _at_hand(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
+    near = [hit for hit in hits if not is_address(hit.source) or (_has(agent, hit) and agent.is_at_hand(hit))]
+    return tuple(picture for picture in hit_pictures(agent, near) if picture.image is not None)
+
+
+def known_ids(agent: Any, hits: Sequence[Hit]) -> set[int]:
+    """Numbers of those pictures that the agent's index has under the same number."""
+    return {hit.id for hit in _numbered(agent, hits) if hit.id >= 0}
+
+
+def described(agent: Any, ids: Collection[int]) -> tuple[Hit, ...]:
+    """Pictures of the agent's index by what tells them from those of another index."""
+    row = getattr(getattr(agent, "index", None), "row", None)
+    return tuple(Hit(id, 0.0, row(id)[0] if row is not None else "?") for id in sorted(ids))
 
 
 def turns_for(agent: Any, turns: Sequence[Turn]) -> list[Turn]:

@@ -57,7 +57,13 @@ def _version_2(connection: sqlite3.Connection) -> None:
         index_words(connection, turn, message, reply)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
+def _version_3(connection: sqlite3.Connection) -> None:
+    """The next best pictures under a reply, and the pictures that are hidden in a session."""
+    connection.execute("ALTER TABLE turns ADD COLUMN more TEXT")  # a list of pictures for each search, JSON
+    connection.execute("ALTER TABLE sessions ADD COLUMN hidden TEXT")  # pictures, JSON
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
 VERSION = len(MIGRATIONS)
 
 

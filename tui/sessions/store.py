@@ -14,6 +14,7 @@ from typing import Any, Self
 from fromage_lite.errors import DataError
 from fromage_lite.events import Statistics
 from fromage_lite.turns import ReplyPart
+from index.hits import Hit
 from index.images import one_line
 from tui.sessions import records
 from tui.sessions.records import LONGEST_TITLE, SavedTurn, Session, SessionError, SessionInfo
@@ -80,6 +81,11 @@ class SessionStore:
                 'UPDATE sessions SET model = ?, "index" = ? WHERE id = ?', (one_line(model), one_line(index), session)
             )
 
+    def hide(self, session: int, hidden: Sequence[Hit]) -> None:
+        """Notes the pictures that are not to be seen in the conversation."""
+        with self._write() as db:
+            db.execute("UPDATE sessions SET hidden = ? WHERE id = ?", (_dump_pictures([hidden]), session))
+
     def add_turn(self, session: int, turn: SavedTurn) -> int:
         """Adds a turn at the end, finished or not; its id."""
         with self._write() as db:
@@ -91,12 +97,13 @@ class SessionStore:
         message, reply = _dump(records.message_data(turn.message)), _dump(records.reply_data(turn.reply))
         # The position is found inside the transaction: two apps may have the same conversation open.
         cursor = db.execute(
-            """INSERT INTO turns (session, position, message, reply, reason, statistics, created)
-               SELECT :session, coalesce(max(position), 0) + 1, :message, :reply, :reason, :statistics, :created
+            """INSERT INTO turns (session, position, message, reply, reason, statistics, created, more)
+               SELECT :session, coalesce(max(position), 0) + 1, :message, :reply, :reason, :statistics, :created, :more
                FROM turns WHERE session = :session""",
             {
                 "session": session, "message": message, "reply": reply, "reason": turn.reason,
                 "statistics": _dump_statistics(turn.statistics), "created": turn.created or self._clock(),
+                "more": _dump_pictures(turn.more),
             },
         )  # fmt: skip
         id = _row_id(cursor)
@@ -109,6 +116,7 @@ class SessionStore:
         reply: Sequence[ReplyPart],
         reason: str | None = None,
         statistics: Statistics | None = None,
+        more: Sequence[Sequence[Hit]] = (),
     ) -> bool:
         """Writes a reply, or as much of it as there is; False where there is no such turn any more."""
         text = _dump(records.reply_data(reply))
@@ -117,8 +125,8 @@ class SessionStore:
             if row is None:
                 return False
             db.execute(
-                "UPDATE turns SET reply = ?, reason = ?, statistics = ? WHERE id = ?",
-                (text, reason, _dump_statistics(statistics), turn),
+                "UPDATE turns SET reply = ?, reason = ?, statistics = ?, more = ? WHERE id = ?",
+                (text, reason, _dump_statistics(statistics), _dump_pictures(more), turn),
             )
             index_words(db, turn, row[0], text)
             self._touch(db, row[1])
@@ -162,13 +170,17 @@ class SessionStore:
         with trouble(self.path):
             row = self.connection.execute(f"{LISTED} WHERE s.id = ?", (session,)).fetchone()
             turns = self.connection.execute(
-                "SELECT id, message, reply, reason, created, statistics FROM turns WHERE session = ? ORDER BY position",
+                "SELECT id, message, reply, reason, created, statistics, more FROM turns WHERE session = ? "
+                "ORDER BY position",
                 (session,),
             ).fetchall()
+            hidden = self.connection.execute("SELECT hidden FROM sessions WHERE id = ?", (session,)).fetchone()
         if row is None:
             raise SessionError(f"There is no conversation {session}.", "/sessions lists those there are.")
         try:
-            return Session(_info(row), tuple(_turn(turn) for turn in turns)), [turn[0] for turn in turns]
+            said = tuple(_turn(turn) for turn in turns)
+            unwanted = tuple(hit for hits in _pictures(hidden[0]) for hit in hits)
+            return Session(_info(row), said, unwanted), [turn[0] for turn in turns]
         except (DataError, ValueError, TypeError, RecursionError) as error:
             raise SessionError(f"The conversation {session} is damaged and can't be opened.") from error
 
@@ -194,6 +206,7 @@ class SessionStore:
             id = self._insert_session(db, info.model, info.index, info.title, info.created or self._clock())
             for turn in session.turns:
                 self._insert_turn(db, id, turn)
+            db.execute("UPDATE sessions SET hidden = ? WHERE id = ?", (_dump_pictures([session.hidden]), id))
         return id
 
 
@@ -203,6 +216,14 @@ def _dump(data: Any) -> str:
 
 def _dump_statistics(statistics: Statistics | None) -> str | None:
     return None if statistics is None else _dump(dataclasses.asdict(statistics))
+
+
+def _dump_pictures(series: Sequence[Sequence[Hit]]) -> str | None:
+    return _dump(records.pictures_data(series)) if any(series) else None
+
+
+def _pictures(text: str | None) -> tuple[tuple[Hit, ...], ...]:
+    return records.pictures_of_data(json.loads(text)) if text else ()
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:
@@ -215,10 +236,10 @@ def _clean_title(title: str | None) -> str | None:
 
 
 def _turn(row: Sequence[Any]) -> SavedTurn:
-    _, message, reply, reason, created, statistics = row
+    _, message, reply, reason, created, statistics, more = row
     turn = records.turn_of_data(json.loads(message), json.loads(reply), reason)
     known = records.statistics_of(json.loads(statistics)) if statistics else None
-    return SavedTurn(turn.message, turn.reply, reason, created, known)
+    return SavedTurn(turn.message, turn.reply, reason, created, known, _pictures(more))
 
 
 def _info(row: Sequence[Any]) -> SessionInfo:

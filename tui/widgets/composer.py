@@ -209,7 +209,9 @@ class Composer(Vertical):
 
     def on_mount(self) -> None:
         state: Path | None = getattr(self.app, "state", None)
-        self.prompt.history_of_prompts = PromptHistory(state / FILE if state is not None else None)
+        archive = getattr(self.app, "archive", None)
+        keep = archive is None or archive.saves  # --no-save means these words, too
+        self.prompt.history_of_prompts = PromptHistory(state / FILE if state is not None else None, keep=keep)
 
     @property
     def prompt(self) -> PromptArea:
