@@ -38,7 +38,11 @@ class Check:
 
 
 def examine(
-    model: str | Path | None = None, index: str | Path | None = None, device: str = "auto", dtype: str | None = None
+    model: str | Path | None = None,
+    index: str | Path | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    quantize: str | None = None,
 ) -> Iterator[Check]:
     """Checks versions, devices, paths, the model and its index, the cheap things first.
 
@@ -47,7 +51,7 @@ def examine(
     yield from _versions()
     yield from _devices()
     yield from _paths()
-    yield from _model_and_index(model, index, device, dtype)
+    yield from _model_and_index(model, index, device, dtype, quantize)
 
 
 def _versions() -> Iterator[Check]:
@@ -93,16 +97,18 @@ def _paths() -> Iterator[Check]:
 
 
 def _model_and_index(
-    model: str | Path | None, index: str | Path | None, device: str, dtype: str | None
+    model: str | Path | None, index: str | Path | None, device: str, dtype: str | None, quantize: str | None
 ) -> Iterator[Check]:
+    plans: list[str] = []
     try:
-        agent = Agent.load(model, "none", device=device, dtype=dtype)
+        agent = Agent.load(model, "none", device=device, dtype=dtype, quantize=quantize, notice=plans.append)
     except FromageError as error:
         yield Check("model", str(model or "playground"), str(error))
         return
     except Exception as error:
         yield Check("model", str(model or "playground"), f"It can't be loaded: {type(error).__name__}: {error}")
         return
+    yield from (Check("memory", plan) for plan in plans)
     facts = agent.describe()
     yield Check("model", f"{facts['model']}, fingerprint {facts['fingerprint']}")
     yield Check("language model", f"{facts['language_model']}, {facts['max_positions']} positions")

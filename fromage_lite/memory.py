@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,8 @@ def announce(
     except Exception:  # the loader fails on the same file, and knows better how to say it
         return place
     if not plan.is_possible:
-        raise MemoryPlanError(f"{str(plan).rstrip('.')}, and {_gb(plan.total)} GB is all there is.")
+        sentence = str(dataclasses.replace(plan, advice="")).rstrip(".")
+        raise MemoryPlanError(f"{sentence} of {_gb(plan.total)} GB in all.", plan.advice.capitalize() + ".")
     if report is not None and (plan.needed >= WORTH_SAYING or not plan.fits):
         report(str(plan))
     return plan.place
@@ -163,13 +164,21 @@ def device_memory(device: torch.device) -> tuple[int, int]:
 
     memory = psutil.virtual_memory()
     free, total = memory.available, memory.total + psutil.swap_memory().total
-    for limit_file, used_file in (("memory.max", "memory.current"),
-                                  ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):  # fmt: skip
-        with contextlib.suppress(OSError, ValueError):  # no container, or "max"
-            root = Path("/sys/fs/cgroup")
-            limit, used = (int((root / name).read_text()) for name in (limit_file, used_file))
-            free, total = min(free, max(limit - used, 0)), min(total, limit)
+    for limit, used in _container_limits(Path("/sys/fs/cgroup")):
+        free, total = min(free, max(limit - used, 0)), min(total, limit)
     return free, total
+
+
+def _container_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """A control group's limit of memory and what is used of it, in bytes; none where there is no container."""
+    for folder, limit, used, cache in (
+        (root, "memory.max", "memory.current", "inactive_file"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max"
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            taken = int((folder / used).read_text()) - int(statistics[cache])  # pages of files are given up for others
+            yield int((folder / limit).read_text()), taken
 
 
 def precision(place: Placement) -> str:
@@ -178,19 +187,21 @@ def precision(place: Placement) -> str:
 
 
 def _advice(plan: MemoryPlan, parts: Callable[[Placement], dict[str, int]]) -> str:
-    """The mildest option with which it would fit, else the one that takes least."""
+    """The mildest option with which it would fit."""
     place = plan.place
     options: list[tuple[str, Placement]] = []
-    if place.dtype == torch.float32 and place.quantize is None:
-        options.append(("--dtype bfloat16", dataclasses.replace(place, dtype=torch.bfloat16)))
+    half = dataclasses.replace(place, dtype=torch.bfloat16)
+    if place.dtype == torch.float32:
+        options.append(("--dtype bfloat16", half))
     if place.quantize is None:
         options.append(("--quantize int8", dataclasses.replace(place, quantize="int8")))
     if place.quantize != "int4":
         options.append(("--quantize int4", dataclasses.replace(place, quantize="int4")))
+        options.append(("--quantize int4 --dtype bfloat16", dataclasses.replace(half, quantize="int4")))
     for name, option in options:
         if sum(parts(option).values()) <= plan.free:
             return f"try {name}"
-    return "try --quantize int4 and a smaller model" if options else "try a smaller model"
+    return "try a smaller model"
 
 
 def _gb(size: int) -> str:

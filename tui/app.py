@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,13 +17,14 @@ from textual.theme import Theme
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
+from fromage_lite.events import Notice
 from tui import paths
 from tui.commands import COMMANDS
 from tui.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.keeping import Keeper
 from tui.keys import check_keys
 from tui.preferences import Preferences, changed
-from tui.replies import LoadAgent
+from tui.replies import LoadAgent, Tell
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
@@ -143,6 +144,7 @@ def run(
     index: str | Path | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    quantize: str | None = None,
     images: str = "auto",
     settings: GenerationSettings | None = None,
     given: Collection[str] | None = None,
@@ -152,7 +154,7 @@ def run(
     """Opens the chat and returns its exit code when the user leaves.
 
     Args:
-        model, index, device, dtype: as for `Agent.load`.
+        model, index, device, dtype, quantize: as for `Agent.load`.
         images: auto, kitty, sixel, halfblock or none.
         settings: how replies are made; None is as the config file says.
         given: which of the settings count; the others are as the config file says. All of them if None.
@@ -173,15 +175,17 @@ def run(
     if settings is not None and given is not None:
         settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
-    def load(progress: Callable[[str], None]) -> Agent:
+    def load(progress: Tell) -> Agent:
         from fromage_lite.agent import Agent
 
-        return Agent.load(model, index=index, device=device, dtype=dtype, progress=progress)
+        return Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
 
-    def load_other(other: str, progress: Callable[[str], None]) -> Agent:
+    def load_other(other: str, progress: Tell) -> Agent:
         from fromage_lite.agent import NO_INDEX, Agent
 
-        return Agent.load(other, index=NO_INDEX, device=device, dtype=dtype, progress=progress)
+        return Agent.load(
+            other, NO_INDEX, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text))
+        )
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(

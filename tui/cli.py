@@ -60,6 +60,9 @@ Index = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option(help="Precision of the frozen models: auto, fp32, bf16, fp16.")]
+Quantize = Annotated[
+    str, typer.Option(help="Round the language model as it loads, where memory is short: int8, int4 or none.")
+]
 Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest word; 1 varies as the model does.")]
 TopP = Annotated[float, typer.Option(help="Draw only among the likeliest words that have this much probability.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest reply, in tokens.")]
@@ -125,6 +128,7 @@ def chat(
     index: Index = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
     temperature: Temperature = DEFAULTS.temperature,
     top_p: TopP = DEFAULTS.top_p,
     max_new_tokens: MaxNewTokens = DEFAULTS.max_new_tokens,
@@ -148,8 +152,8 @@ def chat(
     given = {"ret_mode" if name == "ret" else name for name in given}
     raise typer.Exit(
         run(
-            model, index=index, device=device, dtype=dtype, images=images, settings=settings, given=given,
-            resume=_session(go_on, session), save=not no_save,
+            model, index=index, device=device, dtype=dtype, quantize=quantize, images=images, settings=settings,
+            given=given, resume=_session(go_on, session), save=not no_save,
         )
     )  # fmt: skip
 
@@ -186,6 +190,7 @@ def ask(
     index: Index = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
     temperature: Temperature = DEFAULTS.temperature,
     top_p: TopP = DEFAULTS.top_p,
     max_new_tokens: MaxNewTokens = DEFAULTS.max_new_tokens,
@@ -205,7 +210,9 @@ def ask(
     from fromage_lite.agent import Agent
 
     with console.Progress() as progress:
-        agent = Agent.load(model, index, device=device, dtype=dtype, progress=progress)
+        agent = Agent.load(
+            model, index, device=device, dtype=dtype, quantize=quantize, progress=progress, notice=progress.keep
+        )
     console.ask(agent.dialogue(settings), texts, pictures, as_json=as_json)
 
 
@@ -219,6 +226,7 @@ def search(
     index: Index = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
     as_json: AsJson = False,
 ) -> None:
     """Find pictures by words, by pictures, or by both: ranked, with scores (1 is a perfect match).
@@ -231,22 +239,29 @@ def search(
     from fromage_lite.agent import Agent
 
     with console.Progress() as progress:
-        agent = Agent.load(model, index, device=device, dtype=dtype, progress=progress)
+        agent = Agent.load(
+            model, index, device=device, dtype=dtype, quantize=quantize, progress=progress, notice=progress.keep
+        )
     console.search(agent, text, pictures, top, as_json=as_json)
 
 
 @app.command()
 @_guarded
-def doctor(model: Model = None, index: Index = None, device: Device = "auto", dtype: Dtype = "auto") -> None:
+def doctor(
+    model: Model = None,
+    index: Index = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+) -> None:
     """Check the installation, the model and the index; says what is wrong and ends with exit code 1 if anything is."""
     from tui.image_mode import resolve_image_mode
 
     mode = resolve_image_mode()  # asks the terminal, so it comes before anything is printed
     from fromage_lite.doctor import examine
 
-    raise typer.Exit(
-        0 if console.report([*console.terminal_checks(mode), *examine(model, index, device, dtype)]) else 1
-    )
+    checks = examine(model, index, device, dtype, quantize)
+    raise typer.Exit(0 if console.report([*console.terminal_checks(mode), *checks]) else 1)
 
 
 def _session(go_on: bool, session: int | None) -> int | Literal["last"] | None:

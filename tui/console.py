@@ -42,20 +42,24 @@ class Progress:
 
     def __init__(self) -> None:
         self._overwrites, self._started = sys.stderr.isatty(), time.monotonic()
+        self._clear = "\r\x1b[K" if self._overwrites else ""
 
     def __call__(self, text: str) -> None:
         text = one_line(text)
         if self._overwrites:
-            typer.echo(f"\r\x1b[K{text[: _columns() - 1]}", err=True, nl=False)
+            typer.echo(f"{self._clear}{text[: _columns() - 1]}", err=True, nl=False)
         elif time.monotonic() - self._started > self.PATIENCE:
             typer.echo(text, err=True)
+
+    def keep(self, text: str) -> None:
+        """A line that stays."""
+        typer.echo(f"{self._clear}{one_line(text)}", err=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._overwrites:
-            typer.echo("\r\x1b[K", err=True, nl=False)
+        typer.echo(self._clear, err=True, nl=False)
 
 
 def read_messages(messages: Sequence[str], *, has_pictures: bool) -> list[str]:

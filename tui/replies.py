@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Event, Failed, ImagesFound
+from fromage_lite.events import Event, Failed, ImagesFound, Notice
 from tui.pictures import Picture, load_hit
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Item = TypeVar("Item")
-LoadAgent = Callable[[Callable[[str], None]], "Agent"]
-LoadModel = Callable[[str, Callable[[str], None]], "Agent"]
+Tell = Callable[[str | Notice], None]  # what is being done, or what the user should know about it
+LoadAgent = Callable[[Tell], "Agent"]
+LoadModel = Callable[[str, Tell], "Agent"]
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,14 @@ class Conversation:
         """Whether there is anything to undo or to regenerate."""
         return self.dialogue is not None and bool(self.dialogue.turns)
 
-    async def load(self) -> AsyncGenerator[str, None]:
-        """Loads the agent; yields what it is doing.
+    async def load(self) -> AsyncGenerator[str | Notice, None]:
+        """Loads the agent; yields what it is doing, and what the user should know.
 
         Raises:
             FromageError: it can't be loaded.
         """
 
-        def work(emit: Callable[[str], None]) -> None:
+        def work(emit: Tell) -> None:
             try:
                 agent = self._load(emit)
                 dialogue = agent.dialogue(self.settings)
@@ -240,9 +241,9 @@ class Conversation:
 
         await self._guarded("The index can't be opened", work)
 
-    async def use_model(self, model: str) -> AsyncGenerator[str, None]:
+    async def use_model(self, model: str) -> AsyncGenerator[str | Notice, None]:
         """Loads another model, which takes the dialogue over; yields what it is doing. `problems` then has what the
-        user should know.
+        user should know of the index.
 
         Raises:
             FromageError: it can't be loaded; the model before stays.
@@ -251,7 +252,7 @@ class Conversation:
         if load is None:
             raise FromageError("Another model can't be loaded here.", "Name it at the start: --model.")
 
-        def work(emit: Callable[[str], None]) -> None:
+        def work(emit: Tell) -> None:
             from fromage_lite.switching import carry_index, without_ids
 
             try:

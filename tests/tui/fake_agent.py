@@ -15,6 +15,7 @@ from fromage_lite.inspection import TokenMatch
 from fromage_lite.prompt import ImageSegment, Segment
 from fromage_lite.turns import Turn
 from index.hits import Hit
+from tui.replies import Tell
 
 STATISTICS = Statistics(12, 30, 9, 0.21, 34.0, 2.5)
 
@@ -146,11 +147,11 @@ class FakeAgent:
         return self.thumbnails.get(hit.id, picture_bytes())
 
 
-def loader(agent: FakeAgent, *steps: str | Gate | Exception) -> Callable[[Callable[[str], None]], FakeAgent]:
+def loader(agent: FakeAgent, *steps: str | Notice | Gate | Exception) -> Callable[[Tell], FakeAgent]:
     """A load function: says its texts, waits at its gates, raises its error once."""
     todo = list(steps)
 
-    def load(progress: Callable[[str], None]) -> FakeAgent:
+    def load(progress: Tell) -> FakeAgent:
         while todo:
             step = todo.pop(0)
             if isinstance(step, Gate):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.errors import CheckpointError, FromageError
+from fromage_lite.events import Notice
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, Gate, loader
 from tui.widgets.turn import TurnView
@@ -41,6 +42,16 @@ async def test_a_message_sent_early_is_answered_when_the_model_is_there() -> Non
         gates[1].open()
         await chat.until(lambda: chat.replies == ["hello"])
         assert agent.messages == [("hi",)]
+
+
+async def test_what_the_user_should_know_of_a_large_model_stays_on_the_screen() -> None:
+    plan = Notice("opt-6.7b in bfloat16 needs about 13.3 GB, 9.1 GB are free on cuda; try --quantize int8.")
+    async with chatting(load=loader(FakeAgent(), plan, "reading the weights", gate := Gate()), wait=False) as chat:
+        await chat.until(lambda: "reading the weights" in chat.text)
+        gate.open()
+        await chat.ready()
+        assert chat.notes == [plan.message]
+        assert chat.screen.transcript.shows_welcome
 
 
 async def test_escape_takes_a_waiting_message_back() -> None:

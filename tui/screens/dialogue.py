@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from fromage_lite.errors import FromageError, ImageError
-from fromage_lite.events import Done, Failed, Statistics
+from fromage_lite.events import Done, Failed, Notice, Statistics
 from fromage_lite.prompt import ImageSegment, Segment, parse_message
 from index.images import sanitize
 from tui.attachments import extract_pictures, is_picture_name, to_path
@@ -120,6 +120,9 @@ class DialogueScreen(Screen[None]):
         try:
             async with aclosing(self.conversation.load()) as progress:
                 async for text in progress:
+                    if isinstance(text, Notice):
+                        await self.note(sanitize(text.message))
+                        continue
                     self.status.state = sanitize(text)
                     if self.waiting is not None:
                         self.waiting.view.reply.wait_for(sanitize(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fromage_lite.errors import FromageError
+from fromage_lite.events import Notice
 from index.images import sanitize
 from tui.attachments import to_path
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
@@ -46,7 +47,10 @@ class SwitchingScreen(DialogueScreen):
         self.status.state = "loading another model"
         try:
             async for text in self.conversation.use_model(argument):
-                self.status.state = sanitize(text)
+                if isinstance(text, Notice):
+                    await self.note(sanitize(text.message))
+                else:
+                    self.status.state = sanitize(text)
         except FromageError as error:
             has_model = self.conversation.agent is not None
             await self.note_error(error, "The model before goes on." if has_model else "/retry tries again.")

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fromage_lite.events import Done, Event, ImagesFound, Statistics
+from fromage_lite.events import Done, Event, ImagesFound, Notice, Statistics
 from tui.replies import Conversation, LoadAgent, ReplyItem
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
@@ -56,7 +56,7 @@ class SavedConversation(Conversation):
 
     # What is said, written down ---------------------------------------------------------------------------------
 
-    async def load(self) -> AsyncGenerator[str, None]:
+    async def load(self) -> AsyncGenerator[str | Notice, None]:
         async for text in super().load():
             yield text
         if self._resumed or self._resumed_hidden:
