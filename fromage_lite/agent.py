@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fromage_lite.dialogue import Dialogue
-    from fromage_lite.inspection import TokenMatch
+    from fromage_lite.inspection import PatchGrid, TokenMatch
     from fromage_lite.model import Fromage
 
 NO_INDEX = "none"
@@ -194,6 +194,16 @@ class Agent:
         from fromage_lite.inspection import nearest_tokens
 
         return nearest_tokens(self.model, self.pooled(path)[None], k)[0]
+
+    def patch_grid(self, path: str) -> PatchGrid | None:
+        """A picture file as its visual tokens see it, for a model whose visual tokens are patches; None for others.
+
+        Raises:
+            ImageError: the file is missing or no picture that can be read.
+        """
+        from fromage_lite.inspection import patch_grid
+
+        return patch_grid(self.model, open_image(os.path.expanduser(path)))  # noqa: PTH111  as in `pooled`
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data for status lines and reports."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from fromage_lite.language import LanguageModel
@@ -27,6 +28,42 @@ class TokenMatch:
     id: int
     text: str
     cosine: float
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """A picture as an encoder of patches sees it; its visual tokens are the patches, row by row.
+
+    Attributes:
+        image: cut and scaled as the encoder wants it, RGB.
+        rows, columns: how many patches.
+    """
+
+    image: Image
+    rows: int
+    columns: int
+
+
+def patch_grid(model: Fromage, image: Image) -> PatchGrid | None:
+    """The patches of a picture that are its visual tokens; None where a visual token stands for the whole picture.
+
+    What the encoder sees is read off `preprocess` itself: black and white pictures show what it does to brightness.
+    """
+    import torch
+    from PIL import Image as Pillow
+
+    if model.config.visual_input != "grid":
+        return None
+    black, white = Pillow.new("RGB", image.size), Pillow.new("RGB", image.size, "white")
+    low, high, seen = model.vision.preprocess([black, white, image])  # (3, H, W) each
+    height, width = seen.shape[1:]
+    rows = round((model.config.n_visual_tokens * height / width) ** 0.5)
+    columns = model.config.n_visual_tokens // max(rows, 1)
+    if rows * columns != model.config.n_visual_tokens:
+        return None  # not a patch each
+    pixels = (seen - low) / (high - low).clamp(min=1e-6) * 255
+    pixels = pixels.round().clamp(0, 255).to(torch.uint8)
+    return PatchGrid(Pillow.fromarray(pixels.permute(1, 2, 0).numpy()), rows, columns)
 
 
 def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list[TokenMatch]]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fromage_lite.agent import Agent
     from fromage_lite.config import GenerationSettings
     from fromage_lite.dialogue import Dialogue
-    from fromage_lite.inspection import TokenMatch
+    from fromage_lite.inspection import PatchGrid, TokenMatch
     from fromage_lite.prompt import Segment
     from fromage_lite.turns import Turn
     from index.hits import Hit
@@ -211,10 +211,16 @@ class Conversation:
 
         return await self._guarded("The search failed", work)
 
-    async def tokens_near(self, path: str, count: int) -> list[list[TokenMatch]]:
-        """For each visual token of a picture file the language model's nearest words."""
+    async def tokens_near(self, path: str, count: int) -> tuple[list[list[TokenMatch]], PatchGrid | None]:
+        """For each visual token of a picture file the language model's nearest words; where the tokens are patches,
+        the patches, too."""
         agent, _ = self._ready()
-        return await self._guarded("The visual tokens can't be read", lambda: agent.tokens_near(path, count))
+
+        def work() -> tuple[list[list[TokenMatch]], PatchGrid | None]:
+            patches = agent.patch_grid(path) if hasattr(agent, "patch_grid") else None  # an agent elsewhere has none
+            return agent.tokens_near(path, count), patches
+
+        return await self._guarded("The visual tokens can't be read", work)
 
     @property
     def hidden(self) -> frozenset[int]:

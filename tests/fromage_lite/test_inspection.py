@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fromage_lite import inspection
 from fromage_lite.config import GenerationSettings
 from fromage_lite.events import RetTrace
-from fromage_lite.inspection import nearest_tokens
+from fromage_lite.inspection import PatchGrid, nearest_tokens, patch_grid
 from tests.fromage_lite.fakes import hear, next_logits
 
 
@@ -82,3 +85,18 @@ def test_the_trace_names_what_was_read(agent, script, picture):
     assert second.context[0].pictures == (picture,) and second.context[1].pictures == ()
     assert second.context[0].positions == message + len(ids(" a."))
     assert second.context[1].positions == len(ids("\nQ: and you?\nA:"))
+
+
+def test_patches_are_laid_over_the_picture_as_the_encoder_sees_it(tiny_parts):
+    picture = Image.new("RGB", (96, 32), "white")
+    for x, colour in ((32, (200, 100, 50)), (48, (10, 60, 240))):  # the middle, which is what is left of it
+        picture.paste(colour, (x, 0, x + 16, 32))
+
+    def grid_of(visual_input: str, tokens: int) -> PatchGrid | None:
+        config = SimpleNamespace(visual_input=visual_input, n_visual_tokens=tokens)
+        return patch_grid(SimpleNamespace(config=config, vision=tiny_parts[1]), picture)
+
+    assert grid_of("pooled", 16) is None and grid_of("grid", 15) is None
+    seen = grid_of("grid", 16)
+    assert (seen.rows, seen.columns, seen.image.size) == (4, 4, (32, 32))
+    assert seen.image.getpixel((8, 16)) == (200, 100, 50) and seen.image.getpixel((24, 16)) == (10, 60, 240)

@@ -11,7 +11,7 @@ from PIL import Image
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
 from fromage_lite.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
-from fromage_lite.inspection import TokenMatch
+from fromage_lite.inspection import PatchGrid, TokenMatch
 from fromage_lite.prompt import ImageSegment, Segment
 from fromage_lite.turns import Turn
 from index.hits import Hit
@@ -125,6 +125,7 @@ class FakeAgent:
         self.searches: list[tuple[Segment, ...]] = []
         self.looked_at: list[str] = []
         self.regenerated = 0
+        self.patches: PatchGrid | None = None
         self.thumbnails: dict[int, bytes] = {}
         self.last: FakeDialogue | None = None
 
@@ -139,6 +140,9 @@ class FakeAgent:
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
         self.looked_at.append(path)
         return [[TokenMatch(n, f" word{n}", 0.9 - n / 10) for n in range(k)] for _ in range(3)]
+
+    def patch_grid(self, path: str) -> PatchGrid | None:
+        return self.patches
 
     def is_at_hand(self, hit: Hit) -> bool:
         return not hit.source.startswith("http")

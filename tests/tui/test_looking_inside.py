@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fromage_lite.events import ContextPart, ImagesFound, RetTrace
+from fromage_lite.inspection import PatchGrid, TokenMatch
 from fromage_lite.prompt import RET
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit
 from tui.widgets.formatted import Formatted, looks_formatted
 from tui.widgets.inspection import bar, figure
+from tui.widgets.token_map import Patches
 
 TRACE = RetTrace(
     (0.01, 0.02, 0.5, 0.97, 0.0001),
@@ -146,6 +149,49 @@ async def test_tokens_of_the_named_the_attached_and_the_last_picture(cat: Path, 
         await chat.type("/tokens /no/such.png")
         await chat.until(lambda: "There is no file /no/such.png" in chat.text)
         await chat.ready()
+
+
+def patches(rows: int, columns: int) -> PatchGrid:
+    """A picture that is red above and blue below."""
+    image = Image.new("RGB", (columns * 14, rows * 14), "red")
+    image.paste("blue", (0, rows * 7, columns * 14, rows * 14))
+    return PatchGrid(image, rows, columns)
+
+
+async def test_tokens_of_patches_are_written_over_the_picture(cat: Path) -> None:
+    agent = FakeAgent()
+    agent.patches = patches(4, 6)
+    agent.tokens_near = lambda path, count: [
+        [TokenMatch(0, f" w{place}", 0.5), TokenMatch(1, "second", 0.25)] for place in range(24)
+    ]
+    async with chatting(agent, size=(80, 40)) as chat:
+        await chat.type(f"/tokens {cat}")
+        await chat.until(lambda: "4 × 6 patches of cat.png" in chat.text)
+        await chat.ready()
+        picture = chat.screen.query_one(Patches)
+        assert chat.app.focused is picture and "row 1, column 1  ·w0 0.50  second 0.25" in chat.text
+        lines = [line.split() for line in chat.text.replace("▀", " ").replace("▐", " ").splitlines()]
+        for row in range(4):  # a line for each row of patches, with its words in their order
+            assert [f"w{place}" for place in range(6 * row, 6 * row + 6)] in lines
+        await chat.pilot.press("right", "down", "down", "up", "up", "up", "left", "down", "right", "right")
+        await chat.until(lambda: "row 2, column 3  ·w8 0.50" in chat.text)
+        await chat.pilot.press("h", "i")
+        assert chat.typed == "hi"
+
+
+@pytest.mark.parametrize(("size", "rows", "columns"), [((40, 20), 24, 24), ((80, 24), 27, 27), ((100, 30), 3, 9)])
+async def test_patches_fit_into_every_terminal(size: tuple[int, int], rows: int, columns: int, cat: Path) -> None:
+    agent = FakeAgent()
+    agent.patches = patches(rows, columns)
+    agent.tokens_near = lambda path, count: [[TokenMatch(0, " 猫 long word", 0.5)] for _ in range(rows * columns)]
+    async with chatting(agent, size=size) as chat:
+        await chat.type(f"/tokens {cat}")
+        await chat.until(lambda: chat.screen.query(Patches) and not chat.screen.busy)
+        picture = chat.screen.query_one(Patches)
+        await chat.until(lambda: picture.region.width)
+        assert picture.region.width % columns == 0 and picture.region.right <= chat.screen.transcript.region.right
+        await chat.pilot.press(*["down"] * (rows - 1))
+        await chat.until(lambda: f"row {rows}, column 1" in chat.text)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 from tui.widgets.composer import Draft
 from tui.widgets.inspection import TokenTable, WhyView
 from tui.widgets.picture import PictureCard
+from tui.widgets.token_map import TokenMap
 
 WORDS = 8  # nearest words asked for; as many as fit are shown
 
@@ -64,8 +65,15 @@ class InspectingScreen(DialogueScreen):
                 await self.note("Which picture? /tokens PATH, or attach one, or talk about one first.")
                 return
             path = await asyncio.to_thread(file_of, picture)
-            tokens = await self.conversation.tokens_near(str(path), WORDS)
-            await self.transcript.add(TokenTable(one_line(picture.caption), tokens))
+            tokens, patches = await self.conversation.tokens_near(str(path), WORDS)
+            name = one_line(picture.caption)
+            if patches is None or len(tokens) != patches.rows * patches.columns:
+                await self.transcript.add(TokenTable(name, tokens))
+                return
+            view = TokenMap(name, tokens, patches)
+            await self.transcript.add(view)
+            if not self.composer.prompt.text:
+                view.patches.focus()
         except FromageError as error:
             await self.note_error(error, "")
         finally:
