@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.families import check, input_factor, output_factor
-from fromage_lite.files import damaged, no_progress_bars, resolve_model_name
-from fromage_lite.loading import Placement, Quantize, bring_back, file_options, lm_options
+from fromage_lite.files import damaged, resolve_model_name
+from fromage_lite.loading import Placement, Quantize, bring_back, check_rounding, load_causal_lm
 from fromage_lite.prompt import NO_BOS, RET
 from fromage_lite.tokens import TextEncoder
 
@@ -86,20 +86,18 @@ class LanguageModel:
             CheckpointError: if either is missing or damaged.
             ConfigError: if the options do not fit the model or the GPUs.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         resolved = resolve_model_name(name, base_dir)
         place = Placement(torch.device(device), dtype, quantize, max_memory)
         try:
             tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
-            with no_progress_bars():
-                model = AutoModelForCausalLM.from_pretrained(
-                    resolved, revision=revision, **file_options(), **lm_options(place)
-                )
+            model = load_causal_lm(resolved, revision, place)
         except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
             raise damaged("language model", name, error) from error
         language = cls(model, tokenizer, name, rows)
         bring_back(model, language.decoder)
+        check_rounding(model)
         check(language)
         return language
 

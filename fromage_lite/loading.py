@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 
 from fromage_lite.errors import ConfigError
+from fromage_lite.files import no_progress_bars
 
 Quantize = Literal["int8", "int4"]
 
@@ -112,6 +116,23 @@ def quantization_library(quantize: Quantize, device: torch.device) -> str:
     return "torchao" if quantize == "int8" and device.type != "cuda" else "bitsandbytes"
 
 
+def load_causal_lm(name: str, revision: str | None, place: Placement) -> Any:
+    """A causal LM of transformers, loaded to its place.
+
+    Args:
+        name: an absolute folder or a Hub name.
+        revision: of the Hub repository.
+        place: where and how precisely.
+
+    Raises:
+        Exception: as transformers does on a missing or damaged file, anything from OSError to SafetensorError.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with no_progress_bars(), _compact_memory(place):
+        return AutoModelForCausalLM.from_pretrained(name, revision=revision, **file_options(), **lm_options(place))
+
+
 def file_options() -> dict[str, Any]:
     """What `from_pretrained` of transformers is told about files.
 
@@ -134,6 +155,48 @@ def lm_options(place: Placement) -> dict[str, Any]:
     if place.quantize is not None:
         options["quantization_config"] = _quantization_config(place)
     return options
+
+
+@contextlib.contextmanager
+def _compact_memory(place: Placement) -> Iterator[None]:
+    """Has what is freed while an LM is rounded go back to the system at once (glibc on the CPU; elsewhere nothing).
+
+    Otherwise the layers' original weights leave holes between the rounded ones: a model of layers below 32 MB then
+    takes more memory rounded than it does as it is.
+    """
+    mmap_threshold, trim_threshold, largest = -3, -1, 32 * 2**20  # names and limit of malloc.h
+    if place.quantize is None or place.device.type != "cpu" or not sys.platform.startswith("linux"):
+        yield
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # musl has none
+    set_option(mmap_threshold, 2**20)
+    try:
+        yield
+    finally:  # where glibc's own adjustment ends up: temporary tensors need not be asked of the system each time
+        set_option(mmap_threshold, largest)
+        set_option(trim_threshold, 2 * largest)
+
+
+def check_rounding(model: Any) -> None:
+    """Sees to it that layers of four bits compute on a CPU what they should.
+
+    bitsandbytes gives wrong products there where the columns are no multiple of 64, and fails to repack for CPUs with
+    AVX512-BF16 where the rows are none of 32.
+
+    Raises:
+        ConfigError: a layer can't be rounded to int4 on a CPU.
+    """
+    for name, module in model.named_modules():
+        if type(module).__name__ != "Linear4bit" or module.weight.device.type != "cpu":
+            continue
+        if module.in_features % 64:
+            raise ConfigError(
+                f"Layer {name} of the language model has {module.in_features} inputs; int4 on a CPU needs a multiple "
+                "of 64.",
+                "Give --quantize int8.",
+            )
+        if module.out_features % 32:
+            module.support_avx512bf16_for_cpu = False
 
 
 def bring_back(model: Any, decoder: Any) -> None:
