@@ -42,6 +42,8 @@ class RunOptions:
     max_steps: int | None = None
     seed: int = 0
     device: str = "auto"
+    dtype: str = "auto"
+    quantize: str = "none"
     max_bad_share: float = 0.05
     export: Path | None = None
 
@@ -61,7 +63,10 @@ def run(options: RunOptions, report: Report) -> bool:
         raise ConfigError(f"There is already a run in {options.out}.", hint)
     accelerator = make_accelerator(options.recipe, options.out, choose_device(options.device))
     torch.manual_seed(options.seed)  # the bridge's first values
-    model = Fromage.from_config(_config(options), device=accelerator.device)
+    tell = report if accelerator.is_main_process else None
+    model = Fromage.from_config(
+        _config(options), device=accelerator.device, dtype=options.dtype, quantize=options.quantize, notice=tell
+    )
     with accelerator.main_process_first():  # it fills the feature store, the others read it
         data, source = load_data(options, model)
     _prepare(model, data, options.recipe)
@@ -117,7 +122,7 @@ def as_text(table: Table) -> str:
 
 
 def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
-    """Fits the bridge's first values to the scale of the features. The same data give the same, also in a resumed run."""
+    """Fits the bridge's first values to the scale of the features: the same in a resumed run."""
     every = -(-len(data.features) // _SAMPLE)
     sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
     if recipe.whiten_features:

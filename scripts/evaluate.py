@@ -20,13 +20,18 @@ def main(
     n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes of the retrieval figures.")] = 1000,
     seed: Annotated[int, typer.Option(help="Decides scenes and questions.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Precision of the frozen models: auto, fp32, bf16 or fp16.")] = "auto",
+    quantize: Annotated[str, typer.Option(help="Round the language model: none, int8 or int4.")] = "none",
 ) -> None:
     """Measure a playground model on held-out scenes and print a flat table of figures."""
     from fromage_lite.evaluate.run import evaluate_playground
     from fromage_lite.playground.make import write_figures
 
     try:
-        figures = evaluate_playground(model, device=device, n=n, n_retrieval=n_retrieval, seed=seed, report=typer.echo)
+        figures = evaluate_playground(
+            model, device=device, dtype=dtype, quantize=quantize, n=n, n_retrieval=n_retrieval, seed=seed,
+            report=typer.echo,
+        )  # fmt: skip
         if json_file is not None:
             write_figures(json_file, figures)
     except (FromageError, OSError) as error:

@@ -34,6 +34,8 @@ def main(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Captions a step. Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the bridge's first values, the data and the batches.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Precision of the frozen models: auto, fp32, bf16 or fp16.")] = "auto",
+    quantize: Annotated[str, typer.Option(help="Round the frozen language model: none, int8 or int4.")] = "none",
     max_bad: Annotated[float, typer.Option(min=0, max=1, help="Largest share of unusable table rows.")] = 0.05,
     export: Annotated[Path | None, typer.Option(help="Also write the best bridge, without training state, to this "
                                                      "folder.")] = None,
@@ -52,7 +54,8 @@ def main(
         options = RunOptions(
             recipe=chosen, out=out or Path("runs") / chosen.name, data=data, images_root=images_root,
             language_model=language_model, vision_encoder=vision_encoder, resume=resume, overwrite=overwrite,
-            max_steps=max_steps, seed=seed, device=device, max_bad_share=max_bad, export=export,
+            max_steps=max_steps, seed=seed, device=device, dtype=dtype, quantize=quantize, max_bad_share=max_bad,
+            export=export,
         )  # fmt: skip
         interrupted = run(options, report=typer.echo)
     except FromageError as error:

@@ -15,13 +15,21 @@ Report = Callable[[str], None]
 
 
 def evaluate_playground(
-    folder: Path, *, device: str = "auto", n: int = 500, n_retrieval: int = 1000, seed: int = 1, report: Report = print
+    folder: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str = "none",
+    n: int = 500,
+    n_retrieval: int = 1000,
+    seed: int = 1,
+    report: Report = print,
 ) -> Figures:
     """The flat table of figures.
 
     Args:
         folder: the playground's folder with its two bridges, or one bridge's folder.
-        device: where the models run.
+        device, dtype, quantize: where the models run and how precisely; as of `Agent.load`.
         n: scenes or questions a figure.
         n_retrieval: scenes of the retrieval figures.
         seed: of scenes and questions.
@@ -39,7 +47,7 @@ def evaluate_playground(
         figures.update(named)
         report("  ".join(f"{key} {value:.3f}" for key, value in named.items()))
 
-    agent = open_agent(folder, device)
+    agent = open_agent(folder, device, dtype, quantize)
     probe = things_probe(agent.model.vision, seed=seed)
     splits: tuple[tuple[str, Split], ...] = (("", "val"), ("unseen_", "unseen_pairs"))
     for prefix, split in splits:
@@ -50,7 +58,7 @@ def evaluate_playground(
             add(prefix, part())
     captions_only = folder / "fromage"
     if captions_only.is_dir():
-        agent = open_agent(captions_only, device)
+        agent = open_agent(captions_only, device, dtype, quantize)
         measured = PlaygroundEvaluation(agent, n=n, n_retrieval=n_retrieval, seed=seed)
         add("captions_only_", measured.captions())
         add("captions_only_", measured.retrieval())
@@ -59,9 +67,9 @@ def evaluate_playground(
     return figures
 
 
-def open_agent(folder: Path, device: str = "auto") -> Agent:
+def open_agent(folder: Path, device: str = "auto", dtype: str = "auto", quantize: str = "none") -> Agent:
     """A playground bridge with the playground's pictures, made first if need be."""
-    agent = Agent.load(folder, "none", device=device)
+    agent = Agent.load(folder, "none", device=device, dtype=dtype, quantize=quantize)
     path = ensure_playground_index(agent.model)
     index = ImageIndex.open(path, bridge_fingerprint=agent.model.fingerprint())
     return Agent(agent.model, index, model_name=agent.model_name, index_path=path)

@@ -100,7 +100,8 @@ def wider_lm(tmp_path_factory, tiny_tokenizer):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("wider")
     config = OPTConfig(vocab_size=len(tiny_tokenizer), hidden_size=128, word_embed_proj_dim=64, ffn_dim=192,
-                       num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64, init_std=0.2)  # fmt: skip
+                       num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+                       init_std=0.2)  # fmt: skip
     OPTForCausalLM(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder

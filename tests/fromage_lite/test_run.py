@@ -54,6 +54,19 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
     assert not run(dataclasses.replace(options, resume=True), lines.append)
 
 
+def test_a_bridge_to_a_quantised_language_model_learns(options, tmp_path):
+    pytest.importorskip("torchao")
+    exact = Recipe.from_dict({**options.recipe.to_dict(), "learning_rate": 1e-3})
+    losses = {}
+    for quantize in ("none", "int8"):
+        lines = []
+        out = tmp_path / quantize
+        run(dataclasses.replace(options, recipe=exact, out=out, export=None, quantize=quantize), lines.append)
+        (best,) = [line for line in lines if line.startswith("Best on held-out data")]
+        losses[quantize] = float(best.split("total ")[1].split(",")[0].rstrip("."))
+    assert losses["int8"] == pytest.approx(losses["none"], rel=0.02)
+
+
 def test_naming_one_frozen_model_only_is_refused(options):
     with pytest.raises(ConfigError, match="Only one of the two"):
         run(dataclasses.replace(options, vision_encoder=None), print)
