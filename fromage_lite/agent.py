@@ -144,18 +144,33 @@ class Agent:
             ImageError: a picture can't be read.
             MessageError: there is nothing to search for, or it is too long.
         """
+        return self.retrieve(self.query(segments), k, exclude)
+
+    def query(self, segments: Sequence[Segment]) -> Tensor:
+        """Where words and pictures, read as one message, point in the retrieval space: (1, R), unit norm.
+
+        Raises: as `search`.
+        """
         from fromage_lite.context import check_length
 
-        if not self.model.config.has_retrieval:
-            raise ConfigError("This model was not trained to find pictures.")
-        if self.index is None:
-            raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
+        self.check_search()
         segments = clean(segments)
         if not segments:
             raise MessageError("There is nothing to search for.", "Type something, or name a picture.")
         # The beginning of the text and [RET] have a position each.
         check_length(self.model, segments, segments, self.model.language.max_positions - 2)
-        return self.retrieve(self.model.query_embeds(self.open_segments(segments)), k, exclude)
+        return self.model.query_embeds(self.open_segments(segments))
+
+    def check_search(self) -> None:
+        """Refuses a search that can't be.
+
+        Raises:
+            ConfigError: there is no index, or the model was not trained to find pictures.
+        """
+        if not self.model.config.has_retrieval:
+            raise ConfigError("This model was not trained to find pictures.")
+        if self.index is None:
+            raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
 
     def thumbnail(self, hit: Hit) -> bytes:
         """The encoded small picture (JPEG or WebP) of a hit: the one that the index keeps, else one made of its source,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from fromage_lite.agent import Agent, is_playground, model_argument
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import FromageError
 
-PACKAGES = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "textual", "textual-image", "numpy",
-            "pillow", "safetensors", "huggingface_hub", "accelerate")  # fmt: skip
+PACKAGES = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "textual", "textual-image",
+            "textual-serve", "numpy", "pillow", "safetensors", "huggingface_hub", "accelerate")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,13 @@ def examine(
     dtype: str | None = None,
     quantize: str | None = None,
 ) -> Iterator[Check]:
-    """Checks versions, devices, paths, the model and its index, the cheap things first.
+    """Checks versions, devices, the model and its index, the cheap things first.
 
     Args: as of `Agent.load`.
     """
     yield from _versions()
     yield from _devices()
-    yield from _paths()
+    yield Check("playground models", str(playground_dir()))
     yield from _model_and_index(model, index, device, dtype, quantize)
 
 
@@ -82,18 +81,18 @@ def _devices() -> Iterator[Check]:
         if torch.backends.mps.is_available():
             names.append("Apple MPS")
         yield Check("devices", ", ".join([*names, f"CPU ({torch.get_num_threads()} threads)"]))
+        yield Check("precisions", _precisions())
     except Exception as error:  # a broken torch or driver raises anything
         yield Check("devices", "unknown", f"PyTorch does not work: {type(error).__name__}: {error}")
 
 
-def _paths() -> Iterator[Check]:
-    from platformdirs import user_cache_path
+def _precisions() -> str:
+    """What can be asked for with --dtype; bf16 needs a card that computes in it, fp16 is slow on a CPU."""
+    import torch
 
-    cache = user_cache_path("fromage-lite")
-    existing = next(path for path in (cache, *cache.parents) if path.exists())
-    fault = "" if os.access(existing, os.W_OK) else f"There is no permission to write to {existing}."
-    yield Check("cache folder", str(cache), fault)
-    yield Check("playground models", str(playground_dir()))
+    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "fp32, fp16"
+    return "fp32, bf16, fp16"
 
 
 def _model_and_index(

@@ -192,6 +192,11 @@ def run(
         load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
     )
     app.conversation.model, app.conversation.load_other = model, load_other
+    return run_app(app)
+
+
+def run_app(app: ChatApp) -> int:
+    """Runs the chat until the user leaves; its exit code."""
     app.run()
     app.keeper.flush()
     code = app.return_code or 0

@@ -44,7 +44,7 @@ def clipboard_pictures(folder: Path) -> list[Path]:
     if isinstance(content, Image.Image):
         data = io.BytesIO()
         content.save(data, "PNG")
-        return [_kept(data.getvalue(), folder)]
+        return [keep_picture(data.getvalue(), folder)]
     paths = [path for name in content or () for path in dropped_paths(str(name))]
     if not paths:
         raise ImageError("There is no picture in the clipboard.", HINT)
@@ -71,7 +71,7 @@ def _from_tools(folder: Path) -> list[Path]:
     types = _output(list_types).decode("utf-8", "replace").split()
     for kind in TYPES:
         if kind in types:
-            return [_kept(_output([*ask, kind]), folder)]
+            return [keep_picture(_output([*ask, kind]), folder)]
     if "text/uri-list" in types:
         lines = _output([*ask, "text/uri-list"]).decode("utf-8", "replace").splitlines()
         if paths := [path for line in lines if not line.startswith("#") for path in dropped_paths(line)]:
@@ -91,8 +91,8 @@ def _output(command: list[str]) -> bytes:
     return done.stdout
 
 
-def _kept(data: bytes, folder: Path) -> Path:
-    """The file of a pasted picture; the same picture has the same file. The oldest of many are deleted."""
+def keep_picture(data: bytes, folder: Path) -> Path:
+    """The file of a picture that came without one; the same picture has the same file. Of many the oldest go."""
     open_image(data)  # says what is wrong, if anything is
     with Image.open(io.BytesIO(data)) as image:
         suffix = (image.format or "png").lower().replace("jpeg", "jpg")

@@ -7,25 +7,20 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import typer
 
-from fromage_lite.doctor import Check
-from fromage_lite.errors import MessageError
-from fromage_lite.events import Done, Failed, ImagesFound, Notice, Statistics, TextDelta
-from fromage_lite.prompt import parse_message
+from fromage_lite.errors import ImageError, MessageError
 from index.hits import Hit
-from index.images import one_line, open_image, sanitize
-
-if TYPE_CHECKING:
-    from fromage_lite.agent import Agent
-    from fromage_lite.dialogue import Dialogue
+from index.images import one_line, open_image
+from tui import paths
+from tui.clipboard import keep_picture
 
 STDIN = "-"
+MAX_PICTURE_BYTES = 200_000_000
 MAX_STDIN_BYTES = 10_000_000  # far beyond any language model; keeps an endless pipe from filling the memory
 
 
@@ -86,130 +81,52 @@ def _read_stdin() -> str:
     return data.decode("utf-8", errors="replace").strip()
 
 
-def check_pictures(paths: Iterable[str]) -> None:
-    """Opens each picture once.
+def read_pictures(files: Sequence[str | Path], *, stdin_taken: bool = False) -> list[str]:
+    """Paths of pictures, each of which can be opened; "-" is the standard input, kept as a file.
+
+    Args:
+        files: what was named.
+        stdin_taken: whether a message comes from the standard input.
 
     Raises:
         ImageError: one of them can't be read.
+        MessageError: "-" was given twice.
     """
-    for path in paths:
-        open_image(path)
+    if [str(file) for file in files].count(STDIN) + stdin_taken > 1:
+        raise MessageError("The standard input can be read only once.", "Give '-' once.")
+    return [_picture_from_stdin() if str(file) == STDIN else _opened(file) for file in files]
 
 
-def ask(dialogue: Dialogue, messages: Sequence[str], pictures: Sequence[str], *, as_json: bool) -> None:
-    """Holds a dialogue and prints the replies; the pictures belong to the first message.
-
-    Raises:
-        FromageError: a message could not be answered; those before it have been printed.
-    """
-    for number, message in enumerate(messages):
-        if number and not as_json:
-            typer.echo()
-        _reply(dialogue, message, pictures if number == 0 else (), as_json=as_json)
+def _opened(file: str | Path) -> str:
+    name = os.path.expanduser(file)  # noqa: PTH111  unlike pathlib's it leaves "~nobody" as it is
+    open_image(name)
+    return name
 
 
-def _reply(dialogue: Dialogue, message: str, pictures: Sequence[str], *, as_json: bool) -> None:
-    printer = _Streamed(muted=as_json)
-    hits: list[Hit] = []
-    statistics: dict[str, Any] = {}
-    for event in dialogue.reply(message, attachments=pictures):
-        match event:
-            case TextDelta(text):
-                printer.write(text)
-            case ImagesFound(found):
-                hits += found
-                for hit in found:
-                    printer.line(f"  {_hit_line(hit)}")
-            case Notice(text):
-                printer.end_line()
-                complain(text)
-            case Statistics():
-                statistics = asdict(event)
-            case Failed(error):
-                printer.end_line()
-                raise error
-            case Done(text) if as_json:
-                _echo_json({"text": text, "images": [_hit_data(hit) for hit in hits], "stats": statistics})
-    printer.end_line()
+def _picture_from_stdin() -> str:
+    data = sys.stdin.buffer.read(MAX_PICTURE_BYTES + 1)
+    if len(data) > MAX_PICTURE_BYTES:
+        raise ImageError(f"The standard input is longer than {MAX_PICTURE_BYTES // 10**6} MB.", "Name a smaller file.")
+    if not data:
+        raise ImageError("The standard input is empty: there is no picture.", "Name a file: --image FILE.")
+    return str(keep_picture(data, paths.cache_dir() / "stdin"))
 
 
-class _Streamed:
-    """Text written as it comes, and whole lines between; knows whether the current line has begun."""
-
-    def __init__(self, muted: bool) -> None:
-        self.muted, self._in_line = muted, False
-
-    def write(self, text: str) -> None:
-        text = sanitize(text)
-        if not self._in_line:
-            text = text.lstrip()
-        if text and not self.muted:
-            typer.echo(text, nl=False)
-            sys.stdout.flush()
-            self._in_line = not text.endswith("\n")
-
-    def line(self, text: str) -> None:
-        self.end_line()
-        if not self.muted:
-            typer.echo(text)
-
-    def end_line(self) -> None:
-        if self._in_line:
-            typer.echo()
-        self._in_line = False
-
-
-def search(agent: Agent, text: str, pictures: Sequence[str], top: int, *, as_json: bool) -> None:
-    """Prints the pictures that fit best, ranked."""
-    segments = parse_message(text, pictures)
-    hits = agent.search(segments, top)
-    if as_json:
-        _echo_json({"query": text, "images": [_hit_data(hit) for hit in hits]})
-        return
-    for rank, hit in enumerate(hits, start=1):
-        typer.echo(f"{rank:>3}  {_hit_line(hit)}")
-    if not hits:
-        complain("The index has no picture.")
-
-
-def _hit_line(hit: Hit) -> str:
+def hit_line(hit: Hit) -> str:
+    """Score, source and caption, safe for the terminal."""
     return f"{hit.score:.3f}  {one_line(hit.source)}" + (f"  {caption}" if (caption := one_line(hit.caption)) else "")
 
 
-def _hit_data(hit: Hit) -> dict[str, Any]:
+def hit_data(hit: Hit) -> dict[str, Any]:
+    """A hit for programs."""
     return {"id": hit.id, "path": hit.source, "score": round(hit.score, 6), "caption": hit.caption}
 
 
-def _echo_json(data: dict[str, Any]) -> None:
+def echo_json(data: dict[str, Any]) -> None:
+    """One line of JSON."""
     # ASCII: exact for programs, and no control character of a file name reaches a terminal.
     typer.echo(json.dumps(data))
 
 
-def terminal_checks(image_mode: str) -> list[Check]:
-    """What the terminal can do."""
-    encoding = (sys.stdout.encoding or "unknown").lower()
-    utf8 = encoding.replace("-", "") in ("utf8", "utf_8")
-    size = shutil.get_terminal_size()
-    described = f"{os.environ.get('TERM', 'TERM is not set')}, {size.columns} x {size.lines}"
-    return [
-        Check("terminal", described if sys.stdout.isatty() else "the output is no terminal"),
-        Check("pictures are drawn as", str(image_mode)),
-        Check("terminal encoding", encoding, "" if utf8 else "Set a UTF-8 locale, for example LANG=C.UTF-8."),
-        Check("program", str(Path(sys.argv[0]).resolve())),
-    ]
-
-
 def _columns() -> int:
     return shutil.get_terminal_size().columns
-
-
-def report(checks: Sequence[Check]) -> bool:
-    """Prints the checks; whether nothing is wrong."""
-    width = max(len(check.name) for check in checks)
-    for check in checks:
-        typer.echo(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {one_line(check.value)}")
-        if not check.ok:
-            typer.echo(f"     {'':<{width}}  {one_line(check.fault)}")
-    faults = sum(not check.ok for check in checks)
-    typer.echo("Nothing is wrong." if not faults else f"{faults} thing{'s are' if faults > 1 else ' is'} wrong.")
-    return not faults

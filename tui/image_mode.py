@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 from textual.widget import Widget
 
@@ -67,6 +68,18 @@ def image_widget(mode: ImageMode) -> Callable[..., Widget] | None:
         ImageMode.KITTY: widget.TGPImage,
         ImageMode.SIXEL: widget.SixelImage,
         ImageMode.HALFBLOCK: widget.HalfcellImage,
+    }
+    return classes[mode]
+
+
+def image_renderable(mode: ImageMode) -> Callable[..., Any]:
+    """What prints pictures in this mode, for Rich: called with a PIL image, width and height in cells."""
+    from textual_image import renderable
+
+    classes = {
+        ImageMode.KITTY: renderable.TGPImage,
+        ImageMode.SIXEL: renderable.SixelImage,
+        ImageMode.HALFBLOCK: renderable.HalfcellImage,
     }
     return classes[mode]
 

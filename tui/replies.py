@@ -128,6 +128,7 @@ class Conversation:
         self.dialogue: Dialogue | None = None
         self.model: str | Path | None = None
         self.load_other: LoadModel | None = None
+        self.fixed = ""  # why neither model nor index can be changed here
         self.problems: tuple[str, ...] = ()
 
     @property
@@ -237,6 +238,8 @@ class Conversation:
         """Answers with the pictures of another index ("none", "default" or a folder); if it can't be opened, all stays
         as it was."""
         agent, dialogue = self._ready()
+        if self.fixed:
+            raise FromageError(self.fixed, "Name an index at the start: --index.")
 
         def work() -> None:
             from fromage_lite.switching import change_index, without_ids
@@ -256,7 +259,7 @@ class Conversation:
         """
         load, before, old = self.load_other, self.agent, self.dialogue
         if load is None:
-            raise FromageError("Another model can't be loaded here.", "Name it at the start: --model.")
+            raise FromageError(self.fixed or "Another model can't be loaded here.", "Name it at the start: --model.")
 
         def work(emit: Tell) -> None:
             from fromage_lite.switching import carry_index, without_ids

@@ -28,3 +28,34 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's terminal and settings have no say."""
     for name in ("FROMAGE_IMAGES", "COLORFGBG", "NO_COLOR", "TEXTUAL_DRIVER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def agent(tiny_model, monkeypatch):
+    """The agent that the commands load."""
+    from fromage_lite.agent import Agent
+    from tests.fromage_lite.fakes import ListedPictures
+
+    agent = Agent(tiny_model, ListedPictures())
+    agent.loads = []
+
+    def load(*args, **kwargs):
+        agent.loads.append((args, kwargs))
+        return agent
+
+    monkeypatch.setattr(Agent, "load", load)
+    return agent
+
+
+@pytest.fixture
+def script(agent, monkeypatch):
+    from tests.fromage_lite.fakes import Script
+
+    return Script(agent.model, monkeypatch)
+
+
+@pytest.fixture
+def picture(tmp_path, pictures):
+    path = tmp_path / "red picture.png"
+    pictures[0].save(path)
+    return str(path)

@@ -10,58 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import tui.app
 from fromage_lite.agent import Agent
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
-from tests.fromage_lite.fakes import ListedPictures, Script, next_logits
-from tui.cli import app
+from tests.fromage_lite.fakes import next_logits
+from tests.tui.command_line import assert_refused, call
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def agent(tiny_model, monkeypatch):
-    """The agent that the commands load."""
-    agent = Agent(tiny_model, ListedPictures())
-    agent.loads = []
-
-    def load(*args, **kwargs):
-        agent.loads.append((args, kwargs))
-        return agent
-
-    monkeypatch.setattr(Agent, "load", load)
-    return agent
-
-
-@pytest.fixture
-def script(agent, monkeypatch):
-    return Script(agent.model, monkeypatch)
-
-
-@pytest.fixture
-def picture(tmp_path, pictures):
-    path = tmp_path / "red picture.png"
-    pictures[0].save(path)
-    return str(path)
-
-
-def call(*arguments: str, stdin: str | bytes | None = None):
-    result = CliRunner().invoke(app, list(arguments), input=stdin)
-    assert "Traceback" not in result.output
-    return result
-
-
-def assert_refused(result, *words: str) -> None:
-    """Exit code 2, nothing on stdout, one line on stderr that holds the words."""
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    for word in words:
-        assert word in result.stderr
 
 
 def test_ask_prints_the_reply_and_the_pictures_at_their_place(script):

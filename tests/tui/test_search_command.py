@@ -1,0 +1,141 @@
+"""`search` for scripts: several things at once, thresholds, JSON, thumbnails."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from index.errors import ImageError
+from tests.tui.command_line import assert_refused, call
+from tests.tui.fake_agent import picture_bytes
+
+
+def test_words_without_signs_are_one_text(agent):
+    for arguments in (["a cat on the beach"], ["a", "cat", "on the", "beach"]):
+        assert call("search", *arguments, "--top", "1").exit_code == 0
+    np.testing.assert_array_equal(*agent.index.queries)
+
+
+def test_words_and_pictures_are_mixed_by_signs_and_weights(agent, picture):
+    result = call("search", "a cat", "+", f"2:{picture}", "-", "0.5:at night", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["query"] == [
+        {"weight": 1.0, "message": [{"text": "a cat"}]},
+        {"weight": 2.0, "message": [{"image": picture}]},
+        {"weight": -0.5, "message": [{"text": "at night"}]},
+    ]
+    call("search", "a cat")
+    call("search", picture)
+    call("search", "at night")
+    mixed, cat, shown, night = agent.index.queries
+    expected = cat + 2 * shown - 0.5 * night
+    np.testing.assert_allclose(mixed, expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_option_is_one_more_thing_to_add(agent, picture):
+    call("search", "a cat", "--image", picture)
+    call("search", "a cat", "+", picture)
+    np.testing.assert_array_equal(*agent.index.queries)
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["a dog", "+", "-"], []])
+def test_words_from_the_standard_input(agent, arguments):
+    assert call("search", *arguments, "--top", "1", stdin="a cat\n").exit_code == 0
+    typed = [*arguments[:-1], "a cat"] if arguments else ["a cat"]
+    assert call("search", *typed, "--top", "1").exit_code == 0
+    np.testing.assert_array_equal(*agent.index.queries)
+
+
+def test_a_picture_from_the_standard_input(agent, picture, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert call("search", "-i", "-", stdin=Path(picture).read_bytes()).exit_code == 0
+    call("search", picture)
+    np.testing.assert_array_equal(*agent.index.queries)
+    assert_refused(call("search", "-", "-i", "-", stdin=b""), "once")
+
+
+@pytest.mark.parametrize("arguments", [["a cat", "+"], ["+"], ["a cat", "-", "+", "a dog"], ["-", "+"], ["", " "]])
+def test_signs_without_anything_are_refused_before_anything_loads(agent, arguments):
+    assert_refused(call("search", *arguments, stdin=""))
+    assert not agent.loads
+
+
+def test_a_picture_in_a_term_is_looked_at_before_anything_loads(agent, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    assert_refused(call("search", str(broken)), "broken.png")
+    assert_refused(call("search", "a cat", "+", f"<image:{tmp_path}/gone.png>"), "gone.png")
+    assert not agent.loads
+
+
+def test_a_threshold_leaves_out_what_fits_less(agent):
+    result = call("search", "a cat", "--threshold", "0.75", "--json")
+    assert [image["score"] for image in json.loads(result.stdout)["images"]] == [0.9, 0.8]
+    result = call("search", "a cat", "--threshold", "0.95")
+    assert result.exit_code == 0 and result.stdout == "" and "No picture fits" in result.stderr
+    assert_refused(call("search", "a cat", "--threshold", "2"), "between -1 and 1")
+
+
+# --- thumbnails in the terminal ---
+
+
+@pytest.fixture
+def two_colours(agent):
+    """An index of one picture, red above and blue below."""
+    image = Image.new("RGB", (40, 40), "red")
+    image.paste("blue", (0, 20, 40, 40))
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    agent.index.hits = agent.index.hits[:1]
+    agent.index.thumbnail = lambda id: data.getvalue()
+    return agent
+
+
+def test_show_draws_the_picture_under_its_line(two_colours):
+    result = call("search", "a cat", "--show", "--images", "halfblock")
+    first, *drawn = result.stdout.splitlines()
+    assert first == "  1  0.900  /pictures/0.png  picture number 0"
+    assert 5 <= len(drawn) <= 12
+    assert "38;2;255;0;0" in drawn[0] and "38;2;0;0;255" not in drawn[0]
+    assert "38;2;0;0;255" in drawn[-1] and "38;2;255;0;0" not in drawn[-1]
+
+
+def test_show_in_kittys_and_in_sixels_language(two_colours):
+    placeholder = "\U0010eeee"  # stands in the text where Kitty draws; the picture itself goes past Python's stdout
+    assert placeholder in call("search", "a cat", "--show", "--images", "kitty").stdout
+    assert "\x1bP" in call("search", "a cat", "--show", "--images", "sixel").stdout
+    assert "\x1b" not in call("search", "a cat", "--show", "--images", "none").stdout
+
+
+def test_show_follows_the_environment(two_colours, monkeypatch):
+    monkeypatch.setenv("FROMAGE_IMAGES", "halfblock")
+    assert "38;2;255;0;0" in call("search", "a cat", "--show").stdout
+
+
+def test_show_into_a_pipe_draws_nothing_and_says_so(two_colours):
+    result = call("search", "a cat", "--show")
+    assert result.stdout == "  1  0.900  /pictures/0.png  picture number 0\n"
+    assert "only in a terminal" in result.stderr
+
+
+def test_a_picture_that_is_gone_is_a_line(agent):
+    def gone(id):
+        if id == 0:
+            raise ImageError("It is \x1b[31mgone.")
+        return picture_bytes()
+
+    agent.index.thumbnail = gone
+    result = call("search", "a cat", "--top", "2", "--show", "--images", "halfblock")
+    assert result.exit_code == 0 and "(It is gone.)" in result.stdout
+    assert "38;2;255;165;0" in result.stdout, "the next one is drawn"
+
+
+def test_show_is_for_people(agent):
+    assert_refused(call("search", "a cat", "--show", "--json"), "--show")
+    assert_refused(call("search", "a cat", "--show", "--images", "ascii"), "ascii")
+    assert not agent.loads

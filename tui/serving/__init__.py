@@ -1,0 +1,1 @@
+"""The chat in a browser: one process with the model, and a small one for each visitor."""

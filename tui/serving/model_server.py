@@ -1,0 +1,223 @@
+"""The one model, and a dialogue for each visitor: answers what `remote.py` asks over a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import DataError, FromageError
+from fromage_lite.event_data import error_to_dict, event_to_dict, hit_from_dict
+from fromage_lite.events import Done, Event, Failed, ImagesFound
+from fromage_lite.turns import turn_from_dict, turn_to_dict
+from index.hits import Hit
+from tui.replies import AgentThread, unexpected
+from tui.serving.wire import MAX_LINE, Pictures, decode, encode, pictures_to_data, segments_from_data
+
+if TYPE_CHECKING:
+    from fromage_lite.agent import Agent
+    from fromage_lite.dialogue import Dialogue
+
+GOODBYE_SECONDS = 5.0  # for visitors' processes to end by themselves
+
+log = logging.getLogger(__name__)
+
+
+class ModelServer:
+    """Serves one agent to any number of visitors; replies are made one at a time, in the order of the messages.
+
+    Args:
+        agent: what answers.
+        thread: the thread that it lives on.
+        options: plain data that every visitor is told first.
+    """
+
+    def __init__(self, agent: Agent, thread: AgentThread, options: Mapping[str, Any] | None = None) -> None:
+        self.agent, self.thread = agent, thread
+        self.hello = {
+            "model_name": agent.model_name,
+            "device": str(agent.device),
+            "index_size": agent.index_size,
+            "index_path": str(path) if (path := getattr(agent, "index_path", None)) else None,
+            "options": dict(options or {}),
+        }
+        self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    @asynccontextmanager
+    async def listening(self, path: Path) -> AsyncIterator[None]:
+        """Serves on a Unix socket; who may open its folder may connect. At the end every visitor is let go."""
+        server = await asyncio.start_unix_server(self._visit, path, limit=MAX_LINE)
+        try:
+            yield
+        finally:
+            server.close()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Closes all connections: to a visitor's process that is the sign to end."""
+        for writer in self._visits.values():
+            with suppress(OSError, RuntimeError):
+                writer.write_eof()
+        if self._visits:
+            _, late = await asyncio.wait(self._visits, timeout=GOODBYE_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._visits[task] = writer
+        visitor, answer = _Visitor(self, writer), None
+        try:
+            await visitor.send(self.hello)
+            while line := await reader.readline():
+                request = decode(line)
+                if request.get("call") == "cancel":
+                    visitor.cancel.set()
+                    continue
+                if answer is not None:
+                    await answer  # a visitor asks one thing after another
+                visitor.cancel.clear()
+                answer = asyncio.create_task(visitor.answer(request))
+        except (OSError, ValueError, DataError):  # gone, or it isn't one of ours
+            log.debug("a visitor's connection ended", exc_info=True)
+        finally:
+            visitor.cancel.set()
+            if answer is not None:
+                with suppress(Exception, asyncio.CancelledError):
+                    await answer
+            writer.close()
+            del self._visits[task]
+
+
+class _Visitor:
+    """One connection and its dialogue."""
+
+    def __init__(self, server: ModelServer, writer: asyncio.StreamWriter) -> None:
+        self._agent, self._thread, self._writer = server.agent, server.thread, writer
+        self.cancel = threading.Event()
+        self._dialogue: Dialogue | None = None
+        self._calls: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+            "dialogue": self._new_dialogue,
+            "set_turns": self._set_turns,
+            "undo": self._undo,
+            "reset": lambda request: self._own.reset(),
+            "exclude": lambda request: self._own.exclude(request["ids"]),
+            "include": lambda request: self._own.include(request["ids"]),
+            "search": self._search,
+            "thumbnail": lambda request: pictures_to_data([self._picture(hit_from_dict(request["hit"]))]),
+            "is_at_hand": lambda request: self._agent.is_at_hand(hit_from_dict(request["hit"])),
+            "tokens_near": self._tokens_near,
+            "row": self._row,
+        }
+
+    async def send(self, data: Mapping[str, Any]) -> None:
+        self._writer.write(encode(data))
+        await self._writer.drain()
+
+    async def answer(self, request: Mapping[str, Any]) -> None:
+        """Does what is asked on the agent's thread and sends what comes of it, a result or an error at the end."""
+        try:
+            if request.get("call") in ("reply", "regenerate"):
+                await self._stream(request)
+                result = None
+            else:
+                call = self._calls.get(str(request.get("call")))
+                if call is None:
+                    raise DataError(f"There is no call {request.get('call')!r}.")
+                result = await self._thread.run(lambda: call(request))
+            await self.send({"result": result})
+        except OSError:
+            log.debug("a visitor left", exc_info=True)
+        except FromageError as error:
+            await self.send({"error": error_to_dict(error)})
+        except Exception as error:
+            await self.send({"error": error_to_dict(unexpected("The model's process failed", error))})
+
+    # --- replies ---
+
+    async def _stream(self, request: Mapping[str, Any]) -> None:
+        def work(emit: Callable[[dict[str, Any]], None]) -> None:
+            try:
+                for event in self._events(request):
+                    emit(self._line(event))
+            except FromageError as error:
+                emit({"event": event_to_dict(Failed(error))})
+            except Exception as error:
+                emit({"event": event_to_dict(Failed(unexpected("The reply failed", error)))})
+
+        async with aclosing(self._thread.stream(work)) as lines:
+            async for line in lines:
+                await self.send(line)
+
+    def _events(self, request: Mapping[str, Any]) -> Iterator[Event]:
+        dialogue = self._own
+        dialogue.settings = GenerationSettings.from_dict(request["settings"])
+        if request["call"] == "regenerate":
+            return dialogue.regenerate(cancel=self.cancel)
+        return dialogue.reply(segments_from_data(request["message"]), cancel=self.cancel)
+
+    def _line(self, event: Event) -> dict[str, Any]:
+        line: dict[str, Any] = {"event": event_to_dict(event)}
+        if isinstance(event, ImagesFound):
+            # With their pictures: a visitor could ask for them only after the reply. The next best must not make the
+            # reply wait for the web.
+            more = [hit for hit in event.more if self._agent.is_at_hand(hit)]
+            line["pictures"] = pictures_to_data(self._pictures([*event.hits, *more]))
+        elif isinstance(event, Done):
+            turns = self._own.turns
+            line["turn"], line["turns"] = turn_to_dict(turns[-1]), len(turns)
+        return line
+
+    # --- everything else ---
+
+    @property
+    def _own(self) -> Dialogue:
+        if self._dialogue is None:
+            raise DataError("There is no dialogue yet.")
+        return self._dialogue
+
+    def _new_dialogue(self, request: Mapping[str, Any]) -> None:
+        self._dialogue = self._agent.dialogue(GenerationSettings.from_dict(request["settings"]))
+
+    def _set_turns(self, request: Mapping[str, Any]) -> None:
+        self._own.turns = [turn_from_dict(turn) for turn in request["turns"]]
+
+    def _undo(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        turn = self._own.undo()
+        return None if turn is None else turn_to_dict(turn)
+
+    def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        hits = self._agent.search(segments_from_data(request["message"]), int(request["k"]), set(request["exclude"]))
+        return pictures_to_data(self._pictures(hits))
+
+    def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+        rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))
+        return [[asdict(match) for match in row] for row in rows]
+
+    def _row(self, request: Mapping[str, Any]) -> list[str] | None:
+        """Source and caption of a picture in the index; None where it has no such picture, or can't be asked."""
+        row = getattr(getattr(self._agent, "index", None), "row", None)  # not every retriever can be asked
+        if row is None:
+            return None
+        try:
+            return [str(part) for part in row(int(request["id"]))[:2]]
+        except (FromageError, LookupError, OSError, ValueError, OverflowError):
+            return None
+
+    def _pictures(self, hits: Iterable[Hit]) -> Pictures:
+        return [self._picture(hit) for hit in hits]
+
+    def _picture(self, hit: Hit) -> tuple[Hit, bytes | FromageError]:
+        try:
+            return hit, self._agent.thumbnail(hit)
+        except FromageError as error:
+            return hit, error
+        except (OSError, LookupError) as error:
+            return hit, FromageError(f"This picture can't be read any more ({type(error).__name__}).")

@@ -1,0 +1,279 @@
+"""The agent as a visitor's process sees it: the same methods, answered by the model's process. They block, so they are
+for the agent's thread."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import DataError, FromageError
+from fromage_lite.event_data import error_from_dict, event_from_dict, hit_to_dict
+from fromage_lite.events import Done, Event
+from fromage_lite.inspection import TokenMatch
+from fromage_lite.prompt import Segment
+from fromage_lite.turns import Turn, turn_from_dict, turn_to_dict
+from index.hits import Hit
+from tui.serving.wire import Pictures, decode, encode, pictures_from_data, segments_to_data
+
+CANCEL_SECONDS = 0.03  # between two looks at whether a reply is to be stopped
+PICTURES_KEPT = 300
+GRACE_SECONDS = 3.0  # for the app to end by itself once the model's process has
+
+GONE = ("The model's process has ended.", "Start fromage-lite serve again and reload the page.")
+
+
+class Connection:
+    """One line of talk with the model's process: a request, then its answer."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._data = bytearray()
+        self._lock = threading.Lock()
+        try:
+            self._socket.connect(str(path))
+            self.hello = self._read()
+        except OSError as error:
+            raise FromageError(*GONE) from error
+
+    def call(self, name: str, **arguments: Any) -> Any:
+        """The result of a call.
+
+        Raises:
+            FromageError: it failed, or the model's process is gone.
+        """
+        with self._talking():
+            self._send({"call": name, **arguments})
+            return _result(self._read())
+
+    def stream(self, name: str, cancel: threading.Event | None, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """The lines that a call brings, until its end; to be read to the end, or closed."""
+        with self._talking():
+            self._send({"call": name, **arguments})
+            told, ended = False, False
+            try:
+                while True:
+                    while not told and not self._is_readable():
+                        if cancel is not None and cancel.is_set():
+                            self._send({"call": "cancel"})
+                            told = True
+                    line = self._read()
+                    if "event" not in line:
+                        ended = True
+                        _result(line)
+                        return
+                    yield line
+            finally:
+                if not ended:
+                    self._abandon()
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        if not self._lock.acquire(
+            blocking=False
+        ):  # waiting for it could be for ever: the asker may be the one who reads
+            raise FromageError("The model is in the middle of a reply.", "Try again after its end.")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _abandon(self) -> None:
+        """Nobody reads on: has the reply ended, so that the next answer is one to the next question."""
+        with suppress(FromageError):
+            self._send({"call": "cancel"})
+            while "event" in self._read():
+                pass
+
+    def _is_readable(self) -> bool:
+        if b"\n" in self._data:
+            return True
+        return bool(select.select([self._socket], [], [], CANCEL_SECONDS)[0])
+
+    def _send(self, data: dict[str, Any]) -> None:
+        try:
+            self._socket.sendall(encode(data))
+        except OSError as error:
+            raise FromageError(*GONE) from error
+
+    def _read(self) -> dict[str, Any]:
+        start = 0
+        while (end := self._data.find(b"\n", start)) < 0:
+            start = len(self._data)
+            try:
+                received = self._socket.recv(1 << 16)
+            except OSError as error:
+                raise FromageError(*GONE) from error
+            if not received:
+                raise FromageError(*GONE)
+            self._data += received
+        line = bytes(self._data[:end])
+        del self._data[: end + 1]
+        return decode(line)
+
+    def close(self) -> None:
+        """Ends the talk; the other side forgets the dialogue."""
+        with suppress(OSError):
+            self._socket.close()
+
+
+def _result(line: dict[str, Any]) -> Any:
+    if "error" in line:
+        raise error_from_dict(line["error"])
+    if "result" not in line:
+        raise DataError("The model's process gave no answer.")
+    return line["result"]
+
+
+class RemoteAgent:
+    """What the chat asks of an agent."""
+
+    def __init__(self, connection: Connection) -> None:
+        hello = connection.hello
+        self._connection = connection
+        self.model_name, self.device = str(hello["model_name"]), str(hello["device"])
+        self.index_size, path = int(hello["index_size"]), hello["index_path"]
+        self.index_path = Path(path) if path else None
+        self.index = _RemoteIndex(connection)
+        self._pictures: OrderedDict[Hit, bytes | FromageError] = OrderedDict()
+
+    def dialogue(self, settings: GenerationSettings) -> RemoteDialogue:
+        """A new dialogue, in place of this visitor's last one."""
+        return RemoteDialogue(self, self._connection, settings)
+
+    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+        """As `Agent.search`."""
+        found = self._connection.call("search", message=segments_to_data(segments), k=k, exclude=sorted(exclude))
+        return self.keep(found)
+
+    def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
+        """As `Agent.tokens_near`."""
+        rows = self._connection.call("tokens_near", path=str(Path(path).absolute()), k=k)
+        return [[TokenMatch(**match) for match in row] for row in rows]
+
+    def is_at_hand(self, hit: Hit) -> bool:
+        """As `Agent.is_at_hand`: one whose picture came along is, and during a reply no other."""
+        if hit in self._pictures:
+            return True
+        try:
+            return bool(self._connection.call("is_at_hand", hit=hit_to_dict(hit)))
+        except FromageError:
+            return False
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        """As `Agent.thumbnail`."""
+        if hit not in self._pictures:
+            self.keep(self._connection.call("thumbnail", hit=hit_to_dict(hit)))
+        found = self._pictures[hit]
+        if isinstance(found, FromageError):
+            raise found
+        return found
+
+    def keep(self, data: Iterable[Any]) -> list[Hit]:
+        """Remembers pictures that came along with hits, so that they need not be asked for; returns the hits."""
+        pictures: Pictures = pictures_from_data(data)
+        self._pictures.update(pictures)
+        while len(self._pictures) > PICTURES_KEPT:
+            self._pictures.popitem(last=False)
+        return [hit for hit, _ in pictures]
+
+
+class _RemoteIndex:
+    """What the chat asks of an index: which picture has a number."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def row(self, id: int) -> tuple[str, str]:
+        """(source, caption) of a picture.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = self._connection.call("row", id=id)
+        if found is None:
+            raise LookupError(f"There is no picture {id}.")
+        return str(found[0]), str(found[1])
+
+
+class RemoteDialogue:
+    """A dialogue whose turns are known here, and whose model is elsewhere."""
+
+    def __init__(self, agent: RemoteAgent, connection: Connection, settings: GenerationSettings) -> None:
+        self.agent, self.settings = agent, settings
+        self._connection = connection
+        self._turns: list[Turn] = []
+        self.excluded: set[int] = set()
+        connection.call("dialogue", settings=settings.to_dict())
+
+    @property
+    def turns(self) -> list[Turn]:
+        """What was said; assigning takes another conversation up."""
+        return self._turns
+
+    @turns.setter
+    def turns(self, turns: Sequence[Turn]) -> None:
+        self._connection.call("set_turns", turns=[turn_to_dict(turn) for turn in turns])
+        self._turns = list(turns)
+
+    def reply(self, message: Sequence[Segment], cancel: threading.Event | None = None) -> Iterator[Event]:
+        """As `Dialogue.reply`."""
+        return self._events("reply", cancel, message=segments_to_data(message))
+
+    def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
+        """As `Dialogue.regenerate`."""
+        return self._events("regenerate", cancel)
+
+    def _events(self, call: str, cancel: threading.Event | None, **arguments: Any) -> Iterator[Event]:
+        for line in self._connection.stream(call, cancel, settings=self.settings.to_dict(), **arguments):
+            if "pictures" in line:
+                self.agent.keep(line["pictures"])
+            event = event_from_dict(line["event"])
+            if isinstance(event, Done):  # the turn is here before the event is told, as in a dialogue
+                self._turns = [*self._turns[: int(line["turns"]) - 1], turn_from_dict(line["turn"])]
+            yield event
+
+    def undo(self) -> Turn | None:
+        """As `Dialogue.undo`."""
+        self._connection.call("undo")
+        return self._turns.pop() if self._turns else None
+
+    def reset(self) -> None:
+        """As `Dialogue.reset`."""
+        self._connection.call("reset")
+        self._turns, self.excluded = [], set()
+
+    def exclude(self, ids: Iterable[int]) -> None:
+        """As `Dialogue.exclude`."""
+        ids = sorted(ids)
+        self._connection.call("exclude", ids=ids)
+        self.excluded |= set(ids)
+
+    def include(self, ids: Iterable[int]) -> None:
+        """As `Dialogue.include`."""
+        ids = sorted(ids)
+        self._connection.call("include", ids=ids)
+        self.excluded -= set(ids)
+
+
+def end_with(path: str | Path) -> None:
+    """Ends this process once the model's has ended, however it did: none is left behind."""
+    line = Connection(path)
+
+    def watch() -> None:
+        with suppress(FromageError):
+            while True:
+                line._read()
+        os.kill(os.getpid(), signal.SIGTERM)  # the app's way to leave
+        threading.Event().wait(GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()

@@ -1,0 +1,169 @@
+"""`fromage-lite serve`: the model, the web server, and the end of both."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shlex
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from fromage_lite.errors import ConfigError
+from tui.replies import AgentThread
+from tui.serving.model_server import GOODBYE_SECONDS, ModelServer
+from tui.serving.site import Site
+
+if TYPE_CHECKING:
+    from fromage_lite.agent import Agent
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine may have no IPv6
+
+
+def serve(
+    load: Callable[[], Agent],
+    sockets: list[socket.socket],
+    host: str,
+    options: Mapping[str, Any],
+    log: Path,
+    announce: Callable[[str], None],
+) -> None:
+    """Serves the chat until Ctrl-C.
+
+    Args:
+        load: makes the agent that all visitors share.
+        sockets: from `bind`.
+        host: the name for the address that is told.
+        options: what every visitor's chat begins with: `settings` and `save`.
+        log: where visitors' processes write what went wrong.
+        announce: is told the address once it can be opened.
+
+    Raises:
+        FromageError: the model can't be loaded.
+    """
+    thread = AgentThread()
+    try:
+        asyncio.run(_serve(thread, load, sockets, host, options, log, announce))
+    finally:
+        for open_socket in sockets:
+            open_socket.close()
+    if thread.working:
+        # The agent's thread is deep inside a library; the interpreter's end would wait for it or abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(
+    thread: AgentThread,
+    load: Callable[[], Agent],
+    sockets: list[socket.socket],
+    host: str,
+    options: Mapping[str, Any],
+    log: Path,
+    announce: Callable[[str], None],
+) -> None:
+    stop = _stop_signal()
+    loading = asyncio.ensure_future(thread.run(load))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not loading.done():
+        return
+    server = ModelServer(loading.result(), thread, options)
+    with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # for this user's eyes only
+        path = Path(folder) / "model"
+        async with server.listening(path):
+            site = Site(_command(path, log), host)
+            runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=GOODBYE_SECONDS)
+            await runner.setup()
+            try:
+                for listening in sockets:
+                    await web.SockSite(runner, listening).start()
+                announce(address(host, sockets[0].getsockname()[1]))
+                await stop.wait()
+            finally:
+                await runner.cleanup()
+    thread.stop()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Is set by Ctrl-C and its relatives; a second one ends the process at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, told)
+    return stop
+
+
+def _command(path: Path, log: Path) -> str:
+    """Shell command of a visitor's process; `exec` leaves no shell that would have to be ended too."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-m", "tui.serving.visitor", str(path)]
+    return f"exec {shlex.join(words)} 2>>{shlex.quote(str(log))}"
+
+
+def address(host: str, port: int) -> str:
+    """The address for a browser."""
+    if host in ("0.0.0.0", "::", ""):
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of a host name, all of the same port, so that no other program can have the
+    port on one of them.
+
+    Args:
+        host: name or number of this machine.
+        port: the port; 0 is any free one.
+
+    Raises:
+        ConfigError: the port is taken, or there is no such host here.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"There is no host {host!r} to listen on.", "Leave --host out for this machine.") from error
+    bound: list[socket.socket] = []
+    for family, place in dict.fromkeys((family, str(place[0])) for family, *_, place in found):
+        try:
+            bound.append(socket.create_server((place, port), family=family))
+        except OSError as error:
+            if error.errno in NOT_HERE:
+                continue
+            for taken in bound:
+                taken.close()
+            raise _refused(host, port, error) from error
+        port = port or bound[0].getsockname()[1]
+    if not bound:
+        raise ConfigError(f"{host} is no address of this machine.", "Leave --host out for this machine.")
+    return bound
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"Port {port} of {host} is taken.", "Name another: --port NUMBER, or --port 0 for a free one."
+        )
+    if error.errno == errno.EACCES:
+        return ConfigError(f"Port {port} needs more rights than you have.", "Choose one above 1023: --port 8000.")
+    return ConfigError(
+        f"Port {port} of {host} can't be used: {error.strerror or error}.", "Name another: --port NUMBER."
+    )

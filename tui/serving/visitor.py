@@ -1,0 +1,55 @@
+"""A visitor's process: the chat, drawn for a browser, with its agent in the model's process.
+
+Started by the web server: python -m tui.serving.visitor SOCKET
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from fromage_lite.errors import FromageError
+from tui import paths
+from tui.app import ChatApp, run_app
+from tui.image_mode import ImageMode, resolve_image_mode
+from tui.preferences import Preferences
+from tui.serving.remote import Connection, RemoteAgent, end_with
+from tui.sessions.archive import Archive
+
+SHARED = "The model and its pictures are shared by everybody here."
+
+
+def make_app(connection: Connection) -> ChatApp:
+    """The chat of one visitor."""
+    options: Mapping[str, Any] = connection.hello["options"]
+    preferences = Preferences.read(paths.config_file())
+    settings = dataclasses.replace(preferences.settings, **options.get("settings", {}))
+    # The terminal in the page draws neither Kitty's pictures nor Sixel.
+    wanted = ImageMode.NONE if preferences.images == ImageMode.NONE else ImageMode.HALFBLOCK
+    app = ChatApp(
+        lambda progress: RemoteAgent(connection),  # type: ignore[arg-type, return-value]
+        resolve_image_mode(wanted),
+        settings,
+        preferences=preferences,
+        state=paths.state_dir(),
+        archive=Archive(paths.sessions_file(), save=bool(options.get("save", True))),
+    )
+    app.conversation.fixed = SHARED
+    return app
+
+
+def main() -> int:
+    """Runs the chat until the visitor leaves; the exit code."""
+    try:
+        end_with(sys.argv[1])
+        app = make_app(Connection(sys.argv[1]))
+    except FromageError as error:
+        print(error, file=sys.stderr)  # noqa: T201  into the log of `serve`
+        return 2
+    return run_app(app)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""What the model's process and a visitor's say to each other: JSON objects, one a line. No pickle, no code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fromage_lite.errors import DataError, FromageError
+from fromage_lite.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
+from fromage_lite.prompt import Segment
+from index.hits import Hit
+from tui.sessions.records import message_data, turn_of_data
+
+MAX_LINE = 256 * 2**20  # bytes; a whole resumed conversation is one line
+
+Pictures = list[tuple[Hit, bytes | FromageError]]
+
+
+def encode(data: Mapping[str, Any]) -> bytes:
+    """One line."""
+    return json.dumps(data).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The object of a line.
+
+    Raises:
+        DataError: it holds none.
+    """
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The line can't be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise DataError("The line holds no object.")
+    return data
+
+
+def segments_to_data(segments: Sequence[Segment]) -> Any:
+    """A message: texts, and pictures by their paths."""
+    return message_data(segments)
+
+
+def segments_from_data(data: Any) -> tuple[Segment, ...]:
+    """The message that `segments_to_data` wrote."""
+    return turn_of_data(data, [], "stop").message
+
+
+def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> list[dict[str, Any]]:
+    """Hits with their small pictures, or with why there is none."""
+    return [
+        {"hit": hit_to_dict(hit), **({"error": error_to_dict(found)} if isinstance(found, FromageError)
+                                     else {"data": base64.b64encode(found).decode()})}
+        for hit, found in pictures
+    ]  # fmt: skip
+
+
+def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
+    """What `pictures_to_data` wrote."""
+    return [
+        (hit_from_dict(entry["hit"]), error_from_dict(entry["error"]) if "error" in entry
+         else base64.b64decode(entry["data"]))
+        for entry in data
+    ]  # fmt: skip
