@@ -59,9 +59,23 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
     except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
         raise CheckpointError(
             f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "
-            f"({first_line(error)}).",
+            f"({_reason(error, revision)}).",
             "Check the name and the network.",
         ) from error
+
+
+def _reason(error: Exception, revision: str | None) -> str:
+    """Why the Hub did not give a model, in words; its own errors begin with the number of the request."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    for kind, words in (
+        (GatedRepoError, "its owner grants access on its page; then log in with: hf auth login"),
+        (RevisionNotFoundError, f"it has no revision {revision}"),
+        (RepositoryNotFoundError, "there is no such repository, or it is private"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return first_line(error)
 
 
 def portable_config(config: FromageConfig, base_dir: Path | None, folder: Path) -> FromageConfig:
@@ -84,14 +98,14 @@ def _download(repository: str, inside: str, **hub_options: Any) -> Path:
 
     from fromage_lite.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
 
-    def fetch(folders: list[str], names: tuple[str, str], repo_type: str | None = None) -> Path:
+    def fetch(folders: list[str], names: tuple[str, ...], repo_type: str | None = None) -> Path:
         wanted = [f"{folder}/{name}".lstrip("/") for folder in folders for name in names]
         root = Path(snapshot_download(repository, repo_type=repo_type, allow_patterns=wanted, **hub_options))
         return next((root / folder for folder in folders if (root / folder / names[0]).exists()), root / inside)
 
     released = [inside, f"{REPOSITORY_FOLDER}/{inside}".rstrip("/")]
     try:
-        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE))
+        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, "README.md"))
         return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
     except RepositoryNotFoundError as error:
         try:  # the original FROMAGe is published as a space, beside its demo

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +23,7 @@ from fromage_lite.language import LanguageModel
 from fromage_lite.loading import choose_device as choose_device
 from fromage_lite.loading import choose_placement
 from fromage_lite.memory import announce
+from fromage_lite.model_card import CARD_FILE, Provenance, check_public, write_card
 from fromage_lite.prompt import before_prefix, get_template
 from fromage_lite.released import read_checkpoint
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
@@ -40,6 +41,10 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
     """The model. Its checkpoint holds the bridge only; the frozen models are named in the configuration.
 
     Shapes: B batch, T positions, V visual tokens, D width of the LM's embeddings, R width of the retrieval space.
+
+    Attributes:
+        provenance: what the bridge was trained on and how well it does, for its model card.
+        card: the model card that it was loaded with; one is written where there is none, or its provenance is known.
     """
 
     def __init__(self, language: LanguageModel, vision: VisionEncoder, bridge: Bridge, config: FromageConfig,
@@ -47,6 +52,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         self.language, self.vision, self.bridge = language, vision, bridge
         self.config = dataclasses.replace(config, visual_dim=bridge.visual_embeddings.in_features, lm_dim=language.dim)
         self.base_dir = base_dir
+        self.provenance, self.card = Provenance(), ""
 
     # --- loading and saving ---
 
@@ -130,6 +136,8 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
         model = cls.from_config(config, base_dir=folder.resolve(), device=device, dtype=dtype, quantize=quantize,
                                 notice=notice)  # fmt: skip
         load_bridge(model.bridge, tensors, folder, config.has_retrieval)
+        if (folder / CONFIG_FILE).exists() and (folder / CARD_FILE).is_file():
+            model.card = (folder / CARD_FILE).read_text(encoding="utf-8", errors="replace")
         return model
 
     def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
@@ -141,7 +149,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
             save_directory: the checkpoint's folder.
             dtype: of the file; None keeps the bridge's own (float32). Half precision halves it, and is computed in
                 float32 again after loading.
-            kwargs: `model_card_kwargs`, as huggingface_hub's mixin has it.
+            kwargs: `model_card_kwargs`: what `model_card.write_card` takes beside the model.
         """
         folder = Path(save_directory)
         try:
@@ -149,11 +157,29 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
             tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge_tensors().items()}
             write_tensors(folder / WEIGHTS_FILE, tensors)
             write_bytes(folder / CONFIG_FILE, config.encode())
-            if not (folder / "README.md").exists():
-                card = self.generate_model_card(**(kwargs.get("model_card_kwargs") or {}))
-                write_bytes(folder / "README.md", str(card).encode())
+            if not (folder / CARD_FILE).exists():
+                known = kwargs.get("model_card_kwargs") or {}
+                is_new = known or not self.card or self.provenance != Provenance()
+                card = str(self.generate_model_card(**known)) if is_new else self.card
+                write_bytes(folder / CARD_FILE, card.encode())
         except OSError as error:
             raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
+
+    def generate_model_card(self, **known: Any) -> ModelCard:  # type: ignore[override]
+        """The model card; `known` as of `model_card.write_card`."""
+        return write_card(self, **known)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
+        """Uploads what `save_pretrained` writes; options as of huggingface_hub's mixin (`private`, `token`, …).
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            ConfigError: a frozen model is a folder of this computer, which nobody else has.
+        """
+        check_public(self)
+        return super().push_to_hub(repo_id, **options)
 
     # --- what is trained ---
 

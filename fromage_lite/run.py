@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fromage_lite.data.sources import file_data, playground_data
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import read_tensors
 from fromage_lite.model import Fromage, choose_device, load_bridge
+from fromage_lite.model_card import Provenance
 from fromage_lite.recipes.recipe import Recipe
 from fromage_lite.train import FitResult, Trainer, make_accelerator
 from fromage_lite.training_state import BEST, LAST, has_checkpoint
@@ -69,6 +71,7 @@ def run(options: RunOptions, report: Report) -> bool:
     )
     with accelerator.main_process_first():  # it fills the feature store, the others read it
         data, source = load_data(options, model)
+    model.provenance = _provenance(options, data)
     _prepare(model, data, options.recipe)
     trainer = Trainer(model, data, options.recipe, options.out, options.seed, accelerator)
     if accelerator.is_main_process:
@@ -131,6 +134,18 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
 
 
+def _provenance(options: RunOptions, data: TrainingData) -> Provenance:
+    """For the model card; files by their names alone."""
+    recipe, source = options.recipe, "the playground" if options.data is None else options.data.name
+    held_out = len(data.validation.captions) if data.validation is not None else 0
+    return Provenance(
+        data=f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures "
+        f"of {source}; {held_out:,} captions more were held out.",
+        training=f"{recipe.steps:,} steps of {recipe.batch_size} captions and {recipe.dialogue_batch_size} dialogues "
+        f"(recipe `{recipe.name}`, seed {options.seed}).",
+    )
+
+
 def _config(options: RunOptions) -> FromageConfig:
     """Names of the frozen models, the playground's by default, and the recipe's bridge."""
     if (options.language_model is None) != (options.vision_encoder is None):
@@ -151,14 +166,14 @@ def _finish(options: RunOptions, model: Fromage, result: FitResult, report: Repo
         return
     best = options.out / (BEST if has_checkpoint(options.out / BEST) else LAST)
     figures = [entry for entry in progress.metrics if "validation/total" in entry]
-    if figures:
-        chosen = min(figures, key=lambda entry: entry["validation/total"])
-        shown = ", ".join(
-            f"{name.removeprefix('validation/')} {value:.3f}" for name, value in chosen.items() if "/" in name
-        )
+    chosen = min(figures, key=lambda entry: entry["validation/total"], default={})
+    measured = {name.removeprefix("validation/"): value for name, value in chosen.items() if "/" in name}
+    if measured:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
         report(f"Best on held-out data at step {chosen['step']}: {shown}.")
     report(f"Trained {progress.step} steps ({result.seconds:.0f} s in this call). The best bridge is in {best}.")
     if options.export is not None:
         load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
+        model.provenance = dataclasses.replace(model.provenance, figures=measured)
         model.save_pretrained(options.export, dtype=torch.float16)
         report(f"It was also written to {options.export}.")

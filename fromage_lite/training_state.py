@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ def save_checkpoint(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
+        model.provenance = replace(model.provenance, figures=held_out_figures(progress))
         model.save_pretrained(temporary)
         write_tensors(temporary / TENSORS, _tensors(model, optimizer))
         state = {key: value for key, value in asdict(progress).items() if key != "metrics"} | {"extra": dict(extra)}
@@ -100,6 +101,13 @@ def load_checkpoint(
         )
     _restore(read_tensors(folder / TENSORS), model, optimizer, folder)
     return progress, extra
+
+
+def held_out_figures(progress: Progress) -> dict[str, float]:
+    """The last figures on held-out data, by name; none before the first validation."""
+    entries = [entry for entry in progress.metrics if "validation/total" in entry]
+    last = entries[-1] if entries else {}
+    return {name.removeprefix("validation/"): value for name, value in last.items() if "/" in name}
 
 
 def has_checkpoint(folder: Path) -> bool:

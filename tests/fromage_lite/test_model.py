@@ -110,23 +110,6 @@ def test_a_failed_save_keeps_the_old_weights(tiny_model, checkpoint_copy, monkey
     assert not [path for path in checkpoint_copy.iterdir() if path.name.startswith(".")]
 
 
-def test_push_to_hub_uploads_the_bridge(tiny_model, monkeypatch):
-    from huggingface_hub import HfApi, hub_mixin
-
-    uploaded = []
-
-    class Api(HfApi):
-        def create_repo(self, repo_id, **_):
-            return type("Repo", (), {"repo_id": repo_id})
-
-        def upload_folder(self, *, folder_path, **_):
-            uploaded.extend(sorted(path.name for path in folder_path.iterdir()))
-
-    monkeypatch.setattr(hub_mixin, "HfApi", Api)
-    tiny_model.push_to_hub("somebody/tiny")
-    assert uploaded == ["README.md", "config.json", "model.safetensors"]
-
-
 def test_only_the_bridge_is_trained(tiny_model, pictures):
     embeds = tiny_model.prompt_embeds(["a ", pictures[0], " b[RET]"])
     output = tiny_model.language.forward(embeds)

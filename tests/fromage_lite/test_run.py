@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,10 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
         assert torch.allclose(value, best[name], rtol=1e-3, atol=1e-5), name  # half precision
     assert exported.config.retrieval_dim == 8
     assert not (tmp_path / "exported" / "training_state.json").exists()
+    card = (tmp_path / "exported" / "README.md").read_text()
+    (counts,) = re.findall(r"Data: (\d+) captions, 0 dialogues and 24 pictures of captions.tsv; (\d+) captions", card)
+    assert sum(map(int, counts)) == 24
+    assert "6 steps of 4 captions" in card and "| total |" in card and str(tmp_path) not in card
     with pytest.raises(ConfigError, match="already a run"):
         run(options, lines.append)
     assert not run(dataclasses.replace(options, resume=True), lines.append)
