@@ -41,6 +41,7 @@ class Driver:
 
     async def type(self, text: str) -> None:
         """Puts the text into the composer and presses Enter."""
+        self.screen.composer.prompt.focus()
         self.screen.composer.prompt.fill(text)
         await self.pilot.press("enter")
         await self.pilot.pause()

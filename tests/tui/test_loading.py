@@ -112,7 +112,7 @@ async def test_quitting_while_the_model_loads() -> None:
 
 async def test_no_index_is_said() -> None:
     async with chatting(FakeAgent(index_size=0)) as chat:
-        assert "no pictures" in chat.text
+        assert "no pictures" in chat.text and "replies come without pictures" in " ".join(chat.text.split())
 
 
 def test_the_app_is_imported_without_any_model_library() -> None:

@@ -26,6 +26,7 @@ from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.turn import Note, NoteKind, TurnView, error_note
 
+NO_INDEX = "There is no index, so replies come without pictures. /index FOLDER opens one."
 STOP_FIRST = "Esc stops the reply first"
 
 
@@ -133,6 +134,8 @@ class DialogueScreen(Screen[None]):
         finally:
             self.busy = ""
         self.show_agent()
+        if self.conversation.agent is not None and not self.conversation.agent.index_size:
+            await self.note(NO_INDEX)
         if self.waiting is not None:
             outgoing, self.waiting = self.waiting, None
             self.start_reply(outgoing)

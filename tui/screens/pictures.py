@@ -64,7 +64,12 @@ class PictureScreen(DialogueScreen):
     async def _view_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
         start = next((place for place, other in enumerate(series) if other is picture), 0)
         viewer = Viewer(series or (picture,), start, self.mode, self.act, lambda: self.conversation.hidden)
-        await self.app.push_screen(viewer)
+
+        def left(wanted: tuple[Wish, Picture] | None) -> None:
+            if wanted is not None:
+                self.run_worker(self.act(*wanted, series), group="picture")
+
+        await self.app.push_screen(viewer, left)
 
     async def _use_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
         path = await asyncio.to_thread(file_of, picture)

@@ -25,13 +25,15 @@ NEEDS_THE_CHAT: frozenset[Wish] = frozenset({"use", "similar"})
 Act = Callable[[Wish, Picture, Sequence[Picture]], Awaitable[None]]
 
 
-class Viewer(ModalScreen[None]):
-    """Args:
-    series: the pictures to leaf through.
-    start: which one comes first.
-    mode: how pictures are drawn.
-    act: does what a key says with a picture.
-    hidden: ids of the pictures that are hidden.
+class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
+    """Ends with a wish that only the chat can fulfil, if there is one.
+
+    Args:
+        series: the pictures to leaf through.
+        start: which one comes first.
+        mode: how pictures are drawn.
+        act: does what a key says with a picture.
+        hidden: ids of the pictures that are hidden.
     """
 
     BINDINGS = [
@@ -122,9 +124,11 @@ class Viewer(ModalScreen[None]):
 
     async def action_wish(self, wish: Wish) -> None:
         if wish in NEEDS_THE_CHAT:
-            self.dismiss(None)
-        await self._act(wish, self.picture, self._series)
-        self._write()
+            self.dismiss((wish, self.picture))
+        else:
+            await self._act(wish, self.picture, self._series)
+            if self.is_attached:  # another program may have taken its time
+                self._write()
 
 
 def key_line(screen: object, leaf: bool = False) -> str:

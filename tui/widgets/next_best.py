@@ -111,8 +111,11 @@ class NextBest(FocusablePicture):
         """All pictures in one, on the screen's background."""
         columns, rows = self._tile
         ground = self.background_colors[1].rgb
-        width, gap = columns * PIXELS_PER_COLUMN, GAP * PIXELS_PER_COLUMN
-        height = round(rows * PIXELS_PER_COLUMN * cell_ratio())
+        # Half blocks get just the pixels that they have, else scaling would smear the gaps.
+        blocks = self._mode is ImageMode.HALFBLOCK
+        scale = 1 if blocks else PIXELS_PER_COLUMN
+        width, gap = columns * scale, GAP * scale
+        height = rows * 2 if blocks else round(rows * scale * cell_ratio())
         joined = Image.new("RGB", (self._room * (width + gap) - gap, height), ground)
         for place, picture in enumerate(self._pictures[: self._room]):
             if picture.image is None or self._is_hidden(picture):
