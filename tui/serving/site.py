@@ -16,6 +16,8 @@ from aiohttp import WSCloseCode, web
 from textual_serve.app_service import AppService
 from textual_serve.server import Server, to_int
 
+from tui.serving.model_server import GOODBYE_SECONDS
+
 PAGE, SCRIPT = Path(__file__).with_name("page.html"), Path(__file__).with_name("page.js")
 TITLE = "fromage_lite"
 SMALLEST_FONT, LARGEST_FONT = 6, 60
@@ -33,6 +35,15 @@ class _Process(AppService):
         finally:
             with suppress(Exception):
                 await self.remote_close()
+
+    async def stop(self) -> None:
+        """Asks the chat to end; one that doesn't is killed."""
+        try:
+            await asyncio.wait_for(super().stop(), GOODBYE_SECONDS)
+        except TimeoutError:
+            if self._process is not None:
+                with suppress(ProcessLookupError):
+                    self._process.kill()
 
 
 class Site(Server):

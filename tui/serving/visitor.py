@@ -48,7 +48,10 @@ def main() -> int:
     except FromageError as error:
         print(error, file=sys.stderr)  # noqa: T201  into the log of `serve`
         return 2
-    return run_app(app)
+    try:
+        return run_app(app)
+    except BrokenPipeError:  # the web server was killed: nobody is there to be told goodbye
+        return 1
 
 
 if __name__ == "__main__":
