@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -50,11 +51,11 @@ def choose_placement(
     """Options as a user gives them -> a placement on one device.
 
     Raises:
-        ConfigError: a value is unknown, the device is not there, or a library for it is missing.
+        ConfigError: a value is unknown, the device is not there, or the library that rounds is not installed.
     """
     place, precision, rounded = choose_device(device), parse_dtype(dtype), parse_quantize(quantize)
     if rounded is not None:
-        _check_installed(rounded, place)
+        _check_installed(rounded)
     return Placement(place, precision or default_dtype(place), rounded)
 
 
@@ -108,12 +109,6 @@ def parse_quantize(name: str | None) -> Quantize | None:
         if name == known:
             return known  # type: ignore[no-any-return]
     raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
-
-
-def quantization_library(quantize: Quantize, device: torch.device) -> str:
-    """bitsandbytes, but torchao for int8 away from CUDA: its products of single positions take a quarter of the time
-    there (measured on a CPU)."""
-    return "torchao" if quantize == "int8" and device.type != "cuda" else "bitsandbytes"
 
 
 def load_causal_lm(name: str, revision: str | None, place: Placement) -> Any:
@@ -230,27 +225,24 @@ def attach_return(module: Any) -> None:
     hook.io_same_device = True
 
 
-def _check_installed(quantize: Quantize, device: torch.device) -> None:
-    library = quantization_library(quantize, device)
-    if importlib.util.find_spec(library) is None:
+def _check_installed(quantize: Quantize) -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
-            f"--quantize {quantize} on {device.type} needs {library}, which is not installed.",
-            f"Install it with: pip install {library}",
+            f"--quantize {quantize} needs bitsandbytes, which is not installed.",
+            "Install it with: pip install bitsandbytes",
         )
 
 
 def _quantization_config(place: Placement) -> Any:
-    from transformers import BitsAndBytesConfig, TorchAoConfig
+    """LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339) or NF4 (2023, arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
 
-    if place.quantize == "int4":
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=place.dtype,
-        )
-    if quantization_library("int8", place.device) == "bitsandbytes":
+    if place.quantize == "int8":
+        warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # once a layer and step
         return BitsAndBytesConfig(load_in_8bit=True)
-    from torchao.quantization import Int8WeightOnlyConfig
-
-    return TorchAoConfig(Int8WeightOnlyConfig())
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=place.dtype,
+    )

@@ -60,7 +60,7 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
 
 
 def test_a_bridge_to_a_quantised_language_model_learns(options, tmp_path):
-    pytest.importorskip("torchao")
+    pytest.importorskip("bitsandbytes")
     exact = Recipe.from_dict({**options.recipe.to_dict(), "learning_rate": 1e-3})
     losses = {}
     for quantize in ("none", "int8"):
