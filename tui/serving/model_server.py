@@ -118,8 +118,16 @@ class _Visitor:
         }
 
     async def send(self, data: Mapping[str, Any]) -> None:
-        self._writer.write(encode(data))
-        await self._writer.drain()
+        """One line.
+
+        Raises:
+            OSError: the visitor is gone, or was told to go.
+        """
+        try:
+            self._writer.write(encode(data))
+            await self._writer.drain()
+        except RuntimeError as error:  # nothing can follow the end of the stream
+            raise ConnectionError from error
 
     async def answer(self, request: Mapping[str, Any]) -> None:
         """Does what is asked on the agent's thread and sends what comes of it, a result or an error at the end."""
