@@ -50,9 +50,21 @@ class _ChatByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if not args and ctx.resilient_parsing:  # a shell asks what could come first
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in own):
             args = ["chat", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and the options of the chat, which needn't be named."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            own = {item.value for item in found}
+            chat = self.commands["chat"]
+            with type(ctx)(chat, parent=ctx, info_name="chat") as inner:
+                found += [item for item in chat.shell_complete(inner, incomplete) if item.value not in own]
+        return found
 
 
 app = typer.Typer(

@@ -26,7 +26,7 @@ from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.turn import Note, NoteKind, TurnView, error_note
 
-NO_INDEX = "There is no index, so replies come without pictures. /index FOLDER opens one."
+NO_INDEX = "There is no index, so replies come without pictures."
 STOP_FIRST = "Esc stops the reply first"
 
 
@@ -135,7 +135,7 @@ class DialogueScreen(Screen[None]):
             self.busy = ""
         self.show_agent()
         if self.conversation.agent is not None and not self.conversation.agent.index_size:
-            await self.note(NO_INDEX)
+            await self.note(NO_INDEX if self.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one.")
         if self.waiting is not None:
             outgoing, self.waiting = self.waiting, None
             self.start_reply(outgoing)
