@@ -1,6 +1,7 @@
 """An image encoder loads whole or says in one sentence why not: random weights never pass for trained ones."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -137,6 +138,29 @@ def test_pixels_at_random_are_refused(tmp_path):
     ViTMAEModel(ViTMAEConfig(**SIZE)).save_pretrained(tmp_path)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     assert "no pooled feature" in refusal(str(tmp_path))
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_weights_of_older_files_load_and_run_nothing(family, copy, tmp_path):
+    """Without safetensors the libraries read a pickle: tensors alone may come out of it."""
+    tensors = load_file(weights(copy))
+    before = VisionEncoder.load(f"{PREFIX[family]}{copy}").fingerprint()
+    weights(copy).unlink()
+    old = copy / ("open_clip_pytorch_model.bin" if family == "open_clip-vit" else "pytorch_model.bin")
+    torch.save(tensors, old)
+    assert VisionEncoder.load(f"{PREFIX[family]}{copy}").fingerprint() == before
+    torch.save(tensors | {"trap": Trap(tmp_path / "trap")}, old)
+    refusal(f"{PREFIX[family]}{copy}")
+    assert not (tmp_path / "trap").exists()
 
 
 def test_an_unknown_name_is_refused():
