@@ -437,3 +437,24 @@ def test_the_model_is_shared_and_its_failure_ends_the_command(monkeypatch):
 
     monkeypatch.setattr(Agent, "load", load)
     assert_refused(call("serve", "--port", "0"), "It is damaged. Copy it again.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_the_model_loads_ends_at_once(number):
+    code = """
+import threading
+from pathlib import Path
+from tui.serving.serve import bind, serve
+
+def load():
+    print("loading", flush=True)
+    threading.Event().wait()
+
+serve(load, bind("127.0.0.1", 0), "127.0.0.1", {}, Path("log"), print)
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130

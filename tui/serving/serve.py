@@ -25,6 +25,7 @@ from tui.serving.site import Site
 if TYPE_CHECKING:
     from fromage_lite.agent import Agent
 
+INTERRUPTED = 130
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine may have no IPv6
 
@@ -49,18 +50,23 @@ def serve(
 
     Raises:
         FromageError: the model can't be loaded.
+        KeyboardInterrupt: Ctrl-C came while it was loading.
     """
-    thread = AgentThread()
+    thread, code = AgentThread(), INTERRUPTED
     try:
-        asyncio.run(_serve(thread, load, sockets, host, options, log, announce))
+        code = asyncio.run(_serve(thread, load, sockets, host, options, log, announce))
     finally:
         for open_socket in sockets:
             open_socket.close()
+    if code and sys.stderr.isatty():
+        sys.stderr.write("\n")  # after what was said of the loading
     if thread.working:
         # The agent's thread is deep inside a library; the interpreter's end would wait for it or abort.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
+    if code:
+        raise KeyboardInterrupt
 
 
 async def _serve(
@@ -71,13 +77,14 @@ async def _serve(
     options: Mapping[str, Any],
     log: Path,
     announce: Callable[[str], None],
-) -> None:
+) -> int:
+    """The exit code."""
     stop = _stop_signal()
     loading = asyncio.ensure_future(thread.run(load))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
-        return
+        return INTERRUPTED
     server = ModelServer(loading.result(), thread, options)
     with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # for this user's eyes only
         path = Path(folder) / "model"
@@ -93,6 +100,7 @@ async def _serve(
             finally:
                 await runner.cleanup()
     thread.stop()
+    return 0
 
 
 def _stop_signal() -> asyncio.Event:
@@ -101,7 +109,7 @@ def _stop_signal() -> asyncio.Event:
 
     def told() -> None:
         if stop.is_set():
-            os._exit(130)
+            os._exit(INTERRUPTED)
         stop.set()
 
     for name in SIGNALS:
