@@ -17,10 +17,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from PIL import Image
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.events import Done, Failed, ImagesFound, Notice, RetTrace, TextDelta
+from fromage_lite.inspection import PatchGrid
 from fromage_lite.prompt import ImageSegment
 from fromage_lite.turns import Turn
 from index.errors import ImageError
@@ -213,6 +215,20 @@ async def test_a_visitor_who_leaves_during_a_reply_does_not_keep_the_others_wait
         await asyncio.to_thread(gate.reached.wait)
         leaving._connection._socket.shutdown(socket.SHUT_RDWR)
         assert (await say(other, "hello"))[-1] == Done("two", "stop")
+
+
+async def test_what_the_model_sees_in_a_picture_crosses_over(cat):
+    agent = FakeAgent()
+    async with serving(agent) as path:
+        remote = await visit(path)
+        assert await asyncio.to_thread(remote.tokens_near, str(cat), 4) == FakeAgent().tokens_near("", 4)
+        assert agent.looked_at == [str(cat)]
+        agent.patch_grid = lambda path: None
+        assert await asyncio.to_thread(remote.patch_grid, str(cat)) is None
+        agent.patch_grid = lambda path: PatchGrid(Image.open(path).convert("RGB"), 2, 3)
+        patches = await asyncio.to_thread(remote.patch_grid, str(cat))
+    assert (patches.rows, patches.columns) == (2, 3)
+    assert patches.image.tobytes() == Image.open(cat).convert("RGB").tobytes()
 
 
 async def test_asking_in_the_middle_of_a_reply_is_refused_and_does_no_harm():

@@ -18,7 +18,7 @@ from fromage_lite.events import Done, Event, Failed, ImagesFound
 from fromage_lite.turns import turn_from_dict, turn_to_dict
 from index.hits import Hit
 from tui.replies import AgentThread, unexpected
-from tui.serving.wire import MAX_LINE, Pictures, decode, encode, pictures_to_data, segments_from_data
+from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data, segments_from_data
 
 if TYPE_CHECKING:
     from fromage_lite.agent import Agent
@@ -114,6 +114,7 @@ class _Visitor:
             "thumbnail": lambda request: pictures_to_data([self._picture(hit_from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(hit_from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
+            "patch_grid": lambda request: patches_to_data(self._agent.patch_grid(str(request["path"]))),
             "row": self._row,
         }
 

@@ -18,11 +18,11 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.event_data import error_from_dict, event_from_dict, hit_to_dict
 from fromage_lite.events import Done, Event
-from fromage_lite.inspection import TokenMatch
+from fromage_lite.inspection import PatchGrid, TokenMatch
 from fromage_lite.prompt import Segment
 from fromage_lite.turns import Turn, turn_from_dict, turn_to_dict
 from index.hits import Hit
-from tui.serving.wire import Pictures, decode, encode, pictures_from_data, segments_to_data
+from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data, segments_to_data
 
 CANCEL_SECONDS = 0.03  # between two looks at whether a reply is to be stopped
 PICTURES_KEPT = 300
@@ -158,6 +158,10 @@ class RemoteAgent:
         """As `Agent.tokens_near`."""
         rows = self._connection.call("tokens_near", path=str(Path(path).absolute()), k=k)
         return [[TokenMatch(**match) for match in row] for row in rows]
+
+    def patch_grid(self, path: str) -> PatchGrid | None:
+        """As `Agent.patch_grid`."""
+        return patches_from_data(self._connection.call("patch_grid", path=str(Path(path).absolute())))
 
     def is_at_hand(self, hit: Hit) -> bool:
         """As `Agent.is_at_hand`: one whose picture came along is, and during a reply no other."""

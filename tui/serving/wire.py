@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
+from fromage_lite.inspection import PatchGrid
 from fromage_lite.prompt import Segment
 from index.hits import Hit
+from index.images import open_image
 from tui.sessions.records import message_data, turn_of_data
 
 MAX_LINE = 256 * 2**20  # bytes; a whole resumed conversation is one line
@@ -55,6 +58,22 @@ def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> li
                                      else {"data": base64.b64encode(found).decode()})}
         for hit, found in pictures
     ]  # fmt: skip
+
+
+def patches_to_data(patches: PatchGrid | None) -> dict[str, Any] | None:
+    """A picture and its patches; the picture as a PNG file."""
+    if patches is None:
+        return None
+    file = io.BytesIO()
+    patches.image.save(file, "PNG")
+    return {"rows": patches.rows, "columns": patches.columns, "data": base64.b64encode(file.getvalue()).decode()}
+
+
+def patches_from_data(data: Mapping[str, Any] | None) -> PatchGrid | None:
+    """What `patches_to_data` wrote."""
+    if data is None:
+        return None
+    return PatchGrid(open_image(base64.b64decode(data["data"])), int(data["rows"]), int(data["columns"]))
 
 
 def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
