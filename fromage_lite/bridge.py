@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -146,6 +146,35 @@ class Bridge(nn.Module):
         factor = mean_norm / self.visual_embeds(pooled).norm(dim=-1).mean()
         self.visual_embeddings.weight.mul_(factor)
         self.visual_embeddings.bias.mul_(factor)
+
+    @torch.no_grad()
+    def fit_visual(self, features: Tensor, targets: Callable[[slice], Tensor], chunk: int = 1000) -> None:
+        """Sets the map to visual tokens to the least-squares estimate of what they should be, in closed form.
+
+        Args:
+            features: (n, visual_dim).
+            targets: gives the wanted visual tokens (chunk, V, D) of a slice of the features.
+            chunk: how many rows are in memory at a time.
+        """
+        whitening = self._whitening or Whitening.of(features)
+        size = self.visual_embeddings.out_features
+        total, rounding = torch.zeros(size, dtype=torch.float64), torch.zeros(features.shape[1], dtype=torch.float64)
+        products = torch.zeros(size, features.shape[1], dtype=torch.float64)
+        for start in range(0, len(features), chunk):
+            rows = slice(start, start + chunk)
+            wanted = targets(rows).flatten(1).double().cpu()
+            total += wanted.sum(dim=0)
+            white = whitening(self._own(features[rows])).double().cpu()
+            products += wanted.T @ white
+            rounding += white.sum(dim=0)
+        products -= torch.outer(total, rounding) / len(features)  # their mean is 0 but for float32
+        # Whitened features are uncorrelated and have no mean, so that the normal equations need no solving.
+        weight, bias = (products / len(features)).float(), (total / len(features)).float()
+        if self._whitening is None:
+            weight = weight @ whitening.matrix.cpu()
+            bias = bias - weight @ whitening.mean.cpu()
+        self.visual_embeddings.weight.copy_(weight)
+        self.visual_embeddings.bias.copy_(bias)
 
     @torch.no_grad()
     def renormalise_ret(self, mean_norm: float, output_mean_norm: float | None = None) -> None:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from fromage_lite.bridge import Whitening
 from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
@@ -130,8 +132,30 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
     if recipe.whiten_features:
         model.bridge.whiten(Whitening.of(sample))
-    if recipe.normalise_visual:
+    if recipe.visual_init == "scaled":
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
+    elif recipe.visual_init == "text":
+        rows, ids = visual_texts(data, model)
+        model.bridge.fit_visual(torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32)),
+                                lambda part: model.language.embed(ids[part], model.bridge.ret_row))  # fmt: skip
+
+
+def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int64], Tensor]:
+    """Rows of pictures (at most `_SAMPLE`), and for each the `(n, n_visual_tokens)` first tokens of a text about it.
+
+    The text is the data's own for the picture (`TrainingData.texts`), else its first caption; short ones are filled up
+    with their last token.
+    """
+    captions: dict[int, str] = {}
+    for caption, row in data.captions:
+        captions.setdefault(row, caption)
+    texts = captions if data.texts is None else dict(enumerate(data.texts))
+    rows = sorted(texts)[:: -(-len(texts) // _SAMPLE)]
+    length = model.config.n_visual_tokens
+    ids = [model.language.tokenize(texts[row])[:length] for row in rows]
+    filled = [part + part[-1:] * (length - len(part)) for part in ids if part]
+    kept = [row for row, part in zip(rows, ids, strict=True) if part]
+    return np.array(kept, dtype=np.int64), torch.tensor(filled, device=model.language.device)
 
 
 def _provenance(options: RunOptions, data: TrainingData) -> Provenance:

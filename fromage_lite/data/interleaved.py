@@ -103,6 +103,8 @@ class TrainingData:
         dialogues: interleaved examples; empty for a captions-only run.
         groups: `(N,)` integers or None. Rows of one group look alike (equal descriptions), so they are never
             negatives of each other in the contrastive losses.
+        texts: a text for each row that says what the picture shows, as the LM would have it in the picture's place;
+            None if there is nothing but the captions.
         validation: held-out data of the same form, without a validation of its own.
         fingerprint: names the content, so that a run is only resumed on the same data; may be empty.
     """
@@ -111,6 +113,7 @@ class TrainingData:
     captions: Sequence[tuple[str, int]]
     dialogues: Sequence[Example] = ()
     groups: npt.NDArray[np.integer] | None = None
+    texts: Sequence[str] | None = field(default=None, repr=False)
     validation: TrainingData | None = field(default=None, repr=False)
     fingerprint: str = ""
 
@@ -121,6 +124,8 @@ class TrainingData:
             raise DataError("The training data holds neither captions nor dialogues.")
         if self.groups is not None and self.groups.shape != (len(self.features),):
             raise DataError(f"There are {len(self.features)} feature rows, but {len(self.groups)} groups.")
+        if self.texts is not None and len(self.texts) != len(self.features):
+            raise DataError(f"There are {len(self.features)} feature rows, but {len(self.texts)} texts.")
         rows = [row for _, row in self.captions] + [row for example in self.dialogues for row in example.rows]
         if rows and not 0 <= min(rows) <= max(rows) < len(self.features):
             raise DataError(f"Rows {min(rows)} to {max(rows)} are named, but only {len(self.features)} features exist.")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fromage_lite.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
 from fromage_lite.playground import documents
 from fromage_lite.playground.documents import Document, Picture
-from fromage_lite.playground.grammar import FULL, caption, full_description
+from fromage_lite.playground.grammar import FULL, caption, full_description, tags
 from fromage_lite.playground.pictures import cache_folder
 from fromage_lite.playground.render import render
 from fromage_lite.playground.scene import HELD_OUT_SEED, Scene, Split, sample_scene
@@ -89,6 +89,7 @@ def _part(
         captions=texts,
         dialogues=examples,
         groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
+        texts=["".join(f" {tag}" for tag in tags(scene)) for scene in book.scenes],
         validation=validation,
         fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 from fromage_lite.errors import ConfigError
 
 Schedule = Literal["cosine", "constant"]
+VisualInit = Literal["random", "scaled", "text"]
 Precision = Literal["no", "bf16", "fp16"]
 
 RECIPES = Path(__file__).resolve().parent
@@ -58,9 +59,11 @@ class Recipe:
         learning_rate: AdamW's, after warm-up.
         visual_rate: factor on the learning rate of the map to visual tokens, whose inputs, the encoder's features, may
             be large: a step then moves the tokens further than the LM's own embeddings are long.
-        normalise_visual: whether visual tokens begin with the mean norm of the LM's embeddings.
-        whiten_features: whether the bridge learns from whitened features. It stays one linear map: what is written reads
-            features as they are.
+        visual_init: how the map to visual tokens begins. `random` as torch does it; `scaled` the same with the mean
+            norm of the LM's embeddings; `text` as the least-squares estimate of the embeddings of a text about each
+            picture, one token of it a visual token.
+        whiten_features: whether the bridge learns from whitened features. It stays one linear map: what is written
+            reads features as they are.
         betas: AdamW's.
         weight_decay: AdamW's. It reaches the bridge only: nothing frozen is in the optimiser.
         warmup_steps: steps over which the learning rate rises from nearly 0.
@@ -88,7 +91,7 @@ class Recipe:
     max_tokens: int = 128
     learning_rate: float = 3e-4
     visual_rate: float = 1.0
-    normalise_visual: bool = False
+    visual_init: VisualInit = "random"
     whiten_features: bool = False
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
@@ -116,6 +119,7 @@ class Recipe:
         self._require("weight_decay", self.weight_decay >= 0, "a number >= 0")
         self._require("max_scale", self.max_scale is None or self.max_scale >= 1, "a number >= 1, or left out")
         self._require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
+        self._require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled or text")
         self._require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
 
     def _require(self, name: str, holds: bool, wanted: str) -> None:

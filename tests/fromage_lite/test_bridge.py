@@ -70,6 +70,19 @@ def test_a_folded_bridge_computes_the_same_from_plain_features(bridge):
         torch.testing.assert_close(one.image_embeds(features), images, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("whitened", [False, True])
+def test_the_fitted_map_is_that_of_least_squares(bridge, whitened):
+    features = correlated(500)
+    wanted = torch.randn(500, 3, 8) + 0.1 * features[:, :1, None]
+    if whitened:
+        bridge.whiten(Whitening.of(features))
+    bridge.fit_visual(features, lambda part: wanted[part], chunk=128)
+    bridge.fold()
+    inputs = torch.cat([features, torch.ones(500, 1)], dim=1).double()
+    expected = inputs @ torch.linalg.lstsq(inputs, wanted.flatten(1).double()).solution
+    torch.testing.assert_close(bridge.visual_embeds(features), expected.view(500, 3, 8).float(), atol=1e-3, rtol=1e-3)
+
+
 def test_layers_are_summed_before_normalising(bridge):
     first, second = torch.randn(1, 8), torch.randn(1, 5)
     total = bridge.text_hidden_fcs[0](first) + bridge.text_hidden_fcs[1](second)

@@ -59,6 +59,20 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
     assert not run(dataclasses.replace(options, resume=True), lines.append)
 
 
+def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_captions_embeddings(options):
+    values = {**options.recipe.to_dict(), "visual_rate": 1e-9, "visual_init": "text", "whiten_features": True}
+    run(dataclasses.replace(options, recipe=Recipe.from_dict(values), export=None), lambda line: None)
+    model = Fromage.from_pretrained(options.out / "last", device="cpu")
+    pictures = [PILImage.open(options.images_root / f"{number}.png") for number in range(24)]
+    features = model.image_features(pictures).pooled.double()
+    first = torch.tensor(
+        [model.language.tokenizer.encode(f"a picture {n}", add_special_tokens=False)[0] for n in range(24)]
+    )
+    wanted = model.language.model.get_input_embeddings().weight[first].double()
+    residual = model.visual_embeds(features.float())[:, 0].double() - wanted
+    assert residual.abs().max() < 1e-3  # all captions begin with the same token
+
+
 def test_a_bridge_to_a_quantised_language_model_learns(options, tmp_path):
     pytest.importorskip("bitsandbytes")
     exact = Recipe.from_dict({**options.recipe.to_dict(), "learning_rate": 1e-3})
