@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60  # seconds until a test gives up; no test waits as long as it goes well
+PATIENCE = 200  # seconds until a test gives up; no test waits as long as it goes well
 MAGENTA = (255, 0, 255)
 
 
@@ -42,9 +43,9 @@ def server(tmp_path):
     """`fromage-lite serve` with the playground's model and no index, in a process group of its own."""
     homes = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CONFIG", "DATA", "STATE")}
     command = [sys.executable, "-m", "tui", "serve", "--port", "0", "--index", "none", "--device", "cpu"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **homes, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder, subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **homes, "HF_HUB_OFFLINE": "1", "TMPDIR": folder},
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         yield process
         if process.poll() is None:
