@@ -24,7 +24,10 @@ def main(
     lm_steps: Annotated[int | None, typer.Option(min=1, help="LM steps of 4,096 tokens.")] = None,
     encoder_steps: Annotated[int | None, typer.Option(min=1, help="Encoder steps of 128 pictures.")] = None,
     readout_steps: Annotated[
-        int | None, typer.Option(min=1, help="Encoder steps after these, with names read by least squares too.")
+        list[int] | None,
+        typer.Option(
+            min=1, help="Encoder steps after these, with names read by least squares too (repeat for rounds)."
+        ),
     ] = None,
     atlas_font: Annotated[
         Path | None, typer.Option(help="Redraw the sprite atlas from this NotoColorEmoji.ttf, and do nothing else.")
@@ -50,7 +53,7 @@ def main(
             seed,
             lm_steps or making.LM_STEPS,
             encoder_steps or making.ENCODER_STEPS,
-            readout_steps or making.READOUT_STEPS,
+            tuple(readout_steps or making.READOUT_STEPS),
         )
         making.make(plan, tuple(stage or making.STAGES), typer.echo)
     except (FromageError, OSError) as error:

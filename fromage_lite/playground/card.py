@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import safe_open
@@ -58,7 +59,8 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
 - **`fromage-chat/`**: the default: the same parameters, trained on captions and on dialogues over pictures.
 
 Both bridges are 17 visual tokens, one for each tag of a picture span, and a retrieval space of 256 dimensions; LM and
-encoder are frozen.
+encoder are frozen. Their map to visual tokens begins as the least-squares estimate of the LM's embeddings of these tags
+(`visual_init = "text"`), and is then trained as the rest.
 
 ## Figures
 
@@ -143,7 +145,7 @@ def _parts(folder: Path) -> str:
 
 
 def write_card(
-    folder: Path, lm_steps: int, encoder_steps: tuple[int, int], minutes: dict[str, float] | None = None
+    folder: Path, lm_steps: int, encoder_steps: tuple[int, Sequence[int]], minutes: dict[str, float] | None = None
 ) -> None:
     """Write `README.md` of the playground's folder from its files and `figures.json`.
 
@@ -169,7 +171,7 @@ def write_card(
         parts=_parts(folder),
         lm_steps=f"{lm_steps:,}",
         encoder_steps=f"{encoder_steps[0]:,}",
-        readout_steps=f"{encoder_steps[1]:,}",
+        readout_steps=" and ".join(f"{steps:,}" for steps in encoder_steps[1]),
         figures="\n".join(rows),
         kinds="\n".join(
             f"| {k} | {cell('vqa_' + k)} | {cell('unseen_vqa_' + k)} | {cell('zero_shot_vqa_' + k)} |" for k in kinds

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def pretrain(
     out: Path,
     *,
     steps: int,
-    readout_steps: int,
+    readout_steps: Sequence[int],
     batch: int = 128,
     seed: int = 0,
     device: str = "cpu",
@@ -191,7 +191,7 @@ def pretrain(
         lm_folder: holds the tokenizer.
         out: the folder to write.
         steps: of the first phase.
-        readout_steps: of the second, with the names read by least squares.
+        readout_steps: of each round of the second, with the names read by least squares; each has its own schedule.
         batch: pictures a step.
         seed: decides first weights and data.
         device: where to train.
@@ -212,11 +212,12 @@ def pretrain(
     phase("encoder", 0, steps, 2e-3, 200)
     model, heads = trainer.model, trainer.heads
     # A phase that is resumed reads these weights from its state: they need not be found again.
-    resumes = (work / "encoder-readout.pt").exists()
+    resumes = (work / "encoder-readout0.pt").exists()
     readout = torch.zeros(N_TAGS * len(TAGS), DIM + 1) if resumes else least_squares_readout(model, device)
     trainer = Pretrainer(model, tokenizer, device, readout)
     trainer.heads.load_state_dict(heads.state_dict(), strict=False)
-    phase("encoder-readout", steps, readout_steps, 1e-3, 50)
+    for number, count in enumerate(readout_steps):
+        phase(f"encoder-readout{number}", steps + sum(readout_steps[:number]), count, 1e-3 if number == 0 else 8e-4, 50)
     save(trainer.model, lm_folder, out)
 
 

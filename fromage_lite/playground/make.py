@@ -18,7 +18,7 @@ STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card"
 
 LM_STEPS = 8_500
 ENCODER_STEPS = 3_000
-READOUT_STEPS = 1_200
+READOUT_STEPS = (1_200, 1_000)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Making:
         seed: of everything.
         lm_steps: steps of 4,096 tokens.
         encoder_steps: steps of 128 pictures, first phase.
-        readout_steps: the same, second phase.
+        readout_steps: the same, in each round of the second phase.
     """
 
     out: Path
@@ -41,7 +41,7 @@ class Making:
     seed: int = 0
     lm_steps: int = LM_STEPS
     encoder_steps: int = ENCODER_STEPS
-    readout_steps: int = READOUT_STEPS
+    readout_steps: tuple[int, ...] = READOUT_STEPS
 
 
 def make(making: Making, stages: tuple[str, ...], report: Report) -> None:
