@@ -34,7 +34,7 @@ from tui.image_mode import ImageMode
 from tui.replies import AgentThread
 from tui.serving.model_server import ModelServer
 from tui.serving.remote import Connection, RemoteAgent
-from tui.serving.serve import address, bind
+from tui.serving.serve import _command, address, bind
 from tui.serving.site import Site, is_own_name
 from tui.serving.visitor import make_app
 
@@ -434,6 +434,12 @@ def test_every_address_of_the_host_is_ours():
     finally:
         for listening in sockets:
             listening.close()
+
+
+def test_a_log_that_cannot_be_written_is_done_without(tmp_path):
+    (tmp_path / "file").touch()
+    assert _command(Path("/s"), tmp_path / "file" / "serve.log").endswith("2>>/dev/null")
+    assert _command(Path("/s"), tmp_path / "a b" / "serve.log").endswith(f"2>>'{tmp_path}/a b/serve.log'")
 
 
 @pytest.mark.parametrize(
