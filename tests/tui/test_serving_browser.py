@@ -57,12 +57,13 @@ class Visitor:
 
     def __init__(self, browser, address: str) -> None:
         self.page = browser.new_page(viewport={"width": 900, "height": 600})
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.received: list[bytes] = []
         self.trouble: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("websocket", lambda socket: socket.on("framereceived", self._receive))
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
         self.page.on("request", lambda r: self.elsewhere.append(r.url) if not r.url.startswith(address) else None)
         self.page.goto(address)
         self.until(lambda: "ready" in self.text)
