@@ -4,6 +4,7 @@
 python scripts/bench.py decode            replies and dialogues, tokens per second
 python scripts/bench.py train             training steps with cached features
 python scripts/bench.py search            search over 3.3 million vectors
+python scripts/bench.py tui               the chat app: start, keys, long replies, many pictures
 python scripts/bench.py decode --lm opt-6.7b --encoder clip-vit-large-patch14 --dtype bfloat16 --compile   on a GPU
 
 Run it alone: whatever else the machine does shows in the figures.
@@ -93,6 +94,32 @@ def search(
     wanted: list[str | None] = list(kind) if kind else [None]
     for figures in measure_search(count, dim, wanted):
         typer.echo(json.dumps({"count": count, "dim": dim} | _rounded(asdict(figures))))
+
+
+@app.command()
+def tui(
+    fragments: Annotated[int, typer.Option(min=1, help="Pieces of one streamed reply.")] = 2000,
+    pictures: Annotated[int, typer.Option(min=2, help="Replies with a picture and its next best.")] = 100,
+    repeats: Repeats = 5,
+) -> None:
+    """The chat app with the shipped models in a pseudo-terminal, then with a scripted agent and no terminal. Times in
+    seconds; those of frames are processor time."""
+    from tui.bench.frames import measure_pictures, measure_streaming
+    from tui.bench.terminal import measure_keys, measure_start
+
+    starts = sorted(measure_start(repeats))
+    _tell("start", {"drawn_median": starts[len(starts) // 2], "drawn_longest": starts[-1]})
+    loading, replying, loaded = measure_keys()
+    _tell("keys while loading", asdict(loading) | {"model_loaded_after": loaded})
+    _tell("keys while replying", asdict(replying))
+    _tell("streaming", {"fragments": fragments} | asdict(measure_streaming(fragments)))
+    album = measure_pictures(pictures)
+    _tell("adding pictures", {"pictures": pictures} | asdict(album.adding) | {"bytes_each": album.bytes_each})
+    _tell("scrolling", {"pictures": pictures} | asdict(album.scrolling))
+
+
+def _tell(what: str, figures: dict[str, Any]) -> None:
+    typer.echo(json.dumps({"measured": what} | _rounded(figures)))
 
 
 def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -20,6 +21,7 @@ from fromage_lite.errors import FromageError
 from fromage_lite.events import Notice
 from tui import paths
 from tui.commands import COMMANDS
+from tui.garbage import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
 from tui.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.keeping import Keeper
 from tui.keys import check_keys
@@ -78,6 +80,7 @@ class ChatApp(App[None]):
         self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
         self.mode = mode
         self._quit_armed = False
+        self._garbage = IdleCollector()
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.problems = list(self.preferences.problems)
@@ -96,7 +99,19 @@ class ChatApp(App[None]):
         self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in problems]
         self.set_keymap(keys)
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._garbage.note()
+        await super().on_event(event)
+
+    def _collect(self) -> None:
+        chat = self.screen_stack[0]
+        if isinstance(chat, ChatScreen) and chat.busy:
+            self._garbage.note()
+        self._garbage.look()
+
     def on_mount(self) -> None:
+        self.set_interval(LOOK_EVERY, self._collect)
         self.theme_changed_signal.subscribe(self, self._keep_theme)
 
     def _keep_theme(self, theme: Theme) -> None:
@@ -178,11 +193,14 @@ def run(
     def load(progress: Tell) -> Agent:
         from fromage_lite.agent import Agent
 
-        return Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
+        agent = Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
+        keep_for_good()
+        return agent
 
     def load_other(other: str, progress: Tell) -> Agent:
         from fromage_lite.agent import NO_INDEX, Agent
 
+        keep_no_longer()  # the model before is to go
         return Agent.load(
             other, NO_INDEX, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text))
         )
@@ -197,7 +215,8 @@ def run(
 
 def run_app(app: ChatApp) -> int:
     """Runs the chat until the user leaves; its exit code."""
-    app.run()
+    with collected_when_idle():
+        app.run()
     app.keeper.flush()
     code = app.return_code or 0
     if app.conversation.working:

@@ -62,14 +62,13 @@ def image_widget(mode: ImageMode) -> Callable[..., Widget] | None:
     """The widget class that draws pictures in this mode; None where none are drawn. Its argument is a PIL image."""
     if mode is ImageMode.NONE:
         return None
+    if mode is ImageMode.HALFBLOCK:
+        from tui.widgets.half_blocks import HalfBlocks
+
+        return HalfBlocks
     from textual_image import widget
 
-    classes = {
-        ImageMode.KITTY: widget.TGPImage,
-        ImageMode.SIXEL: widget.SixelImage,
-        ImageMode.HALFBLOCK: widget.HalfcellImage,
-    }
-    return classes[mode]
+    return widget.TGPImage if mode is ImageMode.KITTY else widget.SixelImage
 
 
 def image_renderable(mode: ImageMode) -> Callable[..., Any]:

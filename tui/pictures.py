@@ -15,6 +15,7 @@ from index.images import open_image, sanitize
 
 # Enough for the largest box that the transcript draws; a full picture would cost time at every repaint.
 MAX_SIDE = 512
+STRIP_SIDE = 160  # of the next best, which are drawn small; there are eight to a reply
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,23 @@ def load_file(path: Path) -> Picture:
     return Picture(_shrunk(image), sanitize(path.name), f"{width} × {height}", str(path))
 
 
-def load_hit(thumbnails: Thumbnails, hit: Hit) -> Picture:
-    """A retrieved picture; one that can't be read becomes a card that says so."""
+def load_hit(thumbnails: Thumbnails, hit: Hit, side: int = MAX_SIDE) -> Picture:
+    """A retrieved picture, no side longer than `side`; one that can't be read becomes a card that says so."""
     name = sanitize(Path(urlsplit(hit.source).path).name or hit.source)
     caption = sanitize(hit.caption) or name
     detail = name if name != caption else ""
     try:
-        image = _shrunk(open_image(thumbnails.thumbnail(hit)))
+        image = _shrunk(open_image(thumbnails.thumbnail(hit)), side)
     except (FromageError, OSError, LookupError) as error:
         problem = sanitize(error.message) if isinstance(error, FromageError) else "This picture can't be read any more."
         return Picture(None, caption, detail, hit.source, hit.score, problem, hit)
     return Picture(image, caption, detail, hit.source, hit.score, hit=hit)
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    if max(image.size) > MAX_SIDE:
+def _shrunk(image: Image.Image, side: int = MAX_SIDE) -> Image.Image:
+    if max(image.size) > side:
         image = image.copy()
-        image.thumbnail((MAX_SIDE, MAX_SIDE))
+        image.thumbnail((side, side))
     return image
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fromage_lite.errors import FromageError
 from fromage_lite.events import Event, Failed, ImagesFound, Notice
-from tui.pictures import Picture, load_hit
+from tui.pictures import STRIP_SIDE, Picture, load_hit
 
 if TYPE_CHECKING:
     from fromage_lite.agent import Agent
@@ -326,7 +326,7 @@ class Conversation:
 
 def _more(agent: Agent, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     """The next best pictures that can be shown at once: the reply must not wait until the web has sent them."""
-    pictures = (load_hit(agent, hit) for hit in hits if agent.is_at_hand(hit))
+    pictures = (load_hit(agent, hit, STRIP_SIDE) for hit in hits if agent.is_at_hand(hit))
     return tuple(picture for picture in pictures if picture.image is not None)
 
 

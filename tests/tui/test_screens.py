@@ -18,7 +18,7 @@ async def test_help_lists_every_key_and_command() -> None:
     async with chatting(size=(100, 80)) as chat:
         await chat.pilot.press("f1")
         await chat.until(lambda: isinstance(chat.app.screen, HelpScreen))
-        assert "Ctrl+J or Shift+Enter" in chat.text and "Send the message" in chat.text
+        await chat.until(lambda: "Ctrl+J or Shift+Enter" in chat.text and "Send the message" in chat.text)
         rows = {str(line.render()) for line in chat.app.screen.query(Static)}
         for command in COMMANDS:
             assert command.usage in rows and any(row.startswith(command.help) for row in rows)

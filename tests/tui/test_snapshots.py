@@ -109,7 +109,7 @@ async def help(chat: Driver) -> None:
 async def sessions(chat: Driver) -> None:
     """Earlier conversations."""
     await chat.pilot.press("ctrl+l")
-    await chat.until(lambda: "Small talk" in chat.text)
+    await chat.until(lambda: "Small talk" in chat.text and "here you are." in chat.text)
 
 
 EVERYWHERE = (welcome, strip)
@@ -121,6 +121,15 @@ MORE_CASES = [(scene, LARGE, DARK) for scene in ELSEWHERE]
 
 def name(scene: Callable, size: tuple[int, int], theme: Theme) -> str:
     return f"{scene.__name__}-{size[0]}x{size[1]}-{theme.name}"
+
+
+async def settled(chat: Driver) -> None:
+    """Until nothing changes any more: lists are filled and boxes measured in several steps."""
+    before, same = "", 0
+    while same < 3:
+        await chat.pilot.pause()
+        now = chat.app.export_screenshot()
+        before, same = now, same + 1 if now == before else 0
 
 
 @pytest.fixture
@@ -160,8 +169,8 @@ def test_screens_look_as_they_did(
         driver.screen.status.clear_remark()
         driver.screen.composer.prompt.cursor_blink = False
         await scene(driver)
-        await driver.until(lambda: not app.screen._dirty_widgets)
+        await app.workers.wait_for_complete()
         driver.screen.status.clear_remark()
-        await pilot.pause()
+        await settled(driver)
 
     assert snap_compare(app, terminal_size=size, run_before=act)

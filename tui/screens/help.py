@@ -15,6 +15,7 @@ from tui.widgets.composer import Chip, PromptArea
 TITLES = {"PromptArea": "Writing", "Chip": "Pictures on a message", "FileBrowser": "Looking for a picture",
           "PictureTree": "Looking for a picture", "SettingsPanel": "How replies are made",
           "FocusablePicture": "A picture in the conversation", "Viewer": "A picture in the conversation",
+          "Patches": "The patches of a picture",
           "SessionsScreen": "Earlier conversations", "Confirm": "Questions", "AskTitle": "Questions"}  # fmt: skip
 
 
