@@ -40,15 +40,15 @@ PATIENCE = 300.0
 # (what to type, what to wait for, seconds to look at it)
 SESSION: list[tuple[str, str, float]] = [
     ("", "2,400 pictures", 1.0),
-    ("show me a cat on the beach\n", "● ready", 1.5),
-    ("and in the snow?\n", "● ready", 1.5),
+    ("show me a cat on the beach\n", "match 0.", 2.5),
+    ("and in the snow?\n", "in the snow.", 3.0),
     ("\t", "Enter view", 0.8),
     ("→", "1 of 8", 0.6),
     ("→", "2 of 8", 0.6),
     ("\n", "←→ next", 1.5),
     ("\x1b", "Enter view", 0.3),
     ("a", "[Image #1]", 0.8),
-    ("what is in this picture?\n", "● ready", 1.5),
+    ("what is in this picture?\n", "in this picture?", 3.5),
     ("/why\n", "Probability of [RET]", 2.5),
 ]
 STILL = 5  # the step whose screen is kept as a picture of its own
@@ -96,17 +96,13 @@ class Recorder:
             self.look()
 
     def until(self, words: str, seconds: float) -> None:
-        """Watches until the plain screen has these words and has stood still, then for so long."""
-        deadline = time.monotonic() + PATIENCE
-        quiet_since, before = time.monotonic(), ""
-        while True:
-            screen = self.look()
-            if screen != before:
-                quiet_since, before = time.monotonic(), screen
-            if words in Text.from_ansi(screen).plain and time.monotonic() - quiet_since > max(0.5, seconds):
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"'{words}' never came:\n{Text.from_ansi(screen).plain}")
+        """Watches until the screen has these words, then for so long (it never stands still: the cursor blinks)."""
+        deadline, seen = time.monotonic() + PATIENCE, 0.0
+        while not seen or time.monotonic() - seen < seconds:
+            screen = Text.from_ansi(self.look()).plain
+            seen = seen or (time.monotonic() if words in screen else 0.0)
+            if not seen and time.monotonic() > deadline:
+                raise TimeoutError(f"'{words}' never came:\n{screen}")
 
     def frames(self) -> list[Frame]:
         """Every screen with its time."""
@@ -140,6 +136,8 @@ def draw(screen: str, font: ImageFont.FreeTypeFont) -> Image.Image:
         for segment in Text.from_ansi(line).render(console):
             ink, ground = _colours(segment.style)
             width = segment.cell_length
+            if not width:
+                continue
             left, top = column * CELL[0], row * CELL[1]
             right, bottom, middle = left + width * CELL[0] - 1, top + CELL[1] - 1, top + CELL[1] // 2
             pen.rectangle((left, top, right, bottom), fill=ground)
