@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +14,8 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell starts background jobs so, and processes pass it on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CORPUS = [
     "a photo of a cat on the beach. a big dog and a small tree in the snow.",
