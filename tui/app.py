@@ -105,7 +105,7 @@ class ChatApp(App[None]):
         await super().on_event(event)
 
     def _collect(self) -> None:
-        chat = self.screen_stack[0]
+        chat = next(iter(self.screen_stack), None)  # empty while the app ends
         if isinstance(chat, ChatScreen) and chat.busy:
             self._garbage.note()
         self._garbage.look()
@@ -127,7 +127,7 @@ class ChatApp(App[None]):
         return ChatScreen(self.conversation, self.mode)
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
-        chat = self.screen_stack[0]
+        chat = next(iter(self.screen_stack), None)  # empty while the app ends
         if isinstance(chat, ChatScreen):
             for command in COMMANDS:
                 yield SystemCommand(command.usage, command.help, partial(chat.choose_command, command))
@@ -139,7 +139,7 @@ class ChatApp(App[None]):
 
     async def action_interrupt(self) -> None:
         """Ctrl+C with nothing selected."""
-        chat = self.screen_stack[0]
+        chat = next(iter(self.screen_stack), None)  # empty while the app ends
         assert isinstance(chat, ChatScreen)
         if chat.busy == "replying" and chat.status.state != "stopping":
             await chat.action_stop()
