@@ -31,7 +31,7 @@ class Tmux:
     """A tmux server of its own with one window."""
 
     def __init__(self, folder: Path) -> None:
-        self._socket = folder / "tmux"
+        self._folder, self._starts = folder, 0
         self._environment = {
             **{name: value for name, value in os.environ.items() if name not in ("TMUX", "COLORTERM", "COLORFGBG")},
             **{f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")},
@@ -39,11 +39,13 @@ class Tmux:
         }  # fmt: skip
 
     def _run(self, *arguments: str) -> str:
-        command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *arguments]
+        # A socket for each start: a server that was told to end may still take the next one's first command.
+        command = ["tmux", "-S", str(self._folder / f"tmux{self._starts}"), "-f", "/dev/null", *arguments]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=PATIENCE)
         return done.stdout
 
     def start(self, command: str, columns: int, rows: int, folder: Path) -> None:
+        self._starts += 1
         self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(folder), command)
         self._run("set-option", "-g", "remain-on-exit", "on")
 
