@@ -107,7 +107,7 @@ def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path)
 # --- several processes ---
 
 WORKER = """
-import sys
+import os, sys
 from pathlib import Path
 import torch, torch.distributed as dist
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
@@ -137,6 +137,7 @@ torch.save(result, folder / f"result-{rank}-of-{world}.pt")
 if world > 1:
     dist.barrier()  # a process that leaves early takes the connection from under the other
     dist.destroy_process_group()
+os._exit(0)  # gloo's threads may outlive the group and abort an interpreter that ends
 """
 
 
