@@ -137,14 +137,18 @@ class Agent:
         return self.index.search(query, k, exclude=exclude)[0]
 
     def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """Pictures for words and pictures, without generation: `[RET]` is appended and its state is the query.
+        """Pictures for words and pictures, without generation: `[RET]` is appended and its state is the query. A
+        picture alone is its own embedding, which no words need to describe first.
 
         Raises:
-            ConfigError: there is no index.
+            ConfigError: there is no index, or the model was not trained to find pictures.
             ImageError: a picture can't be read.
             MessageError: there is nothing to search for, or it is too long.
         """
-        return self.retrieve(self.query(segments), k, exclude)
+        from fromage_lite.mixing import Term, search
+
+        message = clean(segments)
+        return search(self, [Term(1.0, message)] if message else [], k, exclude)
 
     def query(self, segments: Sequence[Segment]) -> Tensor:
         """Where words and pictures, read as one message, point in the retrieval space: (1, R), unit norm.

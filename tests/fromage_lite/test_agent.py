@@ -75,6 +75,13 @@ def test_search_takes_pictures_too(tiny_model, album):
         agent.search([ImageSegment(str(album / "no.png"))], 1)
 
 
+def test_a_picture_alone_finds_itself(tiny_checkpoint, index, album):
+    agent = Agent.load(tiny_checkpoint, index, device="cpu")
+    (best,) = agent.search([ImageSegment(str(album / "2.png")), " \x07"], 1)
+    assert best.caption == "picture 2"
+    assert best.score == pytest.approx(1, abs=2e-3)  # features are kept in fp16
+
+
 @pytest.mark.parametrize("segments", [[], [""], ["\x07 "], ["cat " * 25_000], ["a" * 100_000]])
 def test_search_refuses_nothing_and_too_much(tiny_model, segments):
     with pytest.raises(MessageError):

@@ -10,7 +10,8 @@ import pytest
 from fromage_lite.errors import CheckpointError, FromageError, StoreError
 from fromage_lite.events import Done, Failed, ImagesFound, TextDelta
 from tests.tui.fake_agent import FakeAgent, Gate, hit, loader
-from tui.replies import AgentThread, Conversation, PicturesFound
+from tui.agent_thread import AgentThread
+from tui.replies import Conversation, PicturesFound
 
 
 async def conversation(agent: FakeAgent, *steps) -> Conversation:

@@ -30,8 +30,8 @@ from index.hits import Hit
 from tests.tui.command_line import assert_refused, call
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import STATISTICS, FakeAgent, Gate, hit, picture_bytes
+from tui.agent_thread import AgentThread
 from tui.image_mode import ImageMode
-from tui.replies import AgentThread
 from tui.serving.model_server import ModelServer
 from tui.serving.remote import Connection, RemoteAgent
 from tui.serving.serve import _command, address, bind

@@ -17,7 +17,8 @@ from fromage_lite.event_data import error_to_dict, event_to_dict, hit_from_dict
 from fromage_lite.events import Done, Event, Failed, ImagesFound
 from fromage_lite.turns import turn_from_dict, turn_to_dict
 from index.hits import Hit
-from tui.replies import AgentThread, unexpected
+from tui.agent_thread import AgentThread
+from tui.replies import unexpected
 from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data, segments_from_data
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from fromage_lite.errors import ConfigError
-from tui.replies import AgentThread
+from tui.agent_thread import AgentThread
 from tui.serving.model_server import GOODBYE_SECONDS, ModelServer
 from tui.serving.site import Site
 
