@@ -1,9 +1,9 @@
-"""Record a session of the real app in tmux: an animated GIF, an asciinema cast and a still, for the README.
+"""Record sessions of the real app in tmux: an animated GIF, an asciinema cast and two stills, for the README.
 
 python scripts/make_demo.py --out docs/images
 
-It types what SESSION says, waits for what it says, and keeps every change of the screen with its own time; only pauses
-longer than a second and a half are cut. Needs tmux and the font DejaVu Sans Mono.
+It types what a session says, waits for what it says, and keeps every change of the screen with its own time; only
+pauses longer than a second and a half are cut. Needs tmux and the font DejaVu Sans Mono.
 """
 
 from __future__ import annotations
@@ -22,23 +22,28 @@ from typing import Annotated
 
 import typer
 from PIL import Image, ImageDraw, ImageFont
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
 from fromage_lite.files import write_bytes
+from fromage_lite.playground.render import render
+from fromage_lite.playground.scene import Group, Scene
 
-COLUMNS, ROWS = 92, 30
-CELL = (8, 16)
-FONT = "DejaVuSansMono.ttf"
+CELL = (10, 20)
+BASELINE = 15  # of a letter, in pixels below the top of its cell
+FONT, BOLD = "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"
 Colour = tuple[int, ...]
 INK: Colour = (237, 228, 211)
 GROUND: Colour = (22, 19, 15)
 LONGEST_PAUSE, LAST_PAUSE = 1.5, 4.0  # seconds
 PATIENCE = 300.0
 
-# (what to type, what to wait for, seconds to look at it)
-SESSION: list[tuple[str, str, float]] = [
+HOLIDAY = Scene((Group("cat", 2), Group("car", colour="red")), "beach")
+
+Step = tuple[str, str, float]  # what to type, what to wait for, seconds to look at it
+SESSION: list[Step] = [
     ("", "2,400 pictures", 1.0),
     ("show me a cat on the beach\n", "match 0.", 2.5),
     ("and in the snow?\n", "in the snow.", 3.0),
@@ -52,6 +57,13 @@ SESSION: list[tuple[str, str, float]] = [
     ("/why\n", "Probability of [RET]", 2.5),
 ]
 STILL = 5  # the step whose screen is kept as a picture of its own
+DIALOGUE: list[Step] = [
+    ("", "2,400 pictures", 0.0),
+    ("/image holiday.png\n", "[Image #1]", 0.5),
+    ("what is in this picture?\n", "first", 1.0),
+    ("what colour is the car?\n", "red.", 1.0),
+    ("show me a lion in the forest\n", "match 0.", 2.0),
+]
 KEYS = {"\n": "Enter", "\t": "Tab", "\x1b": "Escape", "→": "Right"}
 
 
@@ -66,12 +78,12 @@ class Frame:
 class Recorder:
     """A tmux server of its own whose one window is watched."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, columns: int, rows: int) -> None:
         self._socket = folder / "tmux"
         self._seen: list[tuple[float, str]] = []
         own = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "STATE")}
         self._environment = {**os.environ, **own, "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
-        self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS),
+        self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(folder),
                    f"COLORTERM=truecolor {shlex.quote(sys.executable)} -m tui --images halfblock")  # fmt: skip
 
     def _tmux(self, *arguments: str) -> str:
@@ -126,34 +138,44 @@ def _colours(style: Style | None) -> tuple[Colour, Colour]:
     return (ground, ink) if style is not None and style.reverse else (ink, ground)
 
 
-def draw(screen: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """A screen as a picture; half blocks as rectangles, so that no font can leave gaps."""
-    image = Image.new("RGB", (COLUMNS * CELL[0], ROWS * CELL[1]), GROUND)
+# Where a block element has ink, in parts of a cell: left, top, right, bottom. No font can leave gaps between these.
+BLOCKS = {
+    "▀": (0, 0, 1, 0.5),
+    "▌": (0, 0, 0.5, 1),
+    "▐": (0.5, 0, 1, 1),
+    **{block: (0, 1 - eighths / 8, 1, 1) for eighths, block in enumerate("▁▂▃▄▅▆▇█", 1)},
+}
+
+
+def draw(screen: str, columns: int, rows: int) -> Image.Image:
+    """A screen as a picture."""
+    width, height = CELL
+    plain, bold = (ImageFont.truetype(name, width / 0.60205) for name in (FONT, BOLD))  # as wide as a cell
+    image = Image.new("RGB", (columns * width, rows * height), GROUND)
     pen = ImageDraw.Draw(image)
-    console = Console(width=COLUMNS, color_system="truecolor", force_terminal=True, file=io.StringIO())
-    for row, line in enumerate(screen.split("\n")[:ROWS]):
+    console = Console(width=columns, color_system="truecolor", force_terminal=True, file=io.StringIO())
+    # As one text: tmux leaves out colours that are those of the line before.
+    for row, line in enumerate(Text.from_ansi(screen).split("\n")[:rows]):
         column = 0
-        for segment in Text.from_ansi(line).render(console):
+        for segment in line.render(console):
             ink, ground = _colours(segment.style)
-            width = segment.cell_length
-            if not width:
-                continue
-            left, top = column * CELL[0], row * CELL[1]
-            right, bottom, middle = left + width * CELL[0] - 1, top + CELL[1] - 1, top + CELL[1] // 2
-            pen.rectangle((left, top, right, bottom), fill=ground)
-            if set(segment.text) == {"▀"}:
-                pen.rectangle((left, top, right, middle - 1), fill=ink)
-            elif set(segment.text) == {"▄"}:
-                pen.rectangle((left, middle, right, bottom), fill=ink)
-            elif segment.text.strip():
-                pen.text((left, top + 1), segment.text, font=font, fill=ink)
-            column += width
+            font = bold if segment.style is not None and segment.style.bold else plain
+            for character in segment.text:
+                cells = cell_len(character)
+                left, top = column * width, row * height
+                pen.rectangle((left, top, left + cells * width - 1, top + height - 1), fill=ground)
+                if block := BLOCKS.get(character):
+                    x0, y0, x1, y1 = (round(part * size) for part, size in zip(block, CELL * 2, strict=True))
+                    pen.rectangle((left + x0, top + y0, left + x1 - 1, top + y1 - 1), fill=ink)
+                elif cells and character.strip():
+                    pen.text((left, top + BASELINE), character, font=font, fill=ink, anchor="ls")
+                column += cells
     return image
 
 
-def cast(frames: list[Frame]) -> bytes:
+def cast(frames: list[Frame], columns: int, rows: int) -> bytes:
     """The frames in asciinema's format, version 2."""
-    header = {"version": 2, "width": COLUMNS, "height": ROWS, "title": "fromage_lite",
+    header = {"version": 2, "width": columns, "height": rows, "title": "fromage_lite",
               "env": {"TERM": "xterm-256color", "SHELL": "/bin/sh"}}  # fmt: skip
     lines, moment = [json.dumps(header)], 0.0
     for frame in frames:
@@ -163,9 +185,8 @@ def cast(frames: list[Frame]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def gif(frames: list[Frame], font: ImageFont.FreeTypeFont) -> bytes:
+def gif(images: list[Image.Image], frames: list[Frame]) -> bytes:
     """The frames as an animation; all share the colours of the fullest one."""
-    images = [draw(frame.screen, font) for frame in frames]
     palette = max(images, key=lambda image: len(image.getcolors(1 << 24) or ())).quantize(256)
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     data = io.BytesIO()
@@ -174,26 +195,45 @@ def gif(frames: list[Frame], font: ImageFont.FreeTypeFont) -> bytes:
     return data.getvalue()
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for demo.gif, demo.cast and chat.png.")] = Path("docs/images"),
-) -> None:
-    """Record the session."""
-    font = ImageFont.truetype(FONT, CELL[0] / 0.60205)  # as wide as a cell
+def png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+def record(session: list[Step], columns: int, rows: int) -> tuple[list[Frame], list[str]]:
+    """All that was seen in a session, and the screen at the end of each step."""
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(Path(folder))
-        still = ""
+        render(HOLIDAY, 7).save(Path(folder) / "holiday.png")
+        recorder = Recorder(Path(folder), columns, rows)
+        screens = []
         try:
-            for step, (text, words, seconds) in enumerate(SESSION):
+            for text, words, seconds in session:
                 recorder.type(text)
                 recorder.until(words, seconds)
-                if step == STILL:
-                    still = recorder.look()
+                screens.append(recorder.look())
         finally:
             recorder.close()
-        frames = recorder.frames()
-    picture = io.BytesIO()
-    draw(still, font).save(picture, "PNG", optimize=True)
-    for name, data in (("demo.cast", cast(frames)), ("chat.png", picture.getvalue()), ("demo.gif", gif(frames, font))):
+    return recorder.frames(), screens
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for demo.gif, demo.cast, chat.png and dialogue.png.")] = Path(
+        "docs/images"
+    ),
+) -> None:
+    """Record the sessions."""
+    size = (92, 30)
+    frames, screens = record(SESSION, *size)
+    images = [draw(frame.screen, *size) for frame in frames]
+    tall = (92, 58)
+    dialogue = record(DIALOGUE, *tall)[1][-1]
+    for name, data in (
+        ("demo.cast", cast(frames, *size)),
+        ("demo.gif", gif(images, frames)),
+        ("chat.png", png(draw(screens[STILL], *size))),
+        ("dialogue.png", png(draw(dialogue, *tall))),
+    ):
         write_bytes(out / name, data)
         typer.echo(f"{out / name}: {len(data) / 1e6:.2f} MB")
 
