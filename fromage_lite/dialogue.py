@@ -229,6 +229,9 @@ class Dialogue:
         yield Done(turn.text, turn.reason)
 
     def _find(self, token: Token, reply: ReplyDraft, settings: GenerationSettings, unwanted: set[int]) -> Event:
+        if self.agent.index is None:
+            reply.parts.append(())
+            return Notice("There is no index to find a picture in.")
         started = time.perf_counter()
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
         unwanted = unwanted | {hit.id for hit in reply.hits}
@@ -256,12 +259,13 @@ class Dialogue:
 
     def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
         """The settings as this agent can follow them, and what to tell the user about the difference, once."""
-        if self.agent.index is not None:
+        trained = self.agent.model.config.has_retrieval
+        # Without an index the model may still say [RET] of itself: its words would go on astray if it could not.
+        if self.agent.index is not None or (trained and self.settings.ret_mode == "auto"):
             return self.settings, None
         notice = None
         if self.settings.ret_mode == "always" and not self._told_no_index:
             self._told_no_index = True
-            trained = self.agent.model.config.has_retrieval
             why = "There is no index" if trained else "This model was not trained to find pictures"
             notice = f"{why}, so replies come without pictures."
         return dataclasses.replace(self.settings, ret_mode="off"), notice

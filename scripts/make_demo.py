@@ -53,7 +53,8 @@ SESSION: list[Step] = [
     ("\n", "←→ next", 1.5),
     ("\x1b", "Enter view", 0.3),
     ("a", "[Image #1]", 0.8),
-    ("what is in this picture?\n", "in this picture?", 3.5),
+    ("what is in this picture?\n", "in this picture?", 2.5),
+    ("now at night\n", "at night.", 2.5),
     ("/why\n", "Probability of [RET]", 2.5),
 ]
 STILL = 5  # the step whose screen is kept as a picture of its own

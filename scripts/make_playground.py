@@ -21,7 +21,9 @@ def main(
     work: Annotated[Path, typer.Option(help="Where interrupted stages keep their state.")] = Path("runs/playground"),
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
-    lm_steps: Annotated[int | None, typer.Option(min=1, help="LM steps of 4,096 tokens.")] = None,
+    lm_steps: Annotated[
+        list[int] | None, typer.Option(min=1, help="LM steps of 4,096 tokens (repeat for rounds).")
+    ] = None,
     encoder_steps: Annotated[int | None, typer.Option(min=1, help="Encoder steps of 128 pictures.")] = None,
     readout_steps: Annotated[
         list[int] | None,
@@ -51,7 +53,7 @@ def main(
             work,
             device,
             seed,
-            lm_steps or making.LM_STEPS,
+            tuple(lm_steps or making.LM_STEPS),
             encoder_steps or making.ENCODER_STEPS,
             tuple(readout_steps or making.READOUT_STEPS),
         )

@@ -21,12 +21,13 @@ from fromage_lite.evaluate.metrics import mean, recall_at_k, same_group
 from fromage_lite.evaluate.named import names_exactly, setting_named, things_named
 from fromage_lite.evaluate.probe import exact_sets, fit_linear_probe
 from fromage_lite.events import Done, Failed, ImagesFound
+from fromage_lite.playground import talk
+from fromage_lite.playground.asking import request_text, setting_change_text
 from fromage_lite.playground.data import encode_scenes
-from fromage_lite.playground.documents import request_text, setting_change_text
-from fromage_lite.playground.grammar import PLAIN, full_description
+from fromage_lite.playground.grammar import PLAIN, description, full_description
 from fromage_lite.playground.lm import text_accuracy
 from fromage_lite.playground.pictures import gallery
-from fromage_lite.playground.questions import KINDS, ask
+from fromage_lite.playground.questions import KINDS, MY_PICTURE, ask, questions
 from fromage_lite.playground.render import render
 from fromage_lite.playground.scene import HELD_OUT_SEED, Scene, Split, has_held_out_pair, is_trainable, sample_scene
 from fromage_lite.playground.things import SETTINGS, THINGS
@@ -137,6 +138,28 @@ class PlaygroundEvaluation:
         if prefix == "vqa":
             figures["ret_silent_on_questions"] = mean(silent)
         return figures
+
+    def later_questions(self) -> Figures:
+        """`later_vqa`: a question on a picture after one to three other turns. These are talk, and then the question is
+        any; or they ask for other pictures, and then it is what the user's own shows."""
+        rng = self._rng("later")
+        right: list[bool] = []
+        with _Pictures() as pictures:
+            for number in tqdm(range(self.n), desc="later", leave=False):
+                scene, dialogue = sample_scene(rng, self.split), self.agent.dialogue()
+                picture = pictures.save(scene, HELD_OUT_SEED + self.seed * 10_000_000 + 400_000 + number)
+                (first,), (last,) = questions(scene, rng, 1), questions(scene, rng, 1)
+                reply(dialogue, (picture, first.text))
+                text, answer = last.text, last.answer
+                for _ in range(rng.randint(1, 3)):
+                    if number % 2:
+                        other = request_text(sample_scene(rng, self.split), rng, PLAIN)
+                        text, answer = rng.choice(MY_PICTURE), description(scene)
+                    else:
+                        other = rng.choice((talk.fact, talk.small_talk, talk.unknown))(rng)[0]
+                    reply(dialogue, (other,))
+                right.append(same_answer(reply(dialogue, (text,))[0], answer))
+        return {"later_vqa": mean(right)}
 
     def requests(self, n: int = 300) -> Figures:
         """`ret_when_asked`, `request_satisfied`, `follow_up_satisfied`, against the playground's own pictures."""

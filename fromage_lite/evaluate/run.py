@@ -54,7 +54,9 @@ def evaluate_playground(
         measured = PlaygroundEvaluation(agent, n=n, n_retrieval=n_retrieval, seed=seed, split=split)
         add(prefix, measured.language_model())
         add(prefix, measured.probe(probe))
-        for part in (measured.captions, measured.retrieval, measured.questions, measured.requests):
+        for part in (
+            measured.captions, measured.retrieval, measured.questions, measured.later_questions, measured.requests,
+        ):  # fmt: skip
             add(prefix, part())
     captions_only = folder / "fromage"
     if captions_only.is_dir():

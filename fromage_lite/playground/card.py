@@ -49,8 +49,10 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   prediction; those heads are thrown away), and the embeddings of shown tags got noise in training. A part of the
   documents (70 % up to step 1,000, 30 % up to 6,000, then 10 %) were drills in reading its own context: lists said
   again, pairs looked up, members of a list, neighbours in a row, many hard questions about one scene. Its attention
-  heads started as heads that look a few places back and heads that match (mimetic initialization). {lm_steps} steps of
-  4,096 tokens; the output projections of the attention had no bias in training and have a zero one here.
+  heads started as heads that look a few places back and heads that match (mimetic initialization). {lm_steps} steps
+  of 4,096 tokens. (The shipped weights: in the first round the output projections of the attention had no bias, and
+  the text grew between rounds: dialogues that come back to an earlier picture are in it from the second on, requests
+  for any animal or for plain "cats" from the third, questions without an end mark in the fourth.)
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
@@ -79,7 +81,9 @@ Questions on pictures by kind (right only if the answer is word for word the exp
 |---|---|---|---|
 {kinds}
 
-`encoder_t2i_r1`, the encoder's own text tower on the same texts and pictures, is {encoder_t2i_r1}.
+`later_vqa`, the share of right answers to a question on a picture after one to three other turns, is {later_vqa}
+({unseen_later_vqa} on unseen pairs). `encoder_t2i_r1`, the encoder's own text tower on the same texts and pictures, is
+{encoder_t2i_r1}.
 
 ## How to make them again
 
@@ -145,7 +149,10 @@ def _parts(folder: Path) -> str:
 
 
 def write_card(
-    folder: Path, lm_steps: int, encoder_steps: tuple[int, Sequence[int]], minutes: dict[str, float] | None = None
+    folder: Path,
+    lm_steps: Sequence[int],
+    encoder_steps: tuple[int, Sequence[int]],
+    minutes: dict[str, float] | None = None,
 ) -> None:
     """Write `README.md` of the playground's folder from its files and `figures.json`.
 
@@ -169,7 +176,7 @@ def write_card(
     kinds = sorted(key.removeprefix("vqa_") for key in figures if key.startswith("vqa_"))
     text = _TEXT.format(
         parts=_parts(folder),
-        lm_steps=f"{lm_steps:,}",
+        lm_steps=" + ".join(f"{steps:,}" for steps in lm_steps),
         encoder_steps=f"{encoder_steps[0]:,}",
         readout_steps=" and ".join(f"{steps:,}" for steps in encoder_steps[1]),
         figures="\n".join(rows),
@@ -177,6 +184,8 @@ def write_card(
             f"| {k} | {cell('vqa_' + k)} | {cell('unseen_vqa_' + k)} | {cell('zero_shot_vqa_' + k)} |" for k in kinds
         ),
         encoder_t2i_r1=cell("encoder_t2i_r1"),
+        later_vqa=cell("later_vqa"),
+        unseen_later_vqa=cell("unseen_later_vqa"),
         times=_times(minutes or {}),
     )
     write_bytes(folder / "README.md", text.encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fromage_lite.playground import documents, drills
-from fromage_lite.playground.documents import Document, Words
+from fromage_lite.playground.document import Document, Words, as_typed
 from fromage_lite.playground.grammar import PICTURE_END, PICTURE_START, span, tags
 from fromage_lite.playground.scene import Split
 from fromage_lite.playground.tokenizer import EOS_ID
@@ -24,8 +24,8 @@ MIXTURE: dict[Maker, float] = {
     documents.requests: 1.6,
     documents.story: 0.5,
     documents.conversation: 0.7,
-    documents.mixed_dialogue: 0.7,
-    documents.long_dialogue: 0.15,
+    documents.mixed_dialogue: 1.4,
+    documents.long_dialogue: 0.3,
 }
 DRILLS: tuple[Maker, ...] = (
     drills.echo,
@@ -71,7 +71,7 @@ def random_document(rng: random.Random, split: Split = "train", drill_share: flo
     if rng.random() < drill_share:
         return rng.choice(DRILLS)(rng, split)
     maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
-    return maker(rng, split)
+    return as_typed(maker(rng, split), rng)
 
 
 def as_text(document: Document) -> str:

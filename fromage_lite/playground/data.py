@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fromage_lite.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
 from fromage_lite.playground import documents
-from fromage_lite.playground.documents import Document, Picture
+from fromage_lite.playground.document import Document, Picture, as_typed
 from fromage_lite.playground.grammar import FULL, caption, full_description, tags
 from fromage_lite.playground.pictures import cache_folder
 from fromage_lite.playground.render import render
@@ -27,11 +27,11 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.requests: 2.5,
     documents.two_pictures: 0.7,
     documents.conversation: 0.8,
-    documents.mixed_dialogue: 1.0,
+    documents.mixed_dialogue: 1.5,
 }
 ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
 _BATCH = 128
-_VERSION = 1  # of the drawing and the grammar: raise it when pictures or texts change
+_VERSION = 2  # of the drawing and the grammar: raise it when pictures or texts change
 
 
 def training_data(
@@ -109,7 +109,7 @@ class _SceneBook:
 def _dialogue(rng: random.Random, split: Split, to_example: ToExample, book: _SceneBook) -> Example:
     maker = rng.choices(list(_DIALOGUES), list(_DIALOGUES.values()))[0]
     turns: list[tuple[Message, Reply]] = []
-    for turn in as_turns(maker(rng, split)):
+    for turn in as_turns(as_typed(maker(rng, split), rng)):
         message = [Image(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.message]
         reply = [Ret(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.reply]
         turns.append((message, reply))

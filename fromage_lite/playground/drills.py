@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from fromage_lite.playground.documents import Document, Picture, Words, described
+from fromage_lite.playground.document import Document, Picture, Words
+from fromage_lite.playground.documents import described
 from fromage_lite.playground.questions import ask
 from fromage_lite.playground.scene import Split, sample_scene
 from fromage_lite.playground.things import (

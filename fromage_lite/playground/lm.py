@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ MAX_POSITIONS = 512
 _WIDTH = 320
 TAGS = (EMPTY_TAG, *SETTINGS, *NUMBERS[1:], *SIZES, *COLOURS, *THINGS)
 _TAG_INDEX = {tag: i for i, tag in enumerate(TAGS)}
+PEAK_RATES = (7e-4, 4e-4)
+"""Highest learning rate of the first round of training, and of the later ones."""
 _MAX_NOISE = 0.6
 """Largest standard deviation of the noise on shown tags, as a share of the embeddings' own."""
 
@@ -185,27 +188,51 @@ def pretrain(
     work: Path,
     out: Path,
     *,
-    steps: int,
+    steps: Sequence[int],
     tokens: int = 4096,
-    peak_lr: float = 7e-4,
     seed: int = 0,
     device: str = "cpu",
 ) -> None:
-    """Train tokenizer and LM and write them to `out`; `work` holds the state that an interrupted run resumes from."""
+    """Train tokenizer and LM and write them to `out`; `work` holds the states that an interrupted run resumes from.
+
+    Each number of steps is a round with a warm-up, a peak rate and a decay of its own.
+    """
     from transformers import AutoTokenizer
 
     if not (out / "tokenizer.json").exists():
         make_tokenizer(out, seed)
     tokenizer = AutoTokenizer.from_pretrained(out)
     torch.manual_seed(seed)
-    model = make_model(len(tokenizer))
-    trainer = Pretrainer(model, device)
-    optimizer = optimizer_for([trainer.model, trainer.tag_heads], 0.05, (0.9, 0.95))
-    state = State(work / "lm.pt", {"model": model, "tag_heads": trainer.tag_heads}, optimizer)
+    trainer = Pretrainer(make_model(len(tokenizer)), device)
+    for number, count in enumerate(steps):
+        before = sum(steps[:number])
+        state = work / ("lm.pt" if number == 0 else f"lm-{number + 1}.pt")
+        train_round(trainer, tokenizer, state, steps=count, peak_lr=PEAK_RATES[min(number, 1)],
+                    batches=partial(_batches, tokenizer, seed, before, tokens))  # fmt: skip
+    save(trainer.model, tokenizer, out)
+
+
+def _batches(tokenizer: Any, seed: int, before: int, tokens: int, step: int) -> Iterator[list[EncodedDocument]]:
+    return corpus.batches(tokenizer, seed, before + step, tokens)
+
+
+def train_round(
+    trainer: Pretrainer,
+    tokenizer: Any,
+    file: Path,
+    *,
+    steps: int,
+    peak_lr: float,
+    batches: Callable[[int], Iterator[list[EncodedDocument]]],
+) -> None:
+    """Train on from the trainer's weights, or from the state in `file` if the round was begun."""
+    model = trainer.model
+    optimizer = optimizer_for([model, trainer.tag_heads], 0.05, (0.9, 0.95))
+    state = State(file, {"model": model, "tag_heads": trainer.tag_heads}, optimizer)
 
     def evaluate() -> dict[str, float]:
         model.eval()
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(trainer.device, torch.bfloat16):
             scores = {
                 "text_qa": text_accuracy(model, tokenizer, 200),
                 "span_qa": text_accuracy(model, tokenizer, 200, spans=True),
@@ -213,8 +240,4 @@ def pretrain(
         model.train()
         return scores
 
-    def batches(step: int) -> Iterator[list[EncodedDocument]]:
-        return corpus.batches(tokenizer, seed, step, tokens)
-
     run("lm", state, batches, trainer, steps=steps, peak_lr=peak_lr, evaluate=evaluate, evaluate_every=500)
-    save(model, tokenizer, out)

@@ -16,7 +16,7 @@ Report = Callable[[str], None]
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = 8_500
+LM_STEPS = (8_500, 3_000, 2_000, 2_500)
 ENCODER_STEPS = 3_000
 READOUT_STEPS = (1_200, 1_000)
 
@@ -30,7 +30,7 @@ class Making:
         work: states of interrupted stages.
         device: where to train.
         seed: of everything.
-        lm_steps: steps of 4,096 tokens.
+        lm_steps: steps of 4,096 tokens, in each round.
         encoder_steps: steps of 128 pictures, first phase.
         readout_steps: the same, in each round of the second phase.
     """
@@ -39,7 +39,7 @@ class Making:
     work: Path
     device: str = "cpu"
     seed: int = 0
-    lm_steps: int = LM_STEPS
+    lm_steps: tuple[int, ...] = LM_STEPS
     encoder_steps: int = ENCODER_STEPS
     readout_steps: tuple[int, ...] = READOUT_STEPS
 
@@ -135,7 +135,9 @@ def _figures(making: Making, report: Report) -> None:
 
 def _card(making: Making, report: Report) -> None:
     from fromage_lite.playground.card import write_card
+    from fromage_lite.playground.vqa import write_vqa
 
+    write_vqa(making.out / "vqa.json")  # the questions of the app's /randvqa
     write_card(making.out, making.lm_steps, (making.encoder_steps, making.readout_steps), _times(making))
     report(f"{making.out / 'README.md'} is written.")
 

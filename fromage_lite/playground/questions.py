@@ -19,6 +19,7 @@ from fromage_lite.playground.things import (
     article,
     is_a,
     plural,
+    plural_category,
 )
 
 
@@ -31,12 +32,16 @@ class Question:
     answer: str
 
 
+MY_PICTURE = ("what is in my picture?", "describe my picture.", "what did i show you?")
+"""Questions that mean the picture which the user has shown, whatever was found since."""
+
+
 def _what(scene: Scene, rng: random.Random) -> Question:
     text = rng.choice(
         (
             "what is in the picture?", "what is in this picture?", "what do you see?", "what is this?",
             "describe the picture.", "what can you see in this picture?", "describe this.", "what is here?",
-            "tell me what you see.",
+            "tell me what you see.", "describe it.", "what is on this picture?", *MY_PICTURE,
         )
     )  # fmt: skip
     return Question("what", text, description(scene))
@@ -136,9 +141,10 @@ def _category(scene: Scene, rng: random.Random) -> Question:
         members = [group for group in scene.groups if is_a(group.thing, category)]
     a = f"{article(category)} {category}"
     if len(members) == 1 and rng.random() < 0.6:
-        text = rng.choice((f"which {category} do you see?", f"which {category} is there?"))
+        text = rng.choice((f"which {category} do you see?", f"which {category} is there?", f"what {category} is this?"))
         return Question("category", text, f"{phrase(members[0])}.")
-    return Question("category", f"is there {a}?", "yes." if members else "no.")
+    text = rng.choice((f"is there {a}?", f"do you see {a}?", f"are there any {plural_category(category)}?"))
+    return Question("category", text, "yes." if members else "no.")
 
 
 def _missing(scene: Scene, rng: random.Random) -> Question:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 
 from fromage_lite.playground.grammar import enumerate_phrases
-from fromage_lite.playground.things import CATEGORY_OF, SETTINGS, THINGS, THINGS_BY_CATEGORY, article, is_a, plural
+from fromage_lite.playground.things import (
+    CATEGORY_OF,
+    SETTINGS,
+    THINGS,
+    THINGS_BY_CATEGORY,
+    article,
+    is_a,
+    plural,
+    plural_category,
+)
 
 Exchange = tuple[str, str]
 """A question and its answer."""
@@ -26,6 +35,7 @@ SMALL_TALK: dict[str, tuple[str, ...]] = {
     "i am glad that you like it.": ("nice.", "great!", "well done.", "good job.", "very nice.", "wow.", "cool."),
     "please show me a picture first.": (
         "what is in the picture?", "what do you see?", "what is this?", "describe the picture.", "where is this?",
+        "what is in my picture?", "what is in this picture?",
     ),
 }  # fmt: skip
 
@@ -90,6 +100,5 @@ def fact(rng: random.Random) -> Exchange:
         return text, "yes." if is_a(thing, claimed) else "no."
     if kind < 0.9:
         names = enumerate_phrases([plural(t) for t in list(THINGS_BY_CATEGORY[category])[:3]])
-        plural_category = category + "s" if category not in ("clothing", "food", "fruit") else category
-        return f"which {plural_category} do you know?", f"i know {names}, for example."
+        return f"which {plural_category(category)} do you know?", f"i know {names}, for example."
     return "which places do you know?", f"i know the {enumerate_phrases(list(SETTINGS))}."

@@ -90,6 +90,11 @@ def plural(noun: str) -> str:
     return _IRREGULAR_PLURALS.get(noun, noun + "s")
 
 
+def plural_category(category: str) -> str:
+    """The plural of a category's name."""
+    return category if category in ("clothing", "food", "fruit") else category + "s"
+
+
 def article(word: str) -> str:
     """`a` or `an`, by the first letter of the word that follows."""
     return "an" if word[0] in "aeiou" else "a"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fromage_lite.playground.documents import Document, Picture
+from fromage_lite.playground.document import Document, Picture
 
 
 @dataclass(frozen=True)

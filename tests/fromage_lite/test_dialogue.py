@@ -174,14 +174,18 @@ def test_settings_take_effect_at_the_next_reply(agent, script):
     assert dialogue.shown == {0} and not any(isinstance(e, ImagesFound) for e in events)
 
 
-def test_without_an_index_ret_is_not_offered(tiny_model, script):
-    script.say("a[RET]", "b[RET]", "c[RET]")
+def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model, script):
+    script.say("a[RET] and", "b", "c[RET]", "d[RET]")
     dialogue = Agent(tiny_model).dialogue()
     events, text = hear(dialogue.reply("one"))
-    assert text == "a" and not any(isinstance(e, Notice | ImagesFound) for e in events)
+    assert text == "a and" and not any(isinstance(e, ImagesFound) for e in events)
+    (notice,) = [e for e in events if isinstance(e, Notice)]
+    assert "no index" in notice.message
+    events, text = hear(dialogue.reply("two"))
+    assert text == "b" and not any(isinstance(e, Notice) for e in events)
     dialogue.settings = GenerationSettings(ret_mode="always")
-    assert any(isinstance(e, Notice) for e in dialogue.reply("two"))
-    assert not any(isinstance(e, Notice) for e in dialogue.reply("three")), "said once"
+    assert any(isinstance(e, Notice) for e in dialogue.reply("three"))
+    assert not any(isinstance(e, Notice) for e in dialogue.reply("four")), "said once"
 
 
 def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, script, picture):

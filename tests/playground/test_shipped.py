@@ -83,6 +83,29 @@ def test_a_dialogue_over_a_picture(agent, tmp_path):
     assert right >= 6
 
 
+def test_a_picture_is_still_seen_after_other_turns(agent, tmp_path):
+    """After talk, and after a request for another picture: the user's own is not forgotten."""
+    rng = random.Random("other turns")
+    after_talk = after_request = 0
+    for i in range(8):
+        scene = sample_scene(rng, "val", 1)
+        file = tmp_path / f"{i}.png"
+        render(scene, SEED + 300 + i).save(file)
+        dialogue = agent.dialogue()
+        for message in ((ImageSegment(str(file)), "where is this?"), ("thank you.",), ("what is a hammer?",)):
+            reply(dialogue, message)
+        after_talk += things_named(reply(dialogue, ("what is in this picture?",))[0]) == scene.things
+        for message in (("show me a piano at night.",), ("and on the beach?",)):
+            assert "here you are" in reply(dialogue, message)[0]
+        after_request += things_named(reply(dialogue, ("what is in my picture?",))[0]) == scene.things
+    assert after_talk >= 6
+    assert after_request >= 6
+
+
+def test_no_picture_is_seen_where_none_was_shown(agent):
+    assert reply(agent.dialogue(), ("what is in this picture?",))[0] == "please show me a picture first."
+
+
 def test_descriptions_find_their_pictures(agent, scenes):
     """Every description is nearer to its own picture than to nearly all others."""
     import torch

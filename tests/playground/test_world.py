@@ -10,10 +10,10 @@ import pytest
 
 from fromage_lite.playground import documents, grammar, questions, talk
 from fromage_lite.playground.corpus import MIXTURE, random_document
-from fromage_lite.playground.documents import Picture
-from fromage_lite.playground.grammar import full_description, tags
+from fromage_lite.playground.document import Picture, as_typed
+from fromage_lite.playground.grammar import description, full_description, tags
 from fromage_lite.playground.pictures import GALLERY_SIZE, gallery
-from fromage_lite.playground.questions import KINDS, ask
+from fromage_lite.playground.questions import KINDS, MY_PICTURE, ask
 from fromage_lite.playground.render import render
 from fromage_lite.playground.scene import (
     Group,
@@ -176,7 +176,7 @@ def test_the_gallery_has_every_thing_in_every_setting():
 
 def test_a_dialogue_splits_into_turns_and_joins_again():
     rng = random.Random(8)
-    for maker in (documents.picture_questions, documents.requests, documents.conversation):
+    for maker in (documents.picture_questions, documents.requests, documents.conversation, documents.long_dialogue):
         for _ in range(50):
             document = maker(rng)
             joined = ""
@@ -186,6 +186,50 @@ def test_a_dialogue_splits_into_turns_and_joins_again():
                 joined += f"Q:{''.join(said)}\nA:{''.join(answered)}\n"
             text = "".join("<picture>" if isinstance(piece, Picture) else piece.text for piece in document)
             assert joined == text
+
+
+def test_typed_questions_are_the_same_questions():
+    rng = random.Random(14)
+    without_mark = 0
+    for _ in range(200):
+        document = documents.mixed_dialogue(rng)
+        for turn, typed in zip(as_turns(document), as_turns(as_typed(document, rng)), strict=True):
+            assert typed.reply == turn.reply
+            assert [p for p in typed.message if isinstance(p, Picture)] == [
+                p for p in turn.message if isinstance(p, Picture)
+            ]
+            (question,), (said) = ([p for p in t.message if isinstance(p, str)] for t in (turn, typed))
+            assert said[0][0] == question[0]
+            without_mark += question.rstrip(".?!") == said[0]
+    assert without_mark > 100
+
+
+def test_a_picture_is_asked_for_only_where_none_was_shown():
+    rng = random.Random(12)
+    asked_for = 0
+    for _ in range(500):
+        pictured = False
+        for piece in documents.long_dialogue(rng):
+            pictured = pictured or isinstance(piece, Picture)
+            if not isinstance(piece, Picture) and "please show me a picture first" in piece.text:
+                assert not pictured
+                asked_for += 1
+    assert asked_for
+
+
+def test_dialogues_come_back_to_the_picture_that_was_shown():
+    rng = random.Random(13)
+    came_back = 0
+    for _ in range(500):
+        shown, since = None, ""
+        for turn in as_turns(documents.long_dialogue(rng)):
+            if pictures := [part for part in turn.message if isinstance(part, Picture)]:
+                shown, since = pictures[0].scene, ""
+            elif shown is not None and turn.message[0] in MY_PICTURE:
+                assert turn.reply == (description(shown),)
+                came_back += "here you are" in since
+            since += " ".join(part for part in turn.reply if isinstance(part, str))
+    assert came_back
 
 
 def test_every_document_maker_makes_text():

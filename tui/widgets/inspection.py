@@ -84,7 +84,7 @@ class WhyView(VerticalGroup):
         lines = []
         for start in range(0, len(bars), width):
             cells = [
-                (bars[i], "$accent reverse" if i in said else "$primary")
+                (bars[i], "$accent" if i in said else "$primary")
                 for i in range(start, min(start + width, len(bars)))
             ]
             lines.append(Content.assemble(*cells))
