@@ -84,8 +84,7 @@ class WhyView(VerticalGroup):
         lines = []
         for start in range(0, len(bars), width):
             cells = [
-                (bars[i], "$accent" if i in said else "$primary")
-                for i in range(start, min(start + width, len(bars)))
+                (bars[i], "$accent" if i in said else "$primary") for i in range(start, min(start + width, len(bars)))
             ]
             lines.append(Content.assemble(*cells))
         for line in self.query(".sparkline").results(Static):
