@@ -49,10 +49,11 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   prediction; those heads are thrown away), and the embeddings of shown tags got noise in training. A part of the
   documents (70 % up to step 1,000, 30 % up to 6,000, then 10 %) were drills in reading its own context: lists said
   again, pairs looked up, members of a list, neighbours in a row, many hard questions about one scene. Its attention
-  heads started as heads that look a few places back and heads that match (mimetic initialization). {lm_steps} steps
-  of 4,096 tokens. (The shipped weights: in the first round the output projections of the attention had no bias, and
-  the text grew between rounds: dialogues that come back to an earlier picture are in it from the second on, requests
-  for any animal or for plain "cats" from the third, questions without an end mark in the fourth.)
+  heads started as heads that look a few places back and heads that match (mimetic initialization).
+  {lm_steps} steps of 4,096 tokens. (The weights in the repository: in the first round the
+  output projections of the attention had no bias, and the text grew between rounds: dialogues that come back to an
+  earlier picture are in it from the second on, requests for any animal or for plain "cats" from the third, questions
+  without an end mark in the fourth.)
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
