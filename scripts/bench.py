@@ -22,7 +22,7 @@ import typer
 from fromage_lite.errors import FromageError
 
 if TYPE_CHECKING:
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
 
 
 class Precision(StrEnum):
@@ -126,7 +126,7 @@ def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
     import torch
 
     from fromage_lite.bench.models import random_model
-    from fromage_lite.model import choose_device
+    from fromage_lite.model.fromage import choose_device
 
     return random_model(lm, encoder, choose_device(device), getattr(torch, dtype.value))
 

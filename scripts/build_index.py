@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fromage_lite.indexing import projection
+from fromage_lite.model.projection import projection
 from index.errors import FromageError
 from index.images import sanitize
 from index.manifest import STORE_MANIFEST
 
 if TYPE_CHECKING:
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
     from index.build import BuildReport
 
 SHOWN_BAD = 20
@@ -151,7 +151,7 @@ def _rederive(store: Path, out: Path, model: Fromage) -> None:
 
 
 def _import(files: list[Path], base: Path | None, out: Path, model: str, device: str) -> None:
-    from fromage_lite.indexing import fingerprint_without_lm
+    from fromage_lite.model.projection import fingerprint_without_lm
     from index.build import derive_index
     from index.projected import import_embeddings
     from index.reference_pickle import read_reference
@@ -193,7 +193,7 @@ def _playground(out: Path | None, model: Fromage) -> None:
 
 def _load(name: str | None, device: str) -> Fromage:
     from fromage_lite.config import playground_dir
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
 
     return Fromage.from_pretrained(name or playground_dir(), device=device)
 

@@ -24,7 +24,7 @@ def main(
     quantize: Annotated[str, typer.Option(help="Round the language model: none, int8 or int4.")] = "none",
 ) -> None:
     """Measure a playground model on held-out scenes and print a flat table of figures."""
-    from fromage_lite.evaluate.run import evaluate_playground
+    from fromage_lite.playground.evaluation.run import evaluate_playground
     from fromage_lite.playground.make import write_figures
 
     try:

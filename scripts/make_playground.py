@@ -43,7 +43,7 @@ def main(
 
     try:
         if atlas_font is not None:
-            from fromage_lite.playground.atlas import ATLAS_FILE, make_atlas
+            from fromage_lite.playground.world.atlas import ATLAS_FILE, make_atlas
 
             make_atlas(atlas_font)
             typer.echo(f"{ATLAS_FILE} is drawn.")

@@ -45,8 +45,8 @@ def main(
     Without arguments: the chat's bridge on the playground, in about a quarter of an hour on one CPU core. The run's
     folder gets best/ and last/ (checkpoints), and a log for TensorBoard. Ctrl-C saves and ends; --resume goes on.
     """
-    from fromage_lite.recipes.recipe import load_recipe
-    from fromage_lite.run import RunOptions, run
+    from fromage_lite.training.recipe import load_recipe
+    from fromage_lite.training.run import RunOptions, run
 
     try:
         chosen = load_recipe(recipe or ("fromage-chat" if data is None else "paper"))

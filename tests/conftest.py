@@ -139,7 +139,7 @@ def tiny_encoder_dir(_tiny_root) -> Path:
 @pytest.fixture(scope="session")
 def tiny_parts(tiny_lm_dir, tiny_encoder_dir):
     """The frozen models, loaded once: (LanguageModel, VisionEncoder)."""
-    from fromage_lite.language import LanguageModel
+    from fromage_lite.language.model import LanguageModel
     from fromage_lite.vision import VisionEncoder
 
     return LanguageModel.load(str(tiny_lm_dir)), VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}")
@@ -151,7 +151,7 @@ def tiny_checkpoint(_tiny_root, tiny_parts) -> Path:
     import torch
 
     from fromage_lite.config import FromageConfig
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
 
     torch.manual_seed(3)
     folder = _tiny_root / "fromage"
@@ -166,10 +166,10 @@ def tiny_checkpoint(_tiny_root, tiny_parts) -> Path:
 @pytest.fixture
 def tiny_model(tiny_parts, tiny_checkpoint):
     """The tiny model on the CPU: its own bridge for every test, the frozen models shared."""
-    from fromage_lite.bridge import load_bridge
     from fromage_lite.config import WEIGHTS_FILE, read_config
     from fromage_lite.files import read_tensors
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.bridge import load_bridge
+    from fromage_lite.model.fromage import Fromage
 
     model = Fromage.from_parts(*tiny_parts, read_config(tiny_checkpoint), base_dir=tiny_checkpoint)
     load_bridge(model.bridge, read_tensors(tiny_checkpoint / WEIGHTS_FILE), tiny_checkpoint)

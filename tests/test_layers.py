@@ -39,28 +39,28 @@ def test_index_loads_no_model_library_and_no_screen(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["fromage_lite", "fromage_lite.config", "fromage_lite.events", "fromage_lite.prompt"]
+    "module", ["fromage_lite", "fromage_lite.config", "fromage_lite.chat.events", "fromage_lite.text.message"]
 )
 def test_plain_parts_of_the_model_package_load_no_torch(module: str) -> None:
     assert not loaded_after(f"import {module}") & (MODELS | SCREENS)
 
 
 def test_the_agent_loads_no_screen() -> None:
-    assert not loaded_after("import fromage_lite.agent, fromage_lite.dialogue") & SCREENS
+    assert not loaded_after("import fromage_lite.chat.agent, fromage_lite.chat.dialogue") & SCREENS
 
 
 def test_the_command_line_answers_before_any_model_library_is_loaded() -> None:
-    assert not loaded_after("import tui.cli") & MODELS
+    assert not loaded_after("import tui.cli.main") & MODELS
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["chat", "--help"], ["ask", "--help"], ["search", "--help"]])
 def test_help_loads_no_model_library(arguments: list[str]) -> None:
-    statement = f"import tui.cli; sys.argv = ['fromage-lite', *{arguments!r}]; tui.cli.main()"
+    statement = f"import tui.cli.main; sys.argv = ['fromage-lite', *{arguments!r}]; tui.cli.main.main()"
     assert not loaded_after(statement) & MODELS
 
 
 def test_help_names_every_command() -> None:
-    result = python("-c", "import sys, tui.cli; sys.argv = ['fromage-lite', '--help']; tui.cli.main()")
+    result = python("-c", "import sys, tui.cli.main; sys.argv = ['fromage-lite', '--help']; tui.cli.main.main()")
     assert result.returncode == 0, result.stderr
     for command in ("chat", "ask", "search", "doctor"):
         assert command in result.stdout

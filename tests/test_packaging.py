@@ -73,7 +73,7 @@ def test_the_shipped_models_stay_small(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_names_its_command_licence_and_python(wheel: zipfile.ZipFile) -> None:
     (folder,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     entry_points = wheel.read(f"{folder}/entry_points.txt").decode()
-    assert "fromage-lite = tui.cli:main" in entry_points
+    assert "fromage-lite = tui.cli.main:main" in entry_points
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
     metadata = wheel.read(f"{folder}/METADATA").decode()
     assert "Requires-Python: >=3.11" in metadata

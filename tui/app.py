@@ -16,24 +16,24 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 
+from fromage_lite.chat.events import Notice
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Notice
-from tui import paths
-from tui.commands import COMMANDS
+from tui.conversation import LoadAgent, Tell
 from tui.garbage import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
-from tui.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
-from tui.keeping import Keeper
-from tui.keys import check_keys
-from tui.preferences import Preferences, changed
-from tui.replies import LoadAgent, Tell
+from tui.input.commands import COMMANDS
+from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
+from tui.settings import paths
+from tui.settings.keeping import Keeper
+from tui.settings.keys import check_keys
+from tui.settings.preferences import Preferences, changed
 from tui.themes import DARK, LIGHT, preferred_theme
 
 if TYPE_CHECKING:
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
 
 QUIT_SECONDS = 3
 
@@ -191,14 +191,14 @@ def run(
         settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
     def load(progress: Tell) -> Agent:
-        from fromage_lite.agent import Agent
+        from fromage_lite.chat.agent import Agent
 
         agent = Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
         keep_for_good()
         return agent
 
     def load_other(other: str, progress: Tell) -> Agent:
-        from fromage_lite.agent import NO_INDEX, Agent
+        from fromage_lite.chat.agent import NO_INDEX, Agent
 
         keep_no_longer()  # the model before is to go
         return Agent.load(

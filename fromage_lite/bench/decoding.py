@@ -10,8 +10,8 @@ from PIL import Image
 
 from fromage_lite.bench.hardware import memory_bandwidth, peak_memory, seconds, synchronize
 from fromage_lite.config import GenerationSettings
-from fromage_lite.decoding import DecodingState
-from fromage_lite.model import Fromage, ModelSegment
+from fromage_lite.model.decoding import DecodingState
+from fromage_lite.model.fromage import Fromage, ModelSegment
 
 TURNS = 5
 PROMPT_TOKENS = 20

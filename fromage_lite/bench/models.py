@@ -10,8 +10,8 @@ import torch
 
 from fromage_lite.config import FromageConfig, playground_dir
 from fromage_lite.errors import ConfigError
-from fromage_lite.language import LanguageModel
-from fromage_lite.model import Fromage
+from fromage_lite.language.model import LanguageModel
+from fromage_lite.model.fromage import Fromage
 from fromage_lite.vision import VisionEncoder
 
 OPT_SHAPES: dict[str, dict[str, int]] = {

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from fromage_lite.bench.hardware import peak_memory, seconds
-from fromage_lite.data.batches import Batches
-from fromage_lite.data.encoding import SequenceEncoder
-from fromage_lite.data.interleaved import TrainingData
-from fromage_lite.losses import step_losses
-from fromage_lite.model import Fromage
-from fromage_lite.recipes.recipe import Recipe
-from fromage_lite.train import make_optimizer
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.training.data.batches import Batches
+from fromage_lite.training.data.encoding import SequenceEncoder
+from fromage_lite.training.data.interleaved import TrainingData
+from fromage_lite.training.losses import step_losses
+from fromage_lite.training.recipe import Recipe
+from fromage_lite.training.trainer import make_optimizer
 
 CAPTION_TOKENS = 24
 

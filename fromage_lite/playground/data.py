@@ -11,15 +11,15 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
-from fromage_lite.playground import documents
-from fromage_lite.playground.document import Document, Picture, as_typed
-from fromage_lite.playground.grammar import FULL, caption, full_description, tags
 from fromage_lite.playground.pictures import cache_folder
-from fromage_lite.playground.render import render
-from fromage_lite.playground.scene import HELD_OUT_SEED, Scene, Split, sample_scene
-from fromage_lite.playground.turns import as_turns
-from fromage_lite.prompt import Template
+from fromage_lite.playground.text import documents
+from fromage_lite.playground.text.document import Document, Picture, as_typed
+from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
+from fromage_lite.playground.text.turns import as_turns
+from fromage_lite.playground.world.render import render
+from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
+from fromage_lite.text.template import Template
+from fromage_lite.training.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
 from fromage_lite.vision import VisionEncoder
 
 _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {

@@ -73,13 +73,13 @@ def _need(folder: Path, stage: str) -> Path:
 
 
 def _lm(making: Making, report: Report) -> None:
-    from fromage_lite.playground import lm
+    from fromage_lite.playground.pretraining import lm
 
     lm.pretrain(making.work, making.out / "lm", steps=making.lm_steps, seed=making.seed, device=making.device)
 
 
 def _encoder(making: Making, report: Report) -> None:
-    from fromage_lite.playground import encoder
+    from fromage_lite.playground.pretraining import encoder
 
     if not (making.out / "lm" / "tokenizer.json").exists():
         raise CheckpointError("The encoder's captions need the LM's tokenizer.", "Run the stage lm first: --stage lm.")
@@ -96,9 +96,9 @@ def _encoder(making: Making, report: Report) -> None:
 
 def _bridge(name: str) -> Callable[[Making, Report], None]:
     def train(making: Making, report: Report) -> None:
-        from fromage_lite.recipes.recipe import load_recipe
-        from fromage_lite.run import RunOptions, run
-        from fromage_lite.training_state import LAST, has_checkpoint
+        from fromage_lite.training.recipe import load_recipe
+        from fromage_lite.training.run import RunOptions, run
+        from fromage_lite.training.state import LAST, has_checkpoint
 
         out = making.work / name
         options = RunOptions(
@@ -118,7 +118,7 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
 
 
 def _index(making: Making, report: Report) -> None:
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
     from fromage_lite.playground.pictures import ensure_playground_index
 
     for name in ("fromage", "fromage-chat"):
@@ -127,7 +127,7 @@ def _index(making: Making, report: Report) -> None:
 
 
 def _figures(making: Making, report: Report) -> None:
-    from fromage_lite.evaluate.run import evaluate_playground
+    from fromage_lite.playground.evaluation.run import evaluate_playground
 
     figures = evaluate_playground(making.out, device=making.device, report=report)
     write_figures(making.out / "figures.json", figures)

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import platformdirs
 
 from fromage_lite.errors import StoreError
-from fromage_lite.playground.grammar import full_description
-from fromage_lite.playground.render import render
-from fromage_lite.playground.scene import Scene, random_group, sample_scene
-from fromage_lite.playground.things import SETTINGS, THINGS
+from fromage_lite.playground.text.grammar import full_description
+from fromage_lite.playground.world.render import render
+from fromage_lite.playground.world.scene import Scene, random_group, sample_scene
+from fromage_lite.playground.world.things import SETTINGS, THINGS
 
 if TYPE_CHECKING:
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
 
 GALLERY_SIZE = 2400
 _VERSION = 1  # of the gallery's content: raise it when scenes or drawing change
@@ -66,7 +66,7 @@ def ensure_playground_index(model: Fromage, progress: Progress | None = None) ->
     """
     from filelock import FileLock
 
-    from fromage_lite.indexing import projection
+    from fromage_lite.model.projection import projection
     from index.build import derive_index
     from index.errors import FromageError
     from index.faiss_index import ImageIndex

@@ -11,10 +11,10 @@ from typing import Any
 from fromage_lite.errors import ImageError
 from fromage_lite.files import write_bytes
 from fromage_lite.playground.pictures import cache_folder
-from fromage_lite.playground.questions import ask
-from fromage_lite.playground.render import render
-from fromage_lite.playground.scene import HELD_OUT_SEED, Group, Scene, sample_scene
-from fromage_lite.playground.things import SETTINGS, THINGS
+from fromage_lite.playground.text.questions import ask
+from fromage_lite.playground.world.render import render
+from fromage_lite.playground.world.scene import HELD_OUT_SEED, Group, Scene, sample_scene
+from fromage_lite.playground.world.things import SETTINGS, THINGS
 
 COUNT = 150
 FIRST_SEED = HELD_OUT_SEED + 900_000_000  # apart from the pictures of the evaluation

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import resolve_model_name
 from fromage_lite.vision.backend import Backend, ImageFeatures
 
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import resolve_model_name
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers
 from fromage_lite.vision.timm_models import is_timm_tower, timm_grid, timm_layers
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import resolve_model_name
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers
 
 

@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fromage_lite.checkpoint.hub import file_options, no_progress_bars
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import no_progress_bars
-from fromage_lite.loading import file_options
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers, summary
 
 # Model type -> its image tower's class in transformers and options for it. A two-tower checkpoint is loaded without its

@@ -9,7 +9,7 @@ from tests.fromage_lite.fakes import ListedPictures, Script
 
 @pytest.fixture
 def agent(tiny_model):
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
 
     return Agent(tiny_model, ListedPictures())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fromage_lite import decoding
-from fromage_lite.events import TextDelta
+from fromage_lite.chat.events import TextDelta
+from fromage_lite.model import decoding
 from index.hits import Hit
 
 

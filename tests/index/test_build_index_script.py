@@ -81,7 +81,7 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     import torch
 
     from fromage_lite.config import read_config
-    from fromage_lite.model import Fromage
+    from fromage_lite.model.fromage import Fromage
 
     run(album, "--out", tmp_path / "index")
     for path in album.rglob("*.png"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fromage_lite.evaluate.metrics import mean, recall_at_k, same_group
-from fromage_lite.evaluate.named import names_exactly, setting_named, things_named
-from fromage_lite.evaluate.playground import same_answer
-from fromage_lite.evaluate.probe import exact_sets, fit_linear_probe
-from fromage_lite.playground.scene import Group, Scene
+from fromage_lite.playground.evaluation.figures import same_answer
+from fromage_lite.playground.evaluation.named import names_exactly, setting_named, things_named
+from fromage_lite.playground.evaluation.probe import exact_sets, fit_linear_probe
+from fromage_lite.playground.world.scene import Group, Scene
 
 
 @pytest.mark.parametrize("k", [1, 3, 10])

@@ -10,19 +10,19 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from fromage_lite.config import playground_dir
-from fromage_lite.evaluate.named import setting_named, things_named
-from fromage_lite.evaluate.playground import caption_of, reply
-from fromage_lite.playground.grammar import full_description
-from fromage_lite.playground.render import render
-from fromage_lite.playground.scene import HELD_OUT_SEED, sample_scene
-from fromage_lite.prompt import ImageSegment
+from fromage_lite.playground.evaluation.figures import caption_of, reply
+from fromage_lite.playground.evaluation.named import setting_named, things_named
+from fromage_lite.playground.text.grammar import full_description
+from fromage_lite.playground.world.render import render
+from fromage_lite.playground.world.scene import HELD_OUT_SEED, sample_scene
+from fromage_lite.text.message import ImageSegment
 
 SEED = HELD_OUT_SEED + 777_000_000  # pictures that neither training nor the model card's figures used
 
 
 @pytest.fixture(scope="module")
 def agent():
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
 
     return Agent.load(playground_dir(), "none", device="cpu")
 
@@ -122,7 +122,7 @@ def test_descriptions_find_their_pictures(agent, scenes):
 def test_first_start_builds_the_index_and_requests_are_answered(tmp_path, monkeypatch):
     """The whole first start in an empty cache, then a request, its follow-up and no picture twice."""
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
 
     agent = Agent.load(device="cpu")
     assert agent.index_size >= 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from tui.cli import app
+from tui.cli.main import app
 
 
 def call(*arguments: str, stdin: str | bytes | None = None):

@@ -33,7 +33,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def agent(tiny_model, monkeypatch):
     """The agent that the commands load."""
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
     from tests.fromage_lite.fakes import ListedPictures
 
     agent = Agent(tiny_model, ListedPictures())

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from tests.tui.fake_agent import FakeAgent, loader
 from tui.app import ChatApp
-from tui.image_mode import ImageMode
+from tui.pictures.image_mode import ImageMode
 from tui.screens.chat import ChatScreen
 from tui.widgets.picture import PictureCard
 from tui.widgets.turn import Note

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from PIL import Image
 
+from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
-from fromage_lite.inspection import PatchGrid, TokenMatch
-from fromage_lite.prompt import ImageSegment, Segment
-from fromage_lite.turns import Turn
+from fromage_lite.model.inspection import PatchGrid, TokenMatch
+from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit
-from tui.replies import Tell
+from tui.conversation import Tell
 
 STATISTICS = Statistics(12, 30, 9, 0.21, 34.0, 2.5)
 

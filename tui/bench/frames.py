@@ -17,14 +17,14 @@ from textual._compositor import CompositorUpdate
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from fromage_lite.chat.events import Done, Event, ImagesFound, Statistics, TextDelta
+from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
-from fromage_lite.events import Done, Event, ImagesFound, Statistics, TextDelta
-from fromage_lite.turns import Turn
 from index.hits import Hit
 from index.images import make_thumbnail
 from tui.app import ChatApp
 from tui.garbage import collected_when_idle
-from tui.image_mode import ImageMode
+from tui.pictures.image_mode import ImageMode
 from tui.screens.chat import ChatScreen
 
 SIZE = (100, 40)

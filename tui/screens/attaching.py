@@ -9,11 +9,11 @@ from pathlib import Path
 
 from fromage_lite.errors import ImageError
 from fromage_lite.files import write_bytes
-from tui import paths
-from tui.attachments import paths_of_argument
-from tui.clipboard import clipboard_pictures
+from tui.input.attachments import paths_of_argument
+from tui.input.clipboard import clipboard_pictures
 from tui.screens.browser import FileBrowser
 from tui.screens.dialogue import DialogueScreen
+from tui.settings import paths
 from tui.widgets.composer import Composer, PromptArea
 
 LAST_FOLDER = "last-folder"

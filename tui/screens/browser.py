@@ -18,9 +18,9 @@ from textual.widgets.directory_tree import DirEntry
 
 from fromage_lite.errors import ImageError
 from index.images import sanitize
-from tui.attachments import SUFFIXES
-from tui.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures import Picture, fit_box, load_file
+from tui.input.attachments import SUFFIXES
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.thumbnails import Picture, fit_box, load_file
 
 
 class PictureTree(DirectoryTree):

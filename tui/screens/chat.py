@@ -8,8 +8,8 @@ from textual import events
 from textual.binding import Binding
 
 from fromage_lite.errors import FromageError
-from fromage_lite.prompt import Segment, parse_message
-from tui.commands import Command, find_command, parse_command, similar
+from fromage_lite.text.message import Segment, parse_message
+from tui.input.commands import Command, find_command, parse_command, similar
 from tui.screens.attaching import AttachingScreen
 from tui.screens.dialogue import STOP_FIRST
 from tui.screens.help import HelpScreen

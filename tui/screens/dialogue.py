@@ -13,14 +13,14 @@ from textual.containers import Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from fromage_lite.chat.events import Done, Failed, Notice, Statistics
 from fromage_lite.errors import FromageError, ImageError
-from fromage_lite.events import Done, Failed, Notice, Statistics
-from fromage_lite.prompt import ImageSegment, Segment, parse_message
+from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.images import sanitize
-from tui.attachments import extract_pictures, is_picture_name, to_path
-from tui.image_mode import ImageMode
-from tui.pictures import Picture, load_file
-from tui.replies import Conversation, ReplyItem, unexpected
+from tui.conversation import Conversation, ReplyItem, unexpected
+from tui.input.attachments import extract_pictures, is_picture_name, to_path
+from tui.pictures.image_mode import ImageMode
+from tui.pictures.thumbnails import Picture, load_file
 from tui.widgets.composer import Composer, Draft
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript

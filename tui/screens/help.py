@@ -8,8 +8,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from tui.commands import COMMANDS
-from tui.keys import key_names, own_bindings, owners
+from tui.input.commands import COMMANDS
+from tui.settings.keys import key_names, own_bindings, owners
 from tui.widgets.composer import Chip, PromptArea
 
 TITLES = {"PromptArea": "Writing", "Chip": "Pictures on a message", "FileBrowser": "Looking for a picture",

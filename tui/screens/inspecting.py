@@ -11,13 +11,13 @@ from typing import Any
 from textual.worker import Worker, WorkerState
 
 from fromage_lite.errors import FromageError
-from fromage_lite.prompt import ImageSegment
-from fromage_lite.vqa import Question, VqaFile
+from fromage_lite.evaluate.vqa import Question, VqaFile
+from fromage_lite.text.message import ImageSegment
 from index.images import one_line
-from tui.attachments import paths_of_argument
-from tui.picture_files import file_of
-from tui.pictures import Picture, load_file
-from tui.replies import unexpected
+from tui.conversation import unexpected
+from tui.input.attachments import paths_of_argument
+from tui.pictures.files import file_of
+from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 from tui.widgets.composer import Draft
 from tui.widgets.inspection import TokenTable, WhyView

@@ -9,9 +9,9 @@ from pathlib import Path
 from textual import events
 
 from fromage_lite.errors import FromageError
-from fromage_lite.prompt import ImageSegment
-from tui.picture_files import file_of, is_url, open_outside
-from tui.pictures import Picture
+from fromage_lite.text.message import ImageSegment
+from tui.pictures.files import file_of, is_url, open_outside
+from tui.pictures.thumbnails import Picture
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 from tui.screens.saving import SavePicture
 from tui.screens.viewer import Viewer, key_line

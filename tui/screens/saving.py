@@ -13,9 +13,9 @@ from textual.widgets import Input, Static
 
 from fromage_lite.errors import ImageError
 from index.images import sanitize
-from tui.attachments import to_path
-from tui.picture_files import save_copy, suggested_name
-from tui.pictures import Picture
+from tui.input.attachments import to_path
+from tui.pictures.files import save_copy, suggested_name
+from tui.pictures.thumbnails import Picture
 
 
 class SavePicture(ModalScreen[Path | None]):

@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Select, Static
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
 from index.images import sanitize
-from tui.commands import change_setting
+from tui.input.commands import change_setting
 from tui.screens.dialogue import DialogueScreen
 
 

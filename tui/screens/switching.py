@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from fromage_lite.chat.events import Notice
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Notice
 from index.images import sanitize
-from tui.attachments import to_path
+from tui.input.attachments import to_path
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 
 

@@ -14,9 +14,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from index.images import sanitize
-from tui.image_mode import ImageMode, cell_ratio, image_widget
-from tui.picture_files import load_large
-from tui.pictures import Picture, fit_box
+from tui.pictures.files import load_large
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.thumbnails import Picture, fit_box
 from tui.widgets.picture import PICTURE_KEYS, SHORT, Wish
 
 FRAME = (4, 7)  # columns and rows that are not the picture's

@@ -11,19 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fromage_lite.chat.event_data import error_to_dict, event_to_dict, hit_from_dict
+from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
+from fromage_lite.chat.turns import turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError
-from fromage_lite.event_data import error_to_dict, event_to_dict, hit_from_dict
-from fromage_lite.events import Done, Event, Failed, ImagesFound
-from fromage_lite.turns import turn_from_dict, turn_to_dict
 from index.hits import Hit
 from tui.agent_thread import AgentThread
-from tui.replies import unexpected
+from tui.conversation import unexpected
 from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data, segments_from_data
 
 if TYPE_CHECKING:
-    from fromage_lite.agent import Agent
-    from fromage_lite.dialogue import Dialogue
+    from fromage_lite.chat.agent import Agent
+    from fromage_lite.chat.dialogue import Dialogue
 
 GOODBYE_SECONDS = 5.0  # for visitors' processes to end by themselves
 

@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.chat.event_data import error_from_dict, event_from_dict, hit_to_dict
+from fromage_lite.chat.events import Done, Event
+from fromage_lite.chat.turns import Turn, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError
-from fromage_lite.event_data import error_from_dict, event_from_dict, hit_to_dict
-from fromage_lite.events import Done, Event
-from fromage_lite.inspection import PatchGrid, TokenMatch
-from fromage_lite.prompt import Segment
-from fromage_lite.turns import Turn, turn_from_dict, turn_to_dict
+from fromage_lite.model.inspection import PatchGrid, TokenMatch
+from fromage_lite.text.message import Segment
 from index.hits import Hit
 from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data, segments_to_data
 

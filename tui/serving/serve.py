@@ -23,7 +23,7 @@ from tui.serving.model_server import GOODBYE_SECONDS, ModelServer
 from tui.serving.site import Site
 
 if TYPE_CHECKING:
-    from fromage_lite.agent import Agent
+    from fromage_lite.chat.agent import Agent
 
 INTERRUPTED = 130
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from fromage_lite.errors import FromageError
-from tui import paths
 from tui.app import ChatApp, run_app
-from tui.image_mode import ImageMode, resolve_image_mode
-from tui.preferences import Preferences
+from tui.pictures.image_mode import ImageMode, resolve_image_mode
 from tui.serving.remote import Connection, RemoteAgent, end_with
 from tui.sessions.archive import Archive
+from tui.settings import paths
+from tui.settings.preferences import Preferences
 
 SHARED = "The model and its pictures are shared by everybody here."
 

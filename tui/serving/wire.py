@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fromage_lite.chat.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
 from fromage_lite.errors import DataError, FromageError
-from fromage_lite.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
-from fromage_lite.inspection import PatchGrid
-from fromage_lite.prompt import Segment
+from fromage_lite.model.inspection import PatchGrid
+from fromage_lite.text.message import Segment
 from index.hits import Hit
 from index.images import open_image
 from tui.sessions.records import message_data, turn_of_data

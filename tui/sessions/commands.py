@@ -8,12 +8,12 @@ from pathlib import Path
 
 from textual.message import Message
 
+from fromage_lite.chat.events import Done, Failed, Notice
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Done, Failed, Notice
-from fromage_lite.prompt import Segment
+from fromage_lite.text.message import Segment
 from index.images import one_line, sanitize
-from tui.attachments import to_path
-from tui.pictures import Picture
+from tui.input.attachments import to_path
+from tui.pictures.thumbnails import Picture
 from tui.screens.dialogue import STOP_FIRST, Outgoing
 from tui.screens.pictures import PictureScreen
 from tui.sessions.conversation import LAST, SavedConversation

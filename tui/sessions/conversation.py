@@ -7,18 +7,18 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fromage_lite.events import Done, Event, ImagesFound, Notice, Statistics
-from tui.replies import Conversation, LoadAgent, ReplyItem
+from fromage_lite.chat.events import Done, Event, ImagesFound, Notice, Statistics
+from tui.conversation import Conversation, LoadAgent, ReplyItem
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
 from tui.sessions.records import SavedTurn, Session, SessionInfo
 from tui.sessions.restore import DrawnTurn, described, draw_turn, draw_turns, known_ids, turns_for
 
 if TYPE_CHECKING:
+    from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.chat.turns import Turn
     from fromage_lite.config import GenerationSettings
-    from fromage_lite.dialogue import Dialogue
-    from fromage_lite.prompt import Segment
-    from fromage_lite.turns import Turn
+    from fromage_lite.text.message import Segment
     from index.hits import Hit
 
 LAST: Literal["last"] = "last"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fromage_lite.events import Statistics
+from fromage_lite.chat.events import Statistics
 from fromage_lite.files import write_bytes
 from index.images import sanitize
 from tui.sessions.export import session_data
@@ -17,7 +17,7 @@ from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, 
 from tui.sessions.restore import known_ids, turns_for
 
 if TYPE_CHECKING:
-    from fromage_lite.dialogue import Dialogue
+    from fromage_lite.chat.dialogue import Dialogue
 
 
 class DialogueFile:

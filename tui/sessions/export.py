@@ -16,8 +16,8 @@ from PIL import Image
 from fromage_lite.errors import FromageError, StoreError
 from index.images import make_thumbnail, open_image
 from index.manifest import replacing
-from tui.pictures import Picture
-from tui.replies import PicturesFound
+from tui.conversation import PicturesFound
+from tui.pictures.thumbnails import Picture
 from tui.sessions.html_page import html_page
 from tui.sessions.markdown import markdown_page
 from tui.sessions.records import Session, SessionError, message_data, pictures_data, reply_data

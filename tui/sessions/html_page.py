@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from fromage_lite.events import TextDelta
+from fromage_lite.chat.events import TextDelta
 from index.images import make_thumbnail, one_line, sanitize
-from tui.pictures import Picture
-from tui.replies import PicturesFound
+from tui.conversation import PicturesFound
+from tui.pictures.thumbnails import Picture
 from tui.sessions.restore import DrawnTurn
 
 INSIDE_SIDE = 512  # pixels; some 50 kB a picture

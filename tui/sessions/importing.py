@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from fromage_lite.events import FinishReason
-from fromage_lite.prompt import ImageSegment, Segment
-from fromage_lite.turns import ReplyPart
+from fromage_lite.chat.events import FinishReason
+from fromage_lite.chat.turns import ReplyPart
+from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit
 from index.images import one_line, sanitize
 from tui.sessions.export import FORMAT, FORMAT_VERSION

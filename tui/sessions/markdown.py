@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from fromage_lite.events import TextDelta
+from fromage_lite.chat.events import TextDelta
 from index.images import one_line, sanitize
-from tui.pictures import Picture
-from tui.replies import PicturesFound
+from tui.conversation import PicturesFound
+from tui.pictures.thumbnails import Picture
 from tui.sessions.restore import DrawnTurn
 
 # Each of these can begin markup somewhere in a line; CommonMark takes a backslash before any of them.

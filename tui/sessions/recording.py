@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from fromage_lite.events import Done, Event, Failed, ImagesFound, Statistics, TextDelta
-from fromage_lite.prompt import Segment
-from fromage_lite.turns import ReplyPart, Turn
+from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Statistics, TextDelta
+from fromage_lite.chat.turns import ReplyPart, Turn
+from fromage_lite.text.message import Segment
 from index.hits import Hit
 from tui.sessions.archive import Archive
 from tui.sessions.records import SavedTurn, absolute

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.chat.events import Statistics
+from fromage_lite.chat.turns import ReplyPart, Turn, reply_text, turn_from_dict, turn_to_dict
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Statistics
-from fromage_lite.prompt import ImageSegment, Segment
-from fromage_lite.turns import ReplyPart, Turn, reply_text, turn_from_dict, turn_to_dict
+from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit
 from index.images import one_line
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.chat.events import Done, Statistics, TextDelta
+from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import FromageError, ImageError
-from fromage_lite.events import Done, Statistics, TextDelta
-from fromage_lite.turns import Turn
 from index.hits import Hit
 from index.images import make_thumbnail, open_image, sanitize
 from index.sources import is_address
-from tui.pictures import MAX_SIDE, Picture, load_file, load_hit
-from tui.replies import PicturesFound, ReplyItem
+from tui.conversation import PicturesFound, ReplyItem
+from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import SavedTurn
 
 MORE_DRAWN = 30  # the last turns whose next best pictures are read again

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from fromage_lite.chat.events import Statistics
+from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.errors import DataError
-from fromage_lite.events import Statistics
-from fromage_lite.turns import ReplyPart
 from index.hits import Hit
 from index.images import one_line
 from tui.sessions import records

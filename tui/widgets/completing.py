@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.completion import (
+from tui.input.completion import (
     Choice,
     Query,
     common_beginning,
@@ -16,7 +16,7 @@ from tui.completion import (
     find_query,
     is_command,
 )
-from tui.picture_scan import PictureScan
+from tui.pictures.scan import PictureScan
 from tui.widgets.completions import Completions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.completion import Choice
+from tui.input.completion import Choice
 
 MOST_ROWS = 8
 LOW_ROWS = 4

@@ -14,10 +14,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static, TextArea
 
-from tui.attachments import dropped_paths
-from tui.commands import complete
-from tui.pictures import Picture
-from tui.prompt_history import FILE, PromptHistory
+from tui.input.attachments import dropped_paths
+from tui.input.commands import complete
+from tui.input.prompt_history import FILE, PromptHistory
+from tui.pictures.thumbnails import Picture
 from tui.widgets.completing import Completion
 from tui.widgets.completions import Completions
 

@@ -9,8 +9,8 @@ from textual.containers import VerticalGroup
 from textual.widgets import Static
 
 from index.images import sanitize
-from tui.image_mode import ImageMode
-from tui.pictures import Picture
+from tui.pictures.image_mode import ImageMode
+from tui.pictures.thumbnails import Picture
 from tui.widgets.picture import PictureGrid
 
 

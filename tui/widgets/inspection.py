@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Static
 
-from fromage_lite.events import ContextPart, RetTrace
-from fromage_lite.prompt import RET
+from fromage_lite.chat.events import ContextPart, RetTrace
+from fromage_lite.text.marks import RET
 from index.images import one_line
 
 if TYPE_CHECKING:
-    from fromage_lite.inspection import TokenMatch
+    from fromage_lite.model.inspection import TokenMatch
 
 BARS = "▁▂▃▄▅▆▇█"
 WORD_WIDTH = 15

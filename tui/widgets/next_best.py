@@ -13,8 +13,8 @@ from textual.events import Blur, Focus, Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures import Picture
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.thumbnails import Picture
 from tui.widgets.picture import FocusablePicture, PictureCard, PictureGrid
 
 GAP = 1  # columns between two pictures

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures import Picture, fit_box
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.thumbnails import Picture, fit_box
 
 SMALL_CAPTION = 48  # characters
 PLACEHOLDER = (24, 12)  # pixels; only the ratio counts

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 
-from fromage_lite.events import Statistics
+from fromage_lite.chat.events import Statistics
 
 HELP = "F1 help"
 REMARK_SECONDS = 4

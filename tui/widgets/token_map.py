@@ -21,13 +21,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.image_mode import cell_ratio
+from tui.pictures.image_mode import cell_ratio
 from tui.widgets.inspection import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fromage_lite.inspection import PatchGrid, TokenMatch
+    from fromage_lite.model.inspection import PatchGrid, TokenMatch
 
 WIDEST = 16  # columns of a patch
 ROWS_AROUND = 10  # of the screen that are not for the picture

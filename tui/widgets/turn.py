@@ -11,13 +11,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from fromage_lite.chat.events import Done, Failed, FinishReason, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.errors import FromageError
-from fromage_lite.events import Done, Failed, FinishReason, Notice, RetTrace, Statistics, TextDelta
-from fromage_lite.vqa import same_answer
+from fromage_lite.evaluate.vqa import same_answer
 from index.images import sanitize
-from tui.image_mode import ImageMode
-from tui.pictures import Picture
-from tui.replies import PicturesFound, ReplyItem
+from tui.conversation import PicturesFound, ReplyItem
+from tui.pictures.image_mode import ImageMode
+from tui.pictures.thumbnails import Picture
 from tui.widgets.formatted import Formatted, looks_formatted
 from tui.widgets.next_best import picture_view
 from tui.widgets.picture import PictureCard

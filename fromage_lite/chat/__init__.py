@@ -1,0 +1,1 @@
+"""Dialogues: messages in, events out."""

@@ -1,0 +1,185 @@
+"""What the language model has read of a dialogue: its KV cache, kept in step with the turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fromage_lite.chat.turns import Turn
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import ImageError
+from fromage_lite.model.decoding import DecodingState, Token
+from fromage_lite.text.message import Segment
+from fromage_lite.text.templates import get_template
+
+if TYPE_CHECKING:
+    from fromage_lite.chat.agent import Agent
+from fromage_lite.chat.limits import check_length, reply_prompt
+
+# A fuller context is thinned to this part of the positions at once: each thinning reads the rest anew.
+KEPT_PART = 3 / 4
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is still to be read before a reply.
+
+    Attributes:
+        inputs_embeds: (1, T, D).
+        cached: positions that the KV cache holds.
+        fed: positions that will be fed.
+        notices: what the user should know.
+    """
+
+    inputs_embeds: Tensor
+    cached: int
+    fed: int
+    notices: tuple[str, ...]
+
+
+class Context:
+    """The LM's view of one dialogue. Turns are plain data; whatever of them is not in the cache is read when needed:
+    after undo, after a failure and for a dialogue from a file alike."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        language = agent.model.language
+        self.template = get_template(agent.model.config.prompt_template, language.tokenizer)
+        self._stop_ids = language.token_ids(self.template.stop_tokens)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.state = DecodingState(self.agent.model)
+        self._read: list[tuple[Turn, int]] = []  # turns in the cache, and where each ends
+        self._first = 0  # the first turn in view; those before it were dropped
+
+    @torch.no_grad()
+    def prepare(self, turns: Sequence[Turn], message: Sequence[Segment], max_new_tokens: int) -> Prompt:
+        """Brings the view in line with `turns` and makes the prompt for the next reply.
+
+        Raises:
+            ImageError: a picture of the message can't be read.
+            MessageError: the message alone is too long.
+        """
+        self._align(turns)
+        room = self._room(max_new_tokens)
+        prompt = self._message_embeds(message, not turns[self._first :], room)
+        notices: list[str] = []
+        view = self._unread(turns, room - self.state.length - prompt.shape[1], notices)
+        if view is None:
+            notices = [self._thin(turns, message, room)]
+            view = self._unread(turns, room, notices) or []
+            prompt = self._message_embeds(message, not view, room)
+        cached, end = self.state.cached, self.state.length
+        for turn, embeds in view:
+            end += embeds.shape[1]
+            self._read.append((turn, end))
+        embeds = torch.cat([*(e for _, e in view), prompt], dim=1)
+        return Prompt(embeds, cached, len(self.state.pending) + embeds.shape[1], tuple(notices))
+
+    def spans(self) -> list[tuple[Turn, int]]:
+        """The complete turns in view, oldest first, and the positions of each; right after `prepare` all of them."""
+        starts = [0, *(end for _, end in self._read)]
+        return [(turn, end - start) for (turn, end), start in zip(self._read, starts, strict=False)]
+
+    def stream(
+        self, prompt: Prompt, settings: GenerationSettings, cancel: threading.Event | None, attempt: int
+    ) -> Iterator[Token]:
+        """The tokens of the reply; the reason of its end is in `state.finish_reason`.
+
+        Args:
+            prompt: from `prepare`.
+            settings: how to choose tokens.
+            cancel: ends the reply within one token.
+            attempt: number of this reply in the dialogue; with a seed, each has its own chance.
+        """
+        generator = None
+        if settings.seed is not None:
+            generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
+        return self.agent.model.stream(
+            self.state, prompt.inputs_embeds, settings,
+            stop_strings=self.template.stop_strings, stop_ids=self._stop_ids, cancel=cancel, generator=generator,
+        )  # fmt: skip
+
+    def commit(self, turn: Turn) -> None:
+        """The reply just streamed belongs to the dialogue."""
+        self._read.append((turn, self.state.length))
+
+    def rollback(self) -> None:
+        """Forgets everything since the last complete turn, wherever a reply was interrupted."""
+        while self._read and self._read[-1][1] > self.state.length:
+            self._read.pop()  # it was to be read, and was not
+        try:
+            self.state.crop(self._read[-1][1] if self._read else 0)
+        except Exception:  # the cache itself is broken: read all anew next time
+            self.state, self._read = DecodingState(self.agent.model), []
+
+    # --- the view ---
+
+    def _room(self, max_new_tokens: int) -> int:
+        """Positions for what is read, when the reply has its own; a modest one even if it may be long."""
+        positions = self.agent.model.language.max_positions
+        return positions - min(max_new_tokens, positions // 4)
+
+    def _align(self, turns: Sequence[Turn]) -> None:
+        if self._first >= len(turns):
+            self._first = 0
+        view = turns[self._first :]
+        same = 0
+        while same < min(len(view), len(self._read)) and self._read[same][0] is view[same]:
+            same += 1
+        del self._read[same:]
+        self.rollback()
+
+    def _unread(self, turns: Sequence[Turn], room: int, notices: list[str]) -> list[tuple[Turn, Tensor]] | None:
+        """The turns in view that the cache does not hold; None if they don't fit. From a file they may be many, so the
+        newest come first and the rest are not even looked at once there is no room."""
+        view: list[tuple[Turn, Tensor]] = []
+        for number in range(len(turns) - 1, self._first + len(self._read) - 1, -1):
+            embeds = self._turn_embeds(turns[number], number == self._first, notices)
+            room -= embeds.shape[1]
+            view.insert(0, (turns[number], embeds))
+            if room < 0:
+                return None
+        return view if room >= 0 else None
+
+    def _thin(self, turns: Sequence[Turn], message: Sequence[Segment], room: int) -> str:
+        """Drops the oldest turns, so that the view begins anew with those that remain; what to tell the user."""
+        before, kept = self._first, len(turns)
+        # As the first turn in view the message has what begins a text, else another of them has.
+        sizes = [self._message_embeds(message, is_first, room).shape[1] for is_first in (True, False)]
+        size = max(sizes[0], sizes[1] + 1)
+        while kept:
+            size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
+            if size > KEPT_PART * room:
+                break
+            kept -= 1
+        self.state.crop(0)
+        self._read, self._first = [], kept
+        count = kept - before
+        gone = f"its {count} oldest turns are" if count != 1 else "its oldest turn is"
+        return f"The dialogue is longer than the language model can read; {gone} out of view now."
+
+    # --- embeddings ---
+
+    def _turn_embeds(self, turn: Turn, is_first: bool, notices: list[str]) -> Tensor:
+        segments: list[str | Tensor] = []
+        for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
+            try:
+                segments += self.agent.open_segments([segment])
+            except ImageError as error:
+                # The reply to it is known; a picture that has gone must not end an old dialogue for good.
+                notices.append(f"{error.message} It is left out of the model's view of this dialogue.")
+        return self.agent.model.prompt_embeds(segments, add_bos=is_first)
+
+    def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
+        rendered = self.template.render_turn(message, is_first)
+        # A position is left for the beginning of the text.
+        check_length(self.agent.model, message, rendered, room - is_first)
+        return self.agent.model.prompt_embeds(self.agent.open_segments(rendered), add_bos=is_first)

@@ -1,0 +1,293 @@
+"""A dialogue: messages in, typed events out. Its turns are plain data; what the model remembers follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self
+
+from fromage_lite.chat.context import Context, Prompt
+from fromage_lite.chat.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.reply import ReplyDraft, pictures_of, tidy
+from fromage_lite.chat.turns import Turn, turn_from_dict, turn_to_dict
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError
+from fromage_lite.model.decoding import Token
+from fromage_lite.text.message import Segment, clean, parse_message
+from index.hits import Hit
+
+if TYPE_CHECKING:
+    from fromage_lite.chat.agent import Agent
+
+VERSION = 1
+GONE_SKIPPED = 4  # pictures that may be gone before one gives up: each may have to be asked of the web
+NEXT_BEST = 8  # pictures beyond those shown that a search brings along
+
+log = logging.getLogger(__name__)
+
+
+class Dialogue:
+    """Turns of one conversation. Not for several threads at once.
+
+    Attributes:
+        settings: how replies are made; an assignment takes effect at the next reply.
+        turns: what was said. A turn is here once its reply has ended, cancelled ones included.
+        excluded: ids of pictures that the user does not want to see in this dialogue.
+    """
+
+    def __init__(self, agent: Agent, settings: GenerationSettings | None = None) -> None:
+        self.agent = agent
+        self.settings = settings or GenerationSettings()
+        self.turns: list[Turn] = []
+        self.excluded: set[int] = set()
+        self._context = Context(agent)
+        self._replaced: set[int] = set()  # pictures of replies that were regenerated: another one is wanted
+        self._attempt = 0
+        self._busy = False
+        self._told_no_index = False
+
+    @property
+    def shown(self) -> set[int]:
+        """Ids of the pictures in the replies so far; they are not shown again."""
+        return {hit.id for turn in self.turns for hit in turn.hits}
+
+    def reply(
+        self,
+        message: str | Sequence[Segment],
+        attachments: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        """Answers a message.
+
+        Args:
+            message: text, in which `<image:PATH>` stands for a picture, or segments.
+            attachments: paths of pictures that come before the message.
+            cancel: when set, the reply ends within one token and what was said stays.
+
+        Yields:
+            `TextDelta`, `ImagesFound` and `Notice` as they happen, then `Statistics`, then `Done`; or `Failed` as the
+            last event, after which the dialogue is as before. So it is if the caller stops reading before the end.
+        """
+        if isinstance(message, str):
+            segments = parse_message(message, attachments)
+        else:
+            segments = (*parse_message("", attachments), *message)
+        self._attempt = 0
+        yield from self._answer(self.turns, clean(segments), cancel, ())
+
+    def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
+        """Answers the last message anew, with another picture and, at a temperature above 0, other words.
+
+        The old reply stays until the new one has ended.
+        """
+        if not self.turns:
+            yield Failed(MessageError("There is no reply to regenerate.", "Say something first."))
+            return
+        old = self.turns[-1]
+        self._attempt += 1
+        replaced = self._replaced | {hit.id for hit in old.hits}
+        for event in self._answer(self.turns[:-1], old.message, cancel, replaced):
+            if isinstance(event, Statistics):  # the new reply has taken the old one's place
+                self._replaced = replaced
+            yield event
+
+    def undo(self) -> Turn | None:
+        """Takes the last turn back and returns it; its pictures may be shown again. None if there is none.
+
+        Raises:
+            MessageError: a reply is being made.
+        """
+        self._check_idle()
+        self._replaced, self._attempt = set(), 0
+        return self.turns.pop() if self.turns else None
+
+    def reset(self) -> None:
+        """Forgets every turn.
+
+        Raises:
+            MessageError: a reply is being made.
+        """
+        self._check_idle()
+        self.turns, self._replaced, self._attempt = [], set(), 0
+        self.excluded = set()
+        self._context.clear()
+
+    def exclude(self, ids: Iterable[int]) -> None:
+        """Never finds these pictures again in this dialogue."""
+        self.excluded |= set(ids)
+
+    def include(self, ids: Iterable[int]) -> None:
+        """Takes `exclude` back."""
+        self.excluded -= set(ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The dialogue as plain JSON data; pictures stand by their paths."""
+        return {
+            "version": VERSION,
+            "settings": self.settings.to_dict(),
+            "turns": [turn_to_dict(turn) for turn in self.turns],
+            "excluded": sorted(self.excluded),
+        }
+
+    @classmethod
+    def from_dict(cls, agent: Agent, data: Any) -> Self:
+        """The dialogue that `to_dict` wrote. The model reads it at the next reply.
+
+        Raises:
+            DataError: the data has another form or version.
+        """
+        if not isinstance(data, dict) or not isinstance(data.get("turns"), list):
+            raise DataError("The saved dialogue can't be read: it has no list of turns.")
+        if data.get("version") != VERSION:
+            raise DataError(
+                f"The saved dialogue is of version {data.get('version')!r}; this program reads version {VERSION}.",
+                "Use the program that saved it.",
+            )
+        try:
+            settings = GenerationSettings.from_dict(data.get("settings", {}))
+        except (ConfigError, TypeError, AttributeError) as error:
+            raise DataError(f"The settings of the saved dialogue can't be read: {error}") from error
+        dialogue = cls(agent, settings)
+        dialogue.turns = [turn_from_dict(turn) for turn in data["turns"]]
+        excluded = data.get("excluded", [])
+        if not isinstance(excluded, list) or not all(isinstance(id, int) for id in excluded):
+            raise DataError("The saved dialogue can't be read: its excluded pictures are no list of numbers.")
+        dialogue.exclude(excluded)
+        return dialogue
+
+    # --- one reply ---
+
+    def _answer(
+        self,
+        before: Sequence[Turn],
+        message: tuple[Segment, ...],
+        cancel: threading.Event | None,
+        replaced: Collection[int],
+    ) -> Generator[Event]:
+        """The reply to `message` after the turns `before`; at its end these and the new turn are the dialogue."""
+        try:
+            self._check_idle()
+        except MessageError as error:
+            yield Failed(error)
+            return
+        self._busy, is_complete, failure = True, False, None
+        before = list(before)
+        try:
+            with closing(self._speak(before, message, cancel, replaced)) as events:
+                for event in events:
+                    is_complete = isinstance(event, Statistics | Done)
+                    yield event
+        except FromageError as error:
+            failure = error
+        except Exception as error:
+            log.debug("the reply failed", exc_info=True)
+            failure = _unexpected(error)
+        finally:  # GeneratorExit and Ctrl-C come here too
+            if not is_complete:
+                self._context.rollback()
+            self._busy = False
+        if failure is not None:
+            yield Failed(failure)
+
+    def _speak(
+        self,
+        before: list[Turn],
+        message: tuple[Segment, ...],
+        cancel: threading.Event | None,
+        replaced: Collection[int],
+    ) -> Generator[Event]:
+        reply = ReplyDraft()
+        if not message:
+            raise MessageError("The message is empty.", "Type something, or attach a picture.")
+        settings, notice = self._effective_settings()
+        if notice:
+            yield Notice(notice)
+        prompt = self._context.prepare(before, message, settings.max_new_tokens)
+        yield from map(Notice, prompt.notices)
+        context = _context_parts(before, message, self._context.spans(), prompt)
+        unwanted = {hit.id for turn in before for hit in turn.hits} | set(replaced) | self.excluded
+        tokens = self._context.stream(prompt, settings, cancel, len(before) + 1000 * self._attempt)
+        with closing(tokens):  # type: ignore[type-var]
+            for token in tokens:
+                reply.count(token)
+                if token.text:
+                    reply.say(token.text)
+                    yield TextDelta(token.text)
+                if token.query_embeds is not None:
+                    yield self._find(token, reply, settings, unwanted)
+                reply.resumed = time.perf_counter()
+        yield reply.trace(context)
+        turn = Turn(message, tidy(reply.parts), self._context.state.finish_reason or "stop")
+        self._context.commit(turn)
+        self.turns, self._replaced = [*before, turn], set()
+        yield reply.statistics(prompt)
+        yield Done(turn.text, turn.reason)
+
+    def _find(self, token: Token, reply: ReplyDraft, settings: GenerationSettings, unwanted: set[int]) -> Event:
+        if self.agent.index is None:
+            reply.parts.append(())
+            return Notice("There is no index to find a picture in.")
+        started = time.perf_counter()
+        room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
+        unwanted = unwanted | {hit.id for hit in reply.hits}
+        k = room + NEXT_BEST if room > 0 else 0
+        found = self.agent.retrieve(token.query_embeds, k, unwanted)  # type: ignore[arg-type]
+        reply.retrieval_seconds += time.perf_counter() - started
+        least = settings.score_threshold
+        hits, more = self._split([hit for hit in found if least is None or hit.score >= least], room)
+        reply.parts.append(hits)
+        if hits:
+            return ImagesFound(hits, more)
+        return Notice("No picture fits well enough." if found else "There is no picture left that was not shown yet.")
+
+    def _split(self, found: Sequence[Hit], room: int) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+        """The pictures to show, and the next best. One that is gone makes room for the next, if there is one."""
+        hits: list[Hit] = []
+        looked_at = 0
+        for hit in found[: room + GONE_SKIPPED]:
+            if len(hits) == room:
+                break
+            looked_at += 1
+            if self.agent.has_picture(hit):
+                hits.append(hit)
+        return (tuple(hits), tuple(found[looked_at:])) if hits else (tuple(found[:room]), tuple(found[room:]))
+
+    def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
+        """The settings as this agent can follow them, and what to tell the user about the difference, once."""
+        trained = self.agent.model.config.has_retrieval
+        # Without an index the model may still say [RET] of itself: its words would go on astray if it could not.
+        if self.agent.index is not None or (trained and self.settings.ret_mode == "auto"):
+            return self.settings, None
+        notice = None
+        if self.settings.ret_mode == "always" and not self._told_no_index:
+            self._told_no_index = True
+            why = "There is no index" if trained else "This model was not trained to find pictures"
+            notice = f"{why}, so replies come without pictures."
+        return dataclasses.replace(self.settings, ret_mode="off"), notice
+
+    def _check_idle(self) -> None:
+        if self._busy:
+            raise MessageError("A reply is still being made.", "Wait for its end or stop it first.")
+
+
+def _context_parts(
+    before: Sequence[Turn], message: tuple[Segment, ...], spans: Sequence[tuple[Turn, int]], prompt: Prompt
+) -> tuple[ContextPart, ...]:
+    """What is read before a reply: the turns in view, and the message."""
+    first = len(before) - len(spans)
+    parts = [ContextPart(first + n, size, pictures_of(turn.message)) for n, (turn, size) in enumerate(spans, 1)]
+    size = prompt.cached + prompt.fed - sum(size for _, size in spans)
+    return (*parts, ContextPart(len(before) + 1, size, pictures_of(message)))
+
+
+def _unexpected(error: Exception) -> FromageError:
+    if "out of memory" in str(error).lower():
+        return FromageError(
+            "There is not enough memory for this reply.", "Shorten the dialogue or use a smaller model."
+        )
+    detail = " ".join(str(error).split())[:300]
+    return FromageError(f"The model failed: {type(error).__name__}{': ' if detail else ''}{detail}.")

@@ -1,0 +1,1 @@
+"""Checkpoints: where they are, what formats there are, and their model cards."""

@@ -1,0 +1,73 @@
+"""Models from the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
+from fromage_lite.files import first_line
+
+
+def _reason(error: Exception, revision: str | None) -> str:
+    """Why the Hub did not give a model, in words; its own errors begin with the number of the request."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    for kind, words in (
+        (GatedRepoError, "its owner grants access on its page; then log in with: hf auth login"),
+        (RevisionNotFoundError, f"it has no revision {revision}"),
+        (RepositoryNotFoundError, "there is no such repository, or it is private"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return first_line(error)
+
+
+def _download(repository: str, inside: str, **hub_options: Any) -> Path:
+    """The folder `inside` of a Hub repository, with the files of one model."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
+
+    def fetch(folders: list[str], names: tuple[str, ...], repo_type: str | None = None) -> Path:
+        wanted = [f"{folder}/{name}".lstrip("/") for folder in folders for name in names]
+        root = Path(snapshot_download(repository, repo_type=repo_type, allow_patterns=wanted, **hub_options))
+        return next((root / folder for folder in folders if (root / folder / names[0]).exists()), root / inside)
+
+    released = [inside, f"{REPOSITORY_FOLDER}/{inside}".rstrip("/")]
+    try:
+        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, "README.md"))
+        return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
+    except RepositoryNotFoundError as error:
+        try:  # the original FROMAGe is published as a space, beside its demo
+            return fetch(released, (MODEL_ARGS, CHECKPOINT), "space")
+        except Exception:
+            raise error from None
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keeps transformers from drawing bars while it loads: a terminal app owns the screen."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
+
+
+def file_options() -> dict[str, Any]:
+    """What `from_pretrained` of transformers is told about files.
+
+    Weights are read from safetensors, else from `.bin` by torch's unpickler of nothing but tensors. transformers would
+    also ask a web service, with the user's token, to convert the latter in the repository; not here.
+    """
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    return {"weights_only": True}

@@ -1,1 +1,0 @@
-"""What a bridge is trained on: captions and dialogues over pictures, cached features, batches."""

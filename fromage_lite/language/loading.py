@@ -1,0 +1,137 @@
+"""Loading a causal language model: quantised, spread over several GPUs, or as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from fromage_lite.checkpoint.hub import file_options, no_progress_bars
+from fromage_lite.errors import ConfigError
+from fromage_lite.placement import Placement
+
+# transformers imports torchao wherever it is installed, and that makes torch warn about torchao's own code.
+logging.getLogger("torch.utils._pytree").addFilter(lambda record: "register_constant" not in record.getMessage())
+
+
+def load_causal_lm(name: str, revision: str | None, place: Placement) -> Any:
+    """A causal LM of transformers, loaded to its place.
+
+    Args:
+        name: an absolute folder or a Hub name.
+        revision: of the Hub repository.
+        place: where and how precisely.
+
+    Raises:
+        Exception: as transformers does on a missing or damaged file, anything from OSError to SafetensorError.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with no_progress_bars(), _compact_memory(place):
+        return AutoModelForCausalLM.from_pretrained(name, revision=revision, **file_options(), **lm_options(place))
+
+
+def lm_options(place: Placement) -> dict[str, Any]:
+    """What `AutoModelForCausalLM.from_pretrained` is told.
+
+    With a device map each tensor goes from the file to its device and precision on its own; the model is never there
+    twice.
+    """
+    options: dict[str, Any] = {"dtype": place.dtype, "device_map": {"": place.device}}
+    if place.max_memory is not None:
+        options |= {"device_map": "auto", "max_memory": dict(place.max_memory)}
+    if place.quantize is not None:
+        options["quantization_config"] = _quantization_config(place)
+    return options
+
+
+@contextlib.contextmanager
+def _compact_memory(place: Placement) -> Iterator[None]:
+    """Has what is freed while an LM is rounded go back to the system at once (glibc on the CPU; elsewhere nothing).
+
+    Otherwise the layers' original weights leave holes between the rounded ones: a model of layers below 32 MB then
+    takes more memory rounded than it does as it is.
+    """
+    mmap_threshold, trim_threshold, largest = -3, -1, 32 * 2**20  # names and limit of malloc.h
+    if place.quantize is None or place.device.type != "cpu" or not sys.platform.startswith("linux"):
+        yield
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # musl has none
+    set_option(mmap_threshold, 2**20)
+    try:
+        yield
+    finally:  # where glibc's own adjustment ends up: temporary tensors need not be asked of the system each time
+        set_option(mmap_threshold, largest)
+        set_option(trim_threshold, 2 * largest)
+
+
+def check_rounding(model: Any) -> None:
+    """Sees to it that layers of four bits compute on a CPU what they should.
+
+    bitsandbytes gives wrong products there where the columns are no multiple of 64, and fails to repack for CPUs with
+    AVX512-BF16 where the rows are none of 32.
+
+    Raises:
+        ConfigError: a layer can't be rounded to int4 on a CPU.
+    """
+    for name, module in model.named_modules():
+        if type(module).__name__ != "Linear4bit" or module.weight.device.type != "cpu":
+            continue
+        if module.in_features % 64:
+            raise ConfigError(
+                f"Layer {name} of the language model has {module.in_features} inputs; int4 on a CPU needs a multiple "
+                "of 64.",
+                "Give --quantize int8.",
+            )
+        if module.out_features % 32:
+            module.support_avx512bf16_for_cpu = False
+
+
+def bring_back(model: Any, decoder: Any) -> None:
+    """Has an LM that is spread over devices return what it computes to where its input came from.
+
+    accelerate does so for the whole model only; here decoder and head are called on their own.
+
+    Raises:
+        ConfigError: a part of the model found no room on a GPU.
+    """
+    places = {str(place) for place in (getattr(model, "hf_device_map", None) or {}).values()}
+    if len(places) < 2:
+        return
+    if places & {"cpu", "disk"}:
+        raise ConfigError(
+            "The language model does not fit the GPUs together.", "Give --quantize int4, or choose a smaller one."
+        )
+    attach_return(decoder)
+    attach_return(model.get_output_embeddings())
+
+
+def attach_return(module: Any) -> None:
+    """Has one module of a spread model return its results to the device of its input."""
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    hook = getattr(module, "_hf_hook", None)
+    if hook is None:
+        first = next(module.parameters()).device
+        hook = AlignDevicesHook(execution_device=first, skip_keys=["past_key_values"])
+        add_hook_to_module(module, hook)
+    hook.io_same_device = True
+
+
+def _quantization_config(place: Placement) -> Any:
+    """LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339) or NF4 (2023, arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    if place.quantize == "int8":
+        warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # once a layer and step
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=place.dtype,
+    )

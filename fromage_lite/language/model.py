@@ -1,0 +1,308 @@
+"""A frozen causal language model with the *virtual* token `[RET]`: the model itself is never resized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fromage_lite.checkpoint.locate import resolve_model_name
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import damaged
+from fromage_lite.language.families import check, input_factor, output_factor
+from fromage_lite.language.loading import bring_back, check_rounding, load_causal_lm
+from fromage_lite.placement import Placement, Quantize
+from fromage_lite.text.marks import NO_BOS, RET
+from fromage_lite.text.tokens import TextEncoder
+
+DEFAULT_POSITIONS = 2048  # for models without any limit, as with ALiBi and recurrent states
+NO_LIMIT = 10**6  # a tokenizer without a limit names a number far beyond this
+
+
+@dataclass(frozen=True)
+class LMOutput:
+    """What the decoder gives for B sequences of T positions.
+
+    Attributes:
+        hidden: what the LM's head sees, after the final norm and projection, (B, T, head_dim).
+        layers: the hidden states asked for, each (B, T, layer_dim).
+        past_key_values: the cache that was handed in, grown by T positions; None without one.
+    """
+
+    hidden: Tensor
+    layers: tuple[Tensor, ...]
+    past_key_values: Any
+
+
+class LanguageModel:
+    """Any `AutoModelForCausalLM`, frozen, with its tokenizer. Build it with `LanguageModel.load`.
+
+    `[RET]` has the id after the last embedding row in use; its rows are handed in by the caller (they are trained).
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, rows: int | None = None) -> None:
+        """
+        Args:
+            model: a transformers causal LM; it is frozen here.
+            tokenizer: its tokenizer.
+            name: for messages.
+            rows: how many embedding rows are words; None is all.
+        """
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self._compiled: Any = None
+        self._embedding = model.get_input_embeddings()
+        self._head = model.get_output_embeddings()
+        if self._head is None or not hasattr(self._head, "weight"):
+            raise CheckpointError(f"The language model {name} has no output layer that can be read.")
+        self._text_config = model.config.get_text_config()
+        available = self._embedding.weight.shape[0]
+        if rows is not None and not 1 <= rows <= available:
+            raise ConfigError(f"lm_rows is {rows}, but the language model {name} has {available} rows.")
+        self.vocab_size: int = rows or available
+        self._text = TextEncoder(tokenizer)
+        self._input_factor = input_factor(self._text_config)
+        self._output_factor = output_factor(self._text_config)
+
+    @classmethod
+    def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
+             dtype: torch.dtype = torch.float32, quantize: Quantize | None = None,
+             max_memory: Mapping[int, int] | None = None, revision: str | None = None,
+             rows: int | None = None) -> LanguageModel:  # fmt: skip
+        """Loads a causal LM and its tokenizer from a folder or the Hub.
+
+        Args:
+            name: a folder or a Hub name.
+            base_dir: where a relative folder counts from.
+            device, dtype, quantize, max_memory: as of `Placement`.
+            revision: of the Hub repository.
+            rows: how many embedding rows are words; None is all.
+
+        Raises:
+            CheckpointError: if either is missing or damaged.
+            ConfigError: if the options do not fit the model or the GPUs.
+        """
+        from transformers import AutoTokenizer
+
+        resolved = resolve_model_name(name, base_dir)
+        place = Placement(torch.device(device), dtype, quantize, max_memory)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
+            model = load_causal_lm(resolved, revision, place)
+        except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
+            raise damaged("language model", name, error) from error
+        language = cls(model, tokenizer, name, rows)
+        bring_back(model, language.decoder)
+        check_rounding(model)
+        check(language)
+        return language
+
+    # --- sizes and names ---
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings are."""
+        return self._embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the embeddings, and so of `inputs_embeds`."""
+        return self._embedding.weight.dtype
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the token embeddings (`word_embed_proj_dim` in OPT)."""
+        return self._embedding.weight.shape[1]
+
+    @property
+    def head_dim(self) -> int:
+        """Width of what the head sees, and of its rows."""
+        return self._head.weight.shape[1]
+
+    @property
+    def ret_token_id(self) -> int:
+        """The id of `[RET]`: one past the last word."""
+        return self.vocab_size
+
+    @property
+    def decoder(self) -> Any:
+        """The model without its head."""
+        base = self.model.base_model
+        return self.model.model if base is self.model else base  # where the body's name is not the announced one
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether input and output embeddings are one matrix."""
+        return self._head.weight.data_ptr() == self._embedding.weight.data_ptr()
+
+    @property
+    def max_positions(self) -> int:
+        """How many positions a sequence may have: what the model was made for, also where nothing ends there."""
+        for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+            if isinstance(value := getattr(self._text_config, name, None), int) and value > 0:
+                return value
+        limit = self.tokenizer.model_max_length
+        return int(limit) if 0 < limit < NO_LIMIT else DEFAULT_POSITIONS
+
+    @cached_property
+    def eos_ids(self) -> frozenset[int]:
+        """Ids that end a text."""
+        places = (self.model.generation_config, self._text_config, self.tokenizer)
+        ids = [getattr(place, "eos_token_id", None) for place in places]
+        flat = [i for entry in ids for i in (entry if isinstance(entry, (list, tuple)) else [entry])]
+        return frozenset(i for i in flat if isinstance(i, int))
+
+    @cached_property
+    def bos_id(self) -> int | None:
+        """The id that begins a text; None for models that were trained without one."""
+        bos = self.tokenizer.bos_token_id
+        begins = self.tokenizer("a").input_ids[:1] == [bos] or self._text_config.model_type == "opt"
+        return bos if begins else None
+
+    @cached_property
+    def mean_row_norm(self) -> float:
+        """Mean norm of the word rows of the input embedding."""
+        return self._embedding.weight[: self.vocab_size].float().norm(dim=-1).mean().item()
+
+    @cached_property
+    def mean_output_row_norm(self) -> float:
+        """Mean norm of the word rows of the head."""
+        return self._head.weight[: self.vocab_size].float().norm(dim=-1).mean().item()
+
+    def layer_dim(self, layer: int) -> int:
+        """Width of one entry of the LM's hidden states.
+
+        Raises:
+            ConfigError: if there is no such layer.
+        """
+        count = self._text_config.num_hidden_layers
+        if not -(count + 1) <= layer <= count:
+            raise ConfigError(f"text_emb_layers has {layer}, but {self.name} has hidden states 0 to {count}.")
+        return self.head_dim if layer in (-1, count) else self._text_config.hidden_size
+
+    # --- text ---
+
+    def tokenize(self, text: str, add_bos: bool = False) -> list[int]:
+        """Ids of a text; `[RET]` in it becomes `ret_token_id`.
+
+        Special tokens count where a template has marked them (`prompt.special`); typed ones are plain characters:
+        nobody can end a dialogue by typing `</s>`. A text that begins with `NO_BOS` brings its own beginning, if any.
+        Blanks directly before `[RET]` are dropped, so that a reply read back gives the ids that were generated.
+        """
+        add_bos = add_bos and not text.startswith(NO_BOS)
+        ids = [self.bos_id] if add_bos and self.bos_id is not None else []
+        pieces = text.split(RET)
+        for position, piece in enumerate(pieces):
+            is_last = position == len(pieces) - 1
+            ids += self._text.encode(piece if is_last else piece.rstrip(" "))
+            if not is_last:
+                ids.append(self.ret_token_id)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of generated ids; special tokens and `[RET]` are left out."""
+        words = [i for i in ids if i < self.vocab_size]
+        return self.tokenizer.decode(words, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def single_token_ids(self, text: str) -> list[int]:
+        """The ids (none or one) of the token whose text is exactly this."""
+        ids = self._text.encode(text)
+        return ids if len(ids) == 1 else []
+
+    def token_ids(self, tokens: Sequence[str]) -> frozenset[int]:
+        """Ids of special tokens by their texts."""
+        return frozenset(self.tokenizer.convert_tokens_to_ids(list(tokens)))
+
+    # --- the model ---
+
+    @cached_property
+    def _has_own_cache(self) -> bool:
+        """Whether a layer keeps something else than keys and values (a convolution's or recurrent state, …)."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+        layers = DynamicCache(config=self.model.config).layers
+        return any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+    @cached_property
+    def can_crop(self) -> bool:
+        """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
+        from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+        return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.new_cache().layers)
+
+    def new_cache(self) -> Any:
+        """An empty cache; with `can_crop` it can be cropped at any length.
+
+        It is made without the model's configuration where keys and values are all there is: a configured cache forgets
+        what has left a sliding window, and undo needs it again. The window is kept all the same, by the attention mask.
+        """
+        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+        if self._compiled is not None:
+            return self._compiled.new_cache()
+        if not self._has_own_cache:
+            return DynamicCache()
+        cache = DynamicCache(config=self.model.config)
+        cache.layers = [DynamicLayer() if type(x) is DynamicSlidingWindowLayer else x for x in cache.layers]
+        return cache
+
+    def compile_decoding(self) -> None:
+        """From now on single positions run compiled, and new caches are of fixed size. The first steps compile.
+
+        Raises:
+            ConfigError: the model has layers that can't be cached so.
+        """
+        from fromage_lite.language.compiled import CompiledDecoder
+
+        self._compiled = CompiledDecoder(self)
+
+    def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
+        """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
+        ids = ids.to(self.device)
+        is_ret = ids == self.ret_token_id
+        embeds = self._embedding(ids.masked_fill(is_ret, 0))
+        if is_ret.any():
+            scale = getattr(self._embedding, "embed_scale", 1.0)  # Gemma scales inside its embedding
+            embeds = torch.where(is_ret[..., None], (ret_row.to(embeds) * scale).to(embeds), embeds)
+        return embeds if self._input_factor == 1 else embeds * self._input_factor
+
+    def forward(self, inputs_embeds: Tensor, past_key_values: Any = None, layers: Sequence[int] = (-1,)) -> LMOutput:
+        """Runs the decoder, without the head.
+
+        Args:
+            inputs_embeds: (B, T, D).
+            past_key_values: a cache from `new_cache`, grown in place; None runs without one.
+            layers: indices into the LM's hidden states to return.
+        """
+        count = self._text_config.num_hidden_layers
+        wants_all = any(layer not in (-1, count) for layer in layers)
+        is_step = self._compiled is not None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
+        output = (self._compiled if is_step else self.decoder)(
+            inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
+            output_hidden_states=wants_all,
+        )
+        last = output.last_hidden_state
+        states = tuple(last if layer in (-1, count) else output.hidden_states[layer] for layer in layers)
+        return LMOutput(last, states, past_key_values)
+
+    def logits(self, hidden: Tensor, ret_row: Tensor) -> Tensor:
+        """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last.
+
+        They are the model's own: a bias of the head (`[RET]` has none), a factor and a soft cap included.
+        """
+        words = self._head(hidden)[..., : self.vocab_size]
+        ret = hidden @ ret_row.to(hidden)
+        logits = torch.cat([words, ret[..., None]], dim=-1)
+        if self._output_factor != 1:
+            logits = logits * self._output_factor
+        if cap := getattr(self._text_config, "final_logit_softcapping", None):  # Gemma 2
+            logits = cap * torch.tanh(logits / cap)
+        return logits

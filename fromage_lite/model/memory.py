@@ -1,0 +1,222 @@
+"""How much memory a model will take, said before it is loaded. Nothing here holds a weight."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fromage_lite.config import FromageConfig
+from fromage_lite.errors import MemoryPlanError
+from fromage_lite.language.size import language_model_size
+from fromage_lite.placement import Placement
+from fromage_lite.vision.size import encoder_parameters
+
+GB = 10**9
+
+
+WORTH_SAYING = GB  # smaller models load without a word
+
+
+SHARE_OF_GPU = 0.9  # of a GPU's free memory, for an LM spread over several; the rest is for its activations
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a model needs, beside what there is. All in bytes.
+
+    Attributes:
+        model: the LM's short name.
+        place: where and how it is to be loaded.
+        parts: what needs memory, by name.
+        free: free now on the device (or on all GPUs, if the LM is spread over them).
+        total: what the device has.
+        advice: an option with which it would fit; empty if it does.
+    """
+
+    model: str
+    place: Placement
+    parts: dict[str, int]
+    free: int
+    total: int
+    advice: str = ""
+
+    @property
+    def needed(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the device could hold the weights if nothing else were on it."""
+        return sum(size for name, size in self.parts.items() if name != "KV cache") <= self.total
+
+    def __str__(self) -> str:
+        """One sentence."""
+        parts = ", ".join(f"{name} {_gb(size)}" for name, size in self.parts.items() if size >= 0.05 * GB)
+        where = "on the GPUs together" if self.place.max_memory else f"on {self.place.device}"
+        sentence = f"{self.model} in {precision(self.place)} needs about {_gb(self.needed)} GB"
+        sentence += f" ({parts})" if parts else ""
+        sentence += f", {_gb(self.free)} GB are free {where}"
+        return f"{sentence}; {self.advice}." if self.advice else f"{sentence}."
+
+
+def plan_memory(
+    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, index_bytes: int = 0
+) -> MemoryPlan:
+    """Works out what the frozen models and the bridge will take, from their configurations alone.
+
+    Args:
+        config: names of the models and shapes of the bridge.
+        place: where and how they are to be loaded.
+        base_dir: where relative folders count from.
+        index_bytes: what a picture index will take on the same device.
+
+    Raises:
+        Exception: as the libraries raise it where a configuration can't be read; loading would fail likewise.
+    """
+    language = language_model_size(config, base_dir)
+    encoder = encoder_parameters(config, base_dir)
+    if place.device.type == "cuda" and place.max_memory is not None:
+        each = [device_memory(torch.device("cuda", number)) for number in place.max_memory]
+        free, total = sum(pair[0] for pair in each), sum(pair[1] for pair in each)
+    else:
+        free, total = device_memory(place.device)
+
+    def parts(option: Placement) -> dict[str, int]:
+        return {
+            "language model": language.weight_bytes(option.dtype, option.quantize),
+            "image encoder": encoder * option.dtype.itemsize,
+            "bridge": 4 * bridge_parameters(config),
+            "KV cache": language.cache_bytes(option.dtype),
+            "index": index_bytes,
+        }
+
+    plan = MemoryPlan(Path(config.language_model).name, place, parts(place), free, total)
+    if plan.fits or language.stored_bytes is not None:
+        return plan if plan.fits else dataclasses.replace(plan, advice="try a smaller model")
+    return dataclasses.replace(plan, advice=_advice(plan, parts))
+
+
+def announce(
+    config: FromageConfig,
+    place: Placement,
+    *,
+    base_dir: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Placement:
+    """Says what loading will take if it is much or more than is free, and spreads an LM over GPUs if it must.
+
+    A plan is an estimate: what exceeds the free memory is only said, since that memory may become free in time; what
+    exceeds all of the device's memory is refused.
+
+    Returns:
+        the placement, with `max_memory` if one GPU is too small and several are not.
+
+    Raises:
+        MemoryPlanError: the device could not hold the model if it were empty.
+    """
+    try:
+        plan = plan_memory(config, place, base_dir=base_dir)
+        if not plan.fits and place.device == torch.device("cuda"):
+            plan = spread(plan) or plan
+    except Exception:  # the loader fails on the same file, and knows better how to say it
+        return place
+    if not plan.is_possible:
+        sentence = str(dataclasses.replace(plan, advice="")).rstrip(".")
+        raise MemoryPlanError(f"{sentence} of {_gb(plan.total)} GB in all.", plan.advice.capitalize() + ".")
+    if report is not None and (plan.needed >= WORTH_SAYING or not plan.fits):
+        report(str(plan))
+    return plan.place
+
+
+def spread(plan: MemoryPlan, free: list[int] | None = None) -> MemoryPlan | None:
+    """The same with the LM over all GPUs; None if they are too small together, or there is only one.
+
+    Args:
+        plan: one that does not fit the first GPU, where the encoder, the bridge and the index stay.
+        free: free bytes of each GPU; None asks them.
+    """
+    if free is None:
+        free = [device_memory(torch.device("cuda", number))[0] for number in range(torch.cuda.device_count())]
+    beside = sum(size for name, size in plan.parts.items() if name not in ("language model", "KV cache"))
+    room = [int(SHARE_OF_GPU * size) for size in free]
+    room[0] -= beside
+    if len(free) < 2 or plan.parts["language model"] + plan.parts["KV cache"] > sum(max(size, 0) for size in room):
+        return None
+    max_memory = {number: size for number, size in enumerate(room) if size > 0}
+    return dataclasses.replace(
+        plan, place=dataclasses.replace(plan.place, max_memory=max_memory), free=sum(free), total=sum(free), advice=""
+    )
+
+
+def device_memory(device: torch.device) -> tuple[int, int]:
+    """Free and total bytes; of the computer, or of the container that limits it, for the CPU."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return free, total
+    if device.type == "mps":
+        total = torch.mps.recommended_max_memory()
+        return total - torch.mps.driver_allocated_memory(), total
+    import psutil
+
+    memory = psutil.virtual_memory()
+    free, total = memory.available, memory.total + psutil.swap_memory().total
+    for limit, used in _container_limits(Path("/sys/fs/cgroup")):
+        free, total = min(free, max(limit - used, 0)), min(total, limit)
+    return free, total
+
+
+def _container_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """A control group's limit of memory and what is used of it, in bytes; none where there is no container."""
+    for folder, limit, used, cache in (
+        (root, "memory.max", "memory.current", "inactive_file"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max"
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            taken = int((folder / used).read_text()) - int(statistics[cache])  # pages of files are given up for others
+            yield int((folder / limit).read_text()), taken
+
+
+def precision(place: Placement) -> str:
+    """The precision of a placement, in words."""
+    return place.quantize or str(place.dtype).removeprefix("torch.")
+
+
+def _advice(plan: MemoryPlan, parts: Callable[[Placement], dict[str, int]]) -> str:
+    """The mildest option with which it would fit."""
+    place = plan.place
+    options: list[tuple[str, Placement]] = []
+    half = dataclasses.replace(place, dtype=torch.bfloat16)
+    if place.dtype == torch.float32:
+        options.append(("--dtype bfloat16", half))
+    if place.quantize is None:
+        options.append(("--quantize int8", dataclasses.replace(place, quantize="int8")))
+    if place.quantize != "int4":
+        options.append(("--quantize int4", dataclasses.replace(place, quantize="int4")))
+        options.append(("--quantize int4 --dtype bfloat16", dataclasses.replace(half, quantize="int4")))
+    for name, option in options:
+        if sum(parts(option).values()) <= plan.free:
+            return f"try {name}"
+    return "try a smaller model"
+
+
+def _gb(size: int) -> str:
+    return f"{size / GB:.1f}"
+
+
+def bridge_parameters(config: FromageConfig) -> int:
+    """How many numbers the bridge is; 0 where the configuration does not say the models' widths yet."""
+    if config.visual_dim is None or config.lm_dim is None:
+        return 0
+    tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
+    size = (config.visual_dim + 1) * (tokens * config.lm_dim + config.retrieval_dim)
+    return size + len(config.text_emb_layers) * (config.lm_dim + 1) * config.retrieval_dim + config.lm_dim + 1

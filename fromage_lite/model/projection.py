@@ -1,0 +1,55 @@
+"""Where the model meets the index: a bridge's image projection as a function on arrays, and its fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fromage_lite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fromage_lite.model.fromage import Fromage
+
+
+def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """Pooled features (n, visual_dim) float32 -> image embeddings (n, retrieval_dim) float32, unit norm.
+
+    Raises:
+        ConfigError: the bridge was not trained to find pictures.
+    """
+    import torch
+
+    if not model.config.has_retrieval:
+        raise ConfigError("This model was not trained to find pictures, so nothing can be indexed for it.")
+
+    def project(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            embeds: npt.NDArray[np.float32] = model.image_embeds(torch.from_numpy(features)).float().cpu().numpy()
+        return embeds
+
+    return project
+
+
+def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:
+    """`Fromage.fingerprint` and the width of the image embeddings of a model by name, without loading its LM.
+
+    Raises:
+        CheckpointError: the bridge or its image encoder is missing or damaged.
+        ConfigError: the bridge was not trained to find pictures.
+    """
+    from fromage_lite.checkpoint.locate import checkpoint_folder
+    from fromage_lite.checkpoint.released import read_checkpoint
+    from fromage_lite.model.fromage import choose_device
+    from fromage_lite.vision import VisionEncoder, tensor_hash
+
+    folder, config, tensors = read_checkpoint(checkpoint_folder(name))
+    if not config.has_retrieval:
+        raise ConfigError(f"The model {name} was not trained to find pictures, so it has no image embeddings.")
+    vision = VisionEncoder.load(config.vision_encoder, base_dir=folder.resolve(), device=choose_device(device),
+                                revision=config.vision_encoder_revision)  # fmt: skip
+    bridge = {key: tensor.float() for key, tensor in tensors.items()}
+    return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim

@@ -1,0 +1,1 @@
+"""What is said in the playground: a grammar of captions, questions and dialogues."""

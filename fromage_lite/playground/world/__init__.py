@@ -1,0 +1,1 @@
+"""What is in the playground: things, scenes, and how they are drawn."""

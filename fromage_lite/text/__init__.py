@@ -1,0 +1,1 @@
+"""Text before any model: messages, special tokens, prompt templates, tokenization."""

@@ -1,0 +1,206 @@
+"""Examples to token ids: the same ids that a prompt and a reply have when the model is used.
+
+Training that tokenizes differently from serving is the classic fault of such projects, so the rules are those of
+`Fromage.prompt_embeds`: one beginning-of-text token before the first text, an image's prefix and suffix joined to the
+texts beside them, every other text tokenized on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from fromage_lite.config import FromageConfig
+from fromage_lite.errors import DataError
+from fromage_lite.language.model import LanguageModel
+from fromage_lite.text.message import before_prefix
+from fromage_lite.training.data.interleaved import Example, Image, Ret, Text
+
+IMAGE_SLOT = -1  # stands in the ids where a visual token goes
+IGNORED = -100  # stands in the labels where nothing is learnt
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sequence of T positions.
+
+    Attributes:
+        ids: `(T,)`, `IMAGE_SLOT` at visual tokens.
+        labels: `(T,)`, the id where it is a label, else `IGNORED`. Not shifted: position t is predicted from t - 1.
+        image_rows: the feature row of each picture, in order.
+        ret_rows: the target feature row of each `[RET]`, in order.
+    """
+
+    ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    image_rows: tuple[int, ...] = ()
+    ret_rows: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __add__(self, other: Encoded) -> Encoded:
+        """Both sequences as one, as captioning joins pairs."""
+        return Encoded(
+            np.concatenate([self.ids, other.ids]),
+            np.concatenate([self.labels, other.labels]),
+            self.image_rows + other.image_rows,
+            self.ret_rows + other.ret_rows,
+        )
+
+
+@dataclass
+class _Stretch:
+    """Texts that the tokenizer sees as one, and which of them are labels."""
+
+    parts: list[tuple[str, bool]] = field(default_factory=list)
+
+
+class SequenceEncoder:
+    """Turns examples and captions into ids for one language model and one configuration."""
+
+    def __init__(self, language: LanguageModel, config: FromageConfig) -> None:
+        self._language = language
+        self._config = config
+        self._memory: dict[tuple[str, bool], tuple[int, ...]] = {}
+
+    def example(self, example: Example, max_tokens: int | None = None) -> Encoded:
+        """The ids of an interleaved example.
+
+        Raises:
+            DataError: if it is longer than `max_tokens`, or a text in it holds a literal `[RET]`.
+        """
+        ids: list[int] = []
+        is_label: list[bool] = []
+        needs_bos = True
+        for piece in self._pieces(example):
+            if isinstance(piece, Image):
+                ids += [IMAGE_SLOT] * self._config.n_visual_tokens
+                is_label += [False] * self._config.n_visual_tokens
+            elif isinstance(piece, Ret):
+                ids.append(self._language.ret_token_id)
+                is_label.append(True)
+            else:
+                piece_ids, piece_labels = self._tokenize(piece, needs_bos)
+                ids += piece_ids
+                is_label += piece_labels
+                needs_bos = False
+        if max_tokens is not None and len(ids) > max_tokens:
+            raise DataError(f"A training example has {len(ids)} tokens, more than max_tokens ({max_tokens}).")
+        segments = example.segments
+        return _encoded(
+            ids,
+            is_label,
+            tuple(segment.row for segment in segments if isinstance(segment, Image)),
+            tuple(segment.row for segment in segments if isinstance(segment, Ret)),
+        )
+
+    def captioned_image(
+        self, caption: str, row: int, *, separator: str = "", input_prefix: str = "", max_tokens: int | None = None
+    ) -> Encoded:
+        """`[picture][caption]`: the captioning sequence. The beginning-of-text token of the caption is a label where
+        it follows the picture, as in the paper's code; `input_prefix` stands before it and is none.
+
+        Args:
+            caption: cut to `max_tokens - 1` tokens, so that it is as long as in the retrieval sequence.
+            row: the picture's feature row.
+            separator: see `Recipe.caption_separator`.
+            input_prefix: see `Recipe.input_prefix`.
+            max_tokens: None does not cut.
+        """
+        if not input_prefix:
+            sequence = self.example(Example((Image(row), Text(separator + caption, label=True))))
+        else:
+            picture = self._picture_alone(row)
+            words = self._ids(separator + caption, add_bos=True)
+            prefix = self._ids(input_prefix, add_bos=False)
+            ids = [*picture.ids, *prefix, *words]
+            is_label = [False] * (len(ids) - len(words)) + [True] * len(words)
+            sequence = _encoded(ids, is_label, (row,), ())
+        excess = 0 if max_tokens is None else int((sequence.labels != IGNORED).sum()) - (max_tokens - 1)
+        if excess <= 0:
+            return sequence
+        return Encoded(sequence.ids[:-excess], sequence.labels[:-excess], (row,), ())
+
+    def retrieval_caption(
+        self, caption: str, row: int, *, input_prefix: str = "", max_tokens: int | None = None
+    ) -> Encoded:
+        """`[caption][RET]`: the retrieval sequence. Caption and `[RET]` are labels; a longer caption is cut."""
+        prefix = self._ids(input_prefix, add_bos=False) if input_prefix else ()
+        words = self._ids(caption, add_bos=True)
+        words = words if max_tokens is None else words[: max_tokens - 1]
+        ids = [*prefix, *words, self._language.ret_token_id]
+        return _encoded(ids, [False] * len(prefix) + [True] * (len(words) + 1), (), (row,))
+
+    def _picture_alone(self, row: int) -> Encoded:
+        config = self._config
+        before, after = (self._ids(text, add_bos=False) for text in (config.image_prefix, config.image_suffix))
+        ids = [*before, *[IMAGE_SLOT] * config.n_visual_tokens, *after]
+        return _encoded(ids, [False] * len(ids), (row,), ())
+
+    def _pieces(self, example: Example) -> Iterator[_Stretch | Image | Ret]:
+        """The example's stretches of text, pictures and `[RET]`s; see `Fromage._pieces`, which this mirrors."""
+        prefix, suffix = self._config.image_prefix, self._config.image_suffix
+        text: _Stretch | None = None
+        is_open = False  # whether the next text is joined to `text`
+        for segment in example.segments:
+            if isinstance(segment, Text):
+                if text is not None and not is_open:
+                    yield text
+                    text = None
+                text = text or _Stretch()
+                text.parts.append((segment.text, segment.label))
+                is_open = segment.joined
+                continue
+            if isinstance(segment, Image) and prefix:
+                text = text or _Stretch()
+                if text.parts:
+                    last, label = text.parts[-1]
+                    text.parts[-1] = (before_prefix(last, prefix), label)
+                text.parts.append((prefix, False))
+            if text is not None:
+                yield text
+            yield segment
+            is_open = isinstance(segment, Image) and bool(suffix)
+            text = _Stretch([(suffix, False)]) if is_open else None
+        if text is not None:
+            yield text
+
+    def _tokenize(self, stretch: _Stretch, add_bos: bool) -> tuple[list[int], list[bool]]:
+        """Ids of a stretch, and which are labels: a token belongs to the part in which it begins to differ.
+
+        The beginning-of-text token goes with the first part.
+        """
+        ids = list(self._ids("".join(text for text, _ in stretch.parts), add_bos))
+        is_label: list[bool] = []
+        so_far = ""
+        for number, (text, label) in enumerate(stretch.parts):
+            so_far += text
+            is_last = number == len(stretch.parts) - 1
+            end = len(ids) if is_last else _common_start(ids, self._ids(so_far, add_bos))
+            is_label += [label] * (end - len(is_label))
+        return ids, is_label
+
+    def _ids(self, text: str, add_bos: bool) -> tuple[int, ...]:
+        key = (text, add_bos)
+        if key not in self._memory:
+            ids = tuple(self._language.tokenize(text, add_bos=add_bos))
+            if self._language.ret_token_id in ids:
+                raise DataError(f"A text of the training data holds a literal [RET]: {text[:80]!r}.")
+            self._memory[key] = ids
+        return self._memory[key]
+
+
+def _encoded(ids: list[int], is_label: list[bool], image_rows: tuple[int, ...], ret_rows: tuple[int, ...]) -> Encoded:
+    array = np.array(ids, dtype=np.int64)
+    return Encoded(array, np.where(is_label, array, IGNORED), image_rows, ret_rows)
+
+
+def _common_start(first: list[int], second: tuple[int, ...]) -> int:
+    """How many leading ids two sequences share."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )

@@ -1,0 +1,132 @@
+"""Training data as plain values: interleaved examples of text and pictures, and the data set that holds them.
+
+A picture is never an image here but a row of a feature array: the frozen encoder has run once, before training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from fromage_lite.errors import DataError
+from fromage_lite.text.message import ImageSegment
+from fromage_lite.text.template import Template
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words.
+
+    Attributes:
+        text: tokenized on its own, as a prompt's texts and a generated reply are.
+        label: true where the language model shall learn to say them (an answer), false where it only reads them.
+        joined: true if the tokenizer shall see it together with the text after it, as it does when the end of a reply
+            and the next question are fed as one prompt.
+    """
+
+    text: str
+    label: bool = False
+    joined: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture that is shown to the language model: row `row` of the features."""
+
+    row: int
+
+
+@dataclass(frozen=True)
+class Ret:
+    """A `[RET]` that the language model shall say (always a label); its query shall find the picture of row `row`."""
+
+    row: int
+
+
+Segment = Text | Image | Ret
+
+
+@dataclass(frozen=True)
+class Example:
+    """An interleaved sequence of text, pictures and `[RET]`s, for instance a dialogue."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Every feature row that the example names."""
+        return tuple(segment.row for segment in self.segments if not isinstance(segment, Text))
+
+
+Message = Sequence[str | Image]
+Reply = Sequence[str | Ret]
+
+
+def dialogue_example(
+    template: Template, turns: Sequence[tuple[Message, Reply]], ret_ends_reply: bool = False
+) -> Example:
+    """A dialogue as the chat itself would feed it: the prompt's own template, what the model says as labels.
+
+    Args:
+        template: `prompt.get_template(config.prompt_template, tokenizer)`.
+        turns: message and reply of each turn. A reply's text begins with a blank after `A:`; it is added if missing.
+            The text that ends a turn is a label too, so that replies end.
+        ret_ends_reply: as in `FromageConfig`; the end of a turn is then no label after a `[RET]`, where the decoder
+            never asks for it.
+    """
+    segments: list[Segment] = []
+    is_label = True  # whether the end of the turn before is one
+    for number, (message, reply) in enumerate(turns):
+        pictures = [part if isinstance(part, str) else ImageSegment(str(part.row)) for part in message]
+        prompt: list[Segment] = [
+            Text(part) if isinstance(part, str) else Image(int(part.path))
+            for part in template.render_turn(pictures, is_first=number == 0)
+        ]
+        if number and isinstance(prompt[0], Text):  # the prompt of a later turn begins by ending the reply before it
+            rest = prompt[0].text.removeprefix(template.turn_end)
+            prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
+        segments += prompt
+        segments += [Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply]
+        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
+    return Example((*segments, Text(template.turn_end, label=is_label)))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything that a training run reads. A source of data (playground, caption file) makes one.
+
+    Attributes:
+        features: `(N, dim)` float16 or float32, the frozen encoder's pooled features; may be memory-mapped.
+        captions: `(caption, row)` pairs; a picture may have several captions.
+        dialogues: interleaved examples; empty for a captions-only run.
+        groups: `(N,)` integers or None. Rows of one group look alike (equal descriptions), so they are never
+            negatives of each other in the contrastive losses.
+        texts: a text for each row that says what the picture shows, as the LM would have it in the picture's place;
+            None if there is nothing but the captions.
+        validation: held-out data of the same form, without a validation of its own.
+        fingerprint: names the content, so that a run is only resumed on the same data; may be empty.
+    """
+
+    features: npt.NDArray[np.floating]
+    captions: Sequence[tuple[str, int]]
+    dialogues: Sequence[Example] = ()
+    groups: npt.NDArray[np.integer] | None = None
+    texts: Sequence[str] | None = field(default=None, repr=False)
+    validation: TrainingData | None = field(default=None, repr=False)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2:
+            raise DataError(f"Features must have the shape (images, dim), not {self.features.shape}.")
+        if not self.captions and not self.dialogues:
+            raise DataError("The training data holds neither captions nor dialogues.")
+        if self.groups is not None and self.groups.shape != (len(self.features),):
+            raise DataError(f"There are {len(self.features)} feature rows, but {len(self.groups)} groups.")
+        if self.texts is not None and len(self.texts) != len(self.features):
+            raise DataError(f"There are {len(self.features)} feature rows, but {len(self.texts)} texts.")
+        rows = [row for _, row in self.captions] + [row for example in self.dialogues for row in example.rows]
+        if rows and not 0 <= min(rows) <= max(rows) < len(self.features):
+            raise DataError(f"Rows {min(rows)} to {max(rows)} are named, but only {len(self.features)} features exist.")

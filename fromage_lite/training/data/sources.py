@@ -1,0 +1,74 @@
+"""Where training data comes from: the playground, a table of captions, or a feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fromage_lite.errors import ConfigError
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.text.templates import get_template
+from fromage_lite.training.data.interleaved import TrainingData
+from fromage_lite.training.data.tables import read_store, read_table
+from fromage_lite.training.recipe import Recipe
+
+PLAYGROUND_SIZES = {"captions", "dialogues", "validation"}
+
+
+def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
+    """Captions and dialogues over scenes that are drawn for this run; `recipe.data` says how many.
+
+    Raises:
+        ConfigError: the recipe does not say how many.
+    """
+    from fromage_lite.playground.data import training_data
+
+    if set(recipe.data) != PLAYGROUND_SIZES:
+        raise ConfigError(
+            f"The recipe {recipe.name} must give {', '.join(sorted(PLAYGROUND_SIZES))} under [data].",
+            "It may also be trained on a table of captions: --data.",
+        )
+    with counting("Drawing the playground's pictures") as progress:
+        template = get_template(model.config.prompt_template, model.language.tokenizer)
+        return training_data(
+            model.vision,
+            template,
+            **recipe.data,
+            seed=seed,
+            ret_ends_reply=model.config.ret_ends_reply,
+            progress=progress,
+        )
+
+
+def file_data(
+    path: Path, model: Fromage, store: Path, *, images_root: Path | None, max_bad_share: float, seed: int
+) -> tuple[TrainingData, str]:
+    """Data from a table `caption<TAB>image`, or from a store's folder; and a sentence on what was read.
+
+    Raises:
+        FromageError: nothing usable is there, or too many rows are bad.
+    """
+    if path.is_dir():
+        data = read_store(path, model, seed)
+        return data, f"{len(data.captions)} captions from the feature store {path}."
+    with counting("Computing image features") as progress:
+        data, report = read_table(
+            path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
+        )
+    bad = f" {report.bad} bad rows were left out; the first: {report.example}" if report.bad else ""
+    return data, f"{report.used} captions from {path}.{bad}"
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, driven by (done, total)."""
+    with tqdm(desc=what, unit="image", dynamic_ncols=True) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

@@ -1,0 +1,134 @@
+"""Training data from files: a table `caption<TAB>image`, or a feature store that was built before.
+
+The frozen encoder sees every picture once; its features go into the same kind of store that an index is derived from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from fromage_lite.errors import DataError, FingerprintError
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.training.data.interleaved import TrainingData
+from index.build import TsvReader, build_store
+from index.store import FeatureStore
+
+MAX_BAD_SHARE = 0.05
+VALIDATION_SHARE, VALIDATION_MOST = 0.05, 512
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What became of a table's rows.
+
+    Attributes:
+        used: rows with a caption and a readable picture.
+        bad: rows that were left out: not of the form `caption<TAB>image`, no caption, or no readable picture.
+        example: one bad row and its fault; empty if there is none.
+    """
+
+    used: int
+    bad: int
+    example: str = ""
+
+
+def read_table(
+    path: Path,
+    model: Fromage,
+    store: Path,
+    *,
+    images_root: Path | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[TrainingData, TableReport]:
+    """Training data from a table of captions. A picture may stand in several rows; some are held out for validation.
+
+    Args:
+        path: UTF-8 lines `caption<TAB>image`.
+        model: its frozen encoder computes the features.
+        store: folder of the feature store; what it already holds is not computed again.
+        images_root: where relative image paths count from; None is the table's folder.
+        max_bad_share: more bad rows than this are an error.
+        seed: of the validation split.
+        progress: called with (pictures done, rows in all).
+
+    Raises:
+        DataError: too many rows are bad.
+        StoreError: there is no table, or the store can't be written.
+    """
+    reader = TsvReader(path, base=images_root)
+    report = build_store(
+        reader,
+        lambda images: _features(model, images),
+        store,
+        encoder_fingerprint=model.vision.fingerprint(),
+        progress=progress,
+    )
+    opened = FeatureStore.open(store)
+    row_of = {source: id for id, source, _ in opened.iter_rows()}
+    reasons = {bad.source: bad.reason for bad in report.bad}
+    captions: list[tuple[str, int]] = []
+    bad: list[str] = []
+    for picture in reader:
+        if picture.caption and picture.source in row_of:
+            captions.append((picture.caption, row_of[picture.source]))
+        else:
+            bad.append(reasons.get(picture.source, f"{picture.source} has no caption."))
+    result = TableReport(len(captions), len(bad), bad[0] if bad else "")
+    if len(bad) > max_bad_share * (len(bad) + len(captions)):
+        raise DataError(
+            f"{len(bad)} of {len(bad) + len(captions)} rows of {path} can't be used. The first: {bad[0]}",
+            "Mend the table, or allow more with --max-bad.",
+        )
+    return _split(opened.features, captions, model, seed), result
+
+
+def read_store(path: Path, model: Fromage, seed: int = 0) -> TrainingData:
+    """Training data from a feature store (`scripts/build_index.py`) whose pictures have captions.
+
+    Raises:
+        DataError: no picture in it has a caption.
+        FingerprintError: another encoder made the features.
+        StoreError: there is no store, or it is damaged.
+    """
+    store = FeatureStore.open(path)
+    if store.encoder_fingerprint != model.vision.fingerprint():
+        raise FingerprintError(
+            f"The features in {path} were made by another image encoder.",
+            "Name the encoder that made them with --vision-encoder, or build the store again.",
+        )
+    captions = [(caption, id) for id, _, caption in store.iter_rows() if caption]
+    if not captions:
+        raise DataError(f"No picture in {path} has a caption.", "Build the store from a table of captions.")
+    return _split(store.features, captions, model, seed)
+
+
+def _features(model: Fromage, images: list[Image.Image]) -> npt.NDArray[np.float32]:
+    return model.image_features(images).pooled.cpu().numpy()
+
+
+def _split(
+    features: npt.NDArray[np.floating], captions: list[tuple[str, int]], model: Fromage, seed: int
+) -> TrainingData:
+    """Holds some pictures out, with all of their captions."""
+    rows = np.unique([row for _, row in captions])
+    count = min(VALIDATION_MOST, int(VALIDATION_SHARE * len(rows)))
+    held_out = set(np.random.default_rng(seed).choice(rows, size=count, replace=False).tolist())
+    digest = hashlib.sha256(model.vision.fingerprint().encode())
+    for caption, row in captions:
+        digest.update(f"{row}\t{caption}\n".encode())
+    validation = [pair for pair in captions if pair[1] in held_out]
+    return TrainingData(
+        features,
+        [pair for pair in captions if pair[1] not in held_out],
+        validation=TrainingData(features, validation) if validation else None,
+        fingerprint=digest.hexdigest()[:16],
+    )

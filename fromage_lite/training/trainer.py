@@ -1,0 +1,283 @@
+"""The training loop of the bridge: everything else is frozen.
+
+The order of a step is fixed: batch, losses, backward, clip, AdamW, `[RET]` renormalisation, then logging, validation
+and saving. Batches are a function of the step, so a resumed run goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from torch import Tensor
+from tqdm import tqdm
+
+from fromage_lite.errors import FromageError
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.training.data.batches import Batches
+from fromage_lite.training.data.encoding import SequenceEncoder
+from fromage_lite.training.data.interleaved import TrainingData
+from fromage_lite.training.losses import step_losses
+from fromage_lite.training.recipe import Recipe
+from fromage_lite.training.state import BEST, LAST, Progress, load_checkpoint, save_checkpoint
+from fromage_lite.training.validation import validate
+
+LOG_EVERY = 10
+
+
+class TrainingError(FromageError):
+    """A run that can't go on."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    Attributes:
+        progress: steps done, best validation loss, logged figures.
+        interrupted: true if it was stopped before it was to end.
+        seconds: time spent in this call.
+    """
+
+    progress: Progress
+    interrupted: bool
+    seconds: float
+
+
+def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW over the bridge and nothing else."""
+    named = model.trained_parameters()
+    visual = {name for name in named if name.startswith("visual_embeddings.")}
+    groups = [
+        {"params": [p for name, p in named.items() if name not in visual], "rate": 1.0},
+        {"params": [p for name, p in named.items() if name in visual], "rate": recipe.visual_rate},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, weight_decay=recipe.weight_decay
+    )
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of step 0, 1, …: a linear rise (never 0), then constant or half a cosine."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    done = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
+    share = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return recipe.learning_rate * (recipe.final_learning_rate + (1 - recipe.final_learning_rate) * share)
+
+
+def optimizer_step(
+    model: Fromage, optimizer: torch.optim.Optimizer, recipe: Recipe, accelerator: Accelerator | None = None
+) -> float:
+    """Clips, steps, and rescales the `[RET]` row; returns the gradients' norm before clipping.
+
+    With several processes the gradients are averaged first: they are few, so this replaces a distributed wrapper.
+    """
+    parameters = list(model.trained_parameters().values())
+    if accelerator is None:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+    else:
+        if accelerator.num_processes > 1:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+        norm = accelerator.clip_grad_norm_(parameters, recipe.clip_norm)
+    optimizer.step()
+    model.bridge.renormalise_ret(model.language.mean_row_norm, model.language.mean_output_row_norm)
+    if recipe.max_scale is not None:
+        with torch.no_grad():
+            model.bridge.logit_scale.clamp_(max=math.log(recipe.max_scale))
+    return float(norm)
+
+
+@dataclass
+class Trainer:
+    """One run: a model, its data, and where it is written.
+
+    Attributes:
+        model: on `accelerator.device`; its bridge is trained in place.
+        data: what it learns, and what it is validated on.
+        recipe: all numbers.
+        out: folder of the run; `last/`, `best/` and the TensorBoard log come into it.
+        seed: of the batches.
+        accelerator: device, precision, processes; None makes one from the recipe, on the model's device.
+        stop: when set, the run is saved and ends after the current step.
+        show_progress: a progress bar with the remaining time on stderr.
+        tensorboard: whether to write the log.
+        on_step: called after each step with its number (from 1) and its losses.
+    """
+
+    model: Fromage
+    data: TrainingData
+    recipe: Recipe
+    out: Path
+    seed: int = 0
+    accelerator: Accelerator | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    show_progress: bool = True
+    tensorboard: bool = True
+    on_step: Callable[[int, dict[str, float]], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._accelerator = self.accelerator or make_accelerator(self.recipe, self.out, self.model.language.device)
+        encoder = SequenceEncoder(self.model.language, self.model.config)
+        rank, world = self._accelerator.process_index, self._accelerator.num_processes
+        self._batches = Batches(self.data, encoder, self.recipe, self.seed, rank, world)
+        held_out = self.data.validation
+        self._held_out = Batches(held_out, encoder, self.recipe) if held_out is not None else None
+        self._raw_optimizer = make_optimizer(self.model, self.recipe)
+        self._optimizer = self._accelerator.prepare(self._raw_optimizer)
+
+    def fit(self, resume: bool = False, max_steps: int | None = None) -> FitResult:
+        """Trains to the recipe's last step, or until stopped. What is on disk then can be resumed.
+
+        Args:
+            resume: go on from `out/last`, which must stem from the same recipe, seed and data.
+            max_steps: stop after this many steps in all; the learning rate follows the recipe's steps all the same.
+
+        Raises:
+            CheckpointError: nothing to resume, other settings, or the folder can't be written.
+            TrainingError: the loss is no longer a number.
+        """
+        progress = self._begin(resume)
+        start, first = time.perf_counter(), progress.step
+        end = min(self.recipe.steps, max_steps or self.recipe.steps)
+        with self._tracking(), interrupt_sets(self.stop), self._bar(first) as bar:
+            while progress.step < end and not self._stopped():
+                losses = self._step(progress.step)
+                progress.step += 1
+                bar.update()
+                self._log(progress, losses, (progress.step - first) / (time.perf_counter() - start), bar)
+                if progress.step % self.recipe.validate_every == 0 or progress.step == self.recipe.steps:
+                    self._validate(progress)
+                if progress.step % self.recipe.save_every == 0 and progress.step < end:
+                    self._save(LAST, progress)
+            self._save(LAST, progress)
+        return FitResult(progress, progress.step < end, time.perf_counter() - start)
+
+    # --- the parts of a step ---
+
+    def _step(self, step: int) -> dict[str, Tensor]:
+        for group in self._raw_optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, step) * group["rate"]
+        batch = self._batches.step(step).to(self._accelerator.device)
+        with self._accelerator.autocast():
+            losses = step_losses(self.model, batch, self.recipe.weights)
+        self._accelerator.backward(losses["total"])
+        norm = optimizer_step(self.model, self._optimizer, self.recipe, self._accelerator)
+        self._optimizer.zero_grad()
+        return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": torch.tensor(norm)}
+
+    def _log(self, progress: Progress, losses: dict[str, Tensor], steps_per_second: float, bar: tqdm[Any]) -> None:
+        is_due = progress.step % LOG_EVERY == 0 or progress.step in (1, self.recipe.steps)
+        if not is_due and self.on_step is None:
+            return
+        values = {name: float(self._accelerator.reduce(loss, "mean")) for name, loss in losses.items()}
+        if not math.isfinite(values["total"]):
+            raise TrainingError(
+                f"The loss is no longer a number at step {progress.step}.",
+                "Lower learning_rate in the recipe, or train with mixed_precision = 'no'.",
+            )
+        if self.on_step is not None:
+            self.on_step(progress.step, values)
+        if is_due:
+            values["learning_rate"] = learning_rate(self.recipe, progress.step - 1)
+            values["temperature"] = float(torch.exp(-self.model.bridge.logit_scale.detach()))
+            progress.metrics.append({"step": progress.step, **values})
+            self._track(values | {"steps_per_second": steps_per_second}, progress.step)
+            bar.set_postfix_str(" ".join(f"{name}={value:.3f}" for name, value in values.items() if name in losses))
+
+    def _validate(self, progress: Progress) -> None:
+        if self._held_out is None:
+            return
+        values = validate(self.model, self._held_out, self.recipe, self._accelerator)
+        progress.metrics.append({"step": progress.step, **values})
+        self._track(values, progress.step)
+        if progress.best_loss is None or values["validation/total"] < progress.best_loss:
+            progress.best_loss = values["validation/total"]
+            self._save(BEST, progress)
+
+    # --- the run around them ---
+
+    def _begin(self, resume: bool) -> Progress:
+        identity = {"recipe": self.recipe.to_dict(), "seed": self.seed, "data": self.data.fingerprint}
+        identity |= {"encoder": self.model.vision.fingerprint(), "processes": self._accelerator.num_processes}
+        if not resume:
+            return Progress(identity)
+        progress, extra = load_checkpoint(self.out / LAST, self.model, self._raw_optimizer, identity)
+        if self._accelerator.scaler is not None and extra:
+            self._accelerator.scaler.load_state_dict(extra)
+        return progress
+
+    def _save(self, name: str, progress: Progress) -> None:
+        if self._accelerator.is_main_process:
+            scaler = self._accelerator.scaler
+            extra = scaler.state_dict() if scaler is not None else {}
+            save_checkpoint(self.out / name, self.model, self._raw_optimizer, progress, extra)
+        self._accelerator.wait_for_everyone()
+
+    def _stopped(self) -> bool:
+        """Whether any process was told to stop; all must agree, or the others would wait for it forever."""
+        if self._accelerator.num_processes == 1:
+            return self.stop.is_set()
+        told = torch.tensor(float(self.stop.is_set()), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(told, "sum") > 0)
+
+    @contextmanager
+    def _tracking(self) -> Iterator[None]:
+        if self.tensorboard:
+            self._accelerator.init_trackers("tensorboard")
+        try:
+            yield
+        finally:
+            self._accelerator.end_training()
+
+    def _track(self, values: dict[str, float], step: int) -> None:
+        if self.tensorboard:
+            self._accelerator.log(values, step=step)
+
+    def _bar(self, first: int) -> tqdm[Any]:
+        is_hidden = not (self.show_progress and self._accelerator.is_main_process)
+        return tqdm(total=self.recipe.steps, initial=first, unit="step", disable=is_hidden, dynamic_ncols=True)
+
+
+def make_accelerator(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> Accelerator:
+    """Accelerate's device, precision and processes for a run."""
+    # Accelerate keeps one setting for the whole process; another run may want another.
+    AcceleratorState._reset_state(reset_partial_state=PartialState().device.type != torch.device(device).type)
+    options: dict[str, Any] = {"cpu": True} if torch.device(device).type == "cpu" else {}
+    precision = recipe.mixed_precision
+    return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(out), **options)
+
+
+@contextmanager
+def interrupt_sets(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and a termination request set `stop` instead of raising; a second one raises."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,106 @@
+"""Recipes and tables of captions are read with care."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from fromage_lite.config import FromageConfig
+from fromage_lite.errors import ConfigError, DataError, FingerprintError, StoreError
+from fromage_lite.training.data.tables import read_store, read_table
+from fromage_lite.training.recipe import Recipe, load_recipe
+
+# --- recipes ---
+
+
+@pytest.mark.parametrize("name", ["fromage", "fromage-chat", "paper"])
+def test_shipped_recipes_load_and_survive_json(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name and Recipe.from_dict(recipe.to_dict()) == recipe
+    assert (recipe.dialogue_batch_size > 0) == (name == "fromage-chat")
+    FromageConfig.from_dict({"language_model": "x", "vision_encoder": "y", **recipe.bridge})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 3", "no key 'stepz'"),
+        ("steps = 0", "steps must be a whole number >= 1, not 0"),
+        ("[weights]\ncaption = 1", "no key 'weights.caption'"),
+        ('schedule = "linear"', "schedule must be cosine or constant"),
+        ("steps = ", "no valid TOML"),
+        ('betas = "x"', "betas must be"),
+        ("learning_rate = 'fast'", "wrong type"),
+    ],
+)
+def test_a_wrong_recipe_says_which_key(tmp_path, text, message):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(tmp_path / "mine.toml")
+
+
+def test_an_unknown_recipe_lists_the_shipped_ones():
+    with pytest.raises(ConfigError, match="fromage, fromage-chat, paper"):
+        load_recipe("fromag")
+
+
+# --- tables of captions ---
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Forty rows over twenty pictures, two captions each."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    lines = []
+    for number in range(20):
+        PILImage.new("RGB", (40, 30), (12 * number, 100, 50)).save(folder / f"{number}.png")
+        lines += [f"a picture {number}\t{number}.png", f"number {number}\t{number}.png"]
+    path = tmp_path / "captions.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_gives_features_captions_and_a_held_out_part(tiny_model, table, tmp_path):
+    data, report = read_table(table, tiny_model, tmp_path / "store", images_root=tmp_path / "images")
+    assert (report.used, report.bad) == (40, 0)
+    assert len(data.captions) == 38 and len(data.validation.captions) == 2  # one picture of twenty, with both captions
+    caption, row = data.captions[-1]
+    number = caption.split()[-1]
+    picture = PILImage.open(tmp_path / "images" / f"{number}.png")
+    expected = tiny_model.image_features([picture]).pooled[0].numpy()
+    assert np.allclose(data.features[row], expected, rtol=2e-3, atol=2e-3)  # fp16
+
+
+def test_features_are_computed_once(tiny_model, table, tmp_path, monkeypatch):
+    options = {"images_root": tmp_path / "images"}
+    first, _ = read_table(table, tiny_model, tmp_path / "store", **options)
+    monkeypatch.setattr(tiny_model.vision, "encode", None)  # a second run must not need it
+    again, _ = read_table(table, tiny_model, tmp_path / "store", **options)
+    assert np.array_equal(first.features, again.features)
+    assert first.captions == again.captions and first.fingerprint == again.fingerprint
+    stored = read_store(tmp_path / "store", tiny_model)
+    assert len(stored.captions) == 19 and len(stored.validation.captions) == 1  # a store has one caption a picture
+
+
+def test_bad_rows_are_counted_and_too_many_are_an_error(tiny_model, table, tmp_path):
+    broken = tmp_path / "images" / "broken.png"
+    broken.write_bytes(b"no picture")
+    rows = "no tab here\na missing one\tmissing.png\na broken one\tbroken.png\n\t1.png\n"
+    table.write_text(table.read_text() + rows)
+    options = {"images_root": tmp_path / "images"}
+    with pytest.raises(DataError, match="4 of 44 rows of .* can't be used.*line 41"):
+        read_table(table, tiny_model, tmp_path / "store", **options)
+    data, report = read_table(table, tiny_model, tmp_path / "store", max_bad_share=0.1, **options)
+    assert (report.used, report.bad) == (40, 4) and "line 41" in report.example
+    assert len(data.captions) + len(data.validation.captions) == 40
+
+
+def test_missing_tables_and_stores_of_another_encoder_are_refused(tiny_model, table, tmp_path, monkeypatch):
+    with pytest.raises(StoreError, match="no file"):
+        read_table(tmp_path / "nothing.tsv", tiny_model, tmp_path / "store")
+    read_table(table, tiny_model, tmp_path / "store", images_root=tmp_path / "images")
+    monkeypatch.setattr(tiny_model.vision, "fingerprint", lambda: "another")
+    with pytest.raises(FingerprintError, match="another image encoder"):
+        read_store(tmp_path / "store", tiny_model)

@@ -1,0 +1,109 @@
+"""Every key can be sent by every terminal; the config file can change them."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from tests.tui.driver import chatting
+from tests.tui.fake_agent import FakeAgent, Gate
+from tui.screens.chat import ChatScreen
+from tui.screens.help import HelpScreen
+from tui.screens.settings import SettingsPanel
+from tui.settings.keys import check_keys, key_names, own_bindings, owners
+from tui.settings.preferences import Preferences
+
+# What a VT220 and its descendants send, each as bytes of its own. Ctrl+I, Ctrl+M, Ctrl+H and Ctrl+[ are Tab, Enter,
+# Backspace and Escape there; Ctrl+B and Ctrl+A are the prefixes of tmux and screen; Ctrl+Z suspends.
+LEGACY = {
+    *(f"ctrl+{letter}" for letter in set(string.ascii_lowercase) - set("imhabz")),
+    *(f"f{number}" for number in range(1, 13)),
+    *"up down left right home end pageup pagedown insert delete".split(),
+    *"enter escape tab shift+tab backspace space tilde full_stop question_mark slash".split(),
+    *"minus plus comma left_square_bracket right_square_bracket".split(),
+    *"ctrl+home ctrl+end ctrl+up ctrl+down ctrl+left ctrl+right".split(),  # xterm and all that follow it
+    *string.ascii_letters,
+    *string.digits,
+}
+BINDINGS = [
+    pytest.param(owner, binding, id=f"{owner.__name__}-{binding.key}")
+    for owner in owners()
+    for binding in own_bindings(owner)
+]
+
+
+@pytest.mark.parametrize(("owner", "binding"), BINDINGS)
+def test_every_binding_has_a_key_that_every_terminal_can_send(owner, binding) -> None:
+    assert {key.strip() for key in binding.key.split(",")} & LEGACY, f"{owner.__name__}: {binding.key}"
+
+
+def test_every_binding_is_documented_and_ids_are_unique() -> None:
+    ids = {(binding.description, binding.id) for owner in owners() for binding in own_bindings(owner) if binding.id}
+    assert len({name for _, name in ids}) == len(ids), "one id for the same thing on several screens, not for several"
+    assert all(binding.description for owner in owners() for binding in own_bindings(owner))
+    assert {"send", "stop", "settings", "attach"} <= {name for _, name in ids}
+
+
+def test_no_class_binds_a_key_twice() -> None:
+    for owner in owners():
+        keys = [key.strip() for binding in own_bindings(owner) for key in binding.key.split(",")]
+        assert len(keys) == len(set(keys)), owner
+
+
+def test_every_action_exists() -> None:
+    """A binding whose action nobody has does nothing, and says nothing."""
+    for binding in own_bindings(ChatScreen):
+        name = binding.action.split("(")[0]
+        assert hasattr(ChatScreen, f"action_{name}"), name
+
+
+def test_key_names() -> None:
+    assert key_names("ctrl+j,shift+enter,alt+enter") == "Ctrl+J or Shift+Enter"
+    assert key_names("pageup") == "PgUp" and key_names("full_stop") == "."
+
+
+async def test_keys_can_be_changed_in_screens_and_in_the_composer() -> None:
+    preferences = Preferences(keys={"settings": "f4", "send": "ctrl+x", "newline": "enter"})
+    agent = FakeAgent()
+    async with chatting(agent, preferences=preferences) as chat:
+        await chat.pilot.press("f2")
+        assert not isinstance(chat.app.screen, SettingsPanel)
+        await chat.pilot.press("f4")
+        await chat.until(lambda: isinstance(chat.app.screen, SettingsPanel))
+        await chat.pilot.press("escape")
+        await chat.until(lambda: chat.app.screen is chat.screen)
+        await chat.pilot.press("a", "enter", "b")
+        assert chat.typed == "a\nb"
+        await chat.pilot.press("ctrl+x")
+        await chat.until(lambda: agent.messages == [("a\nb",)])
+        await chat.pilot.press("f1")
+        await chat.until(lambda: isinstance(chat.app.screen, HelpScreen))
+        assert "Ctrl+X" in chat.text
+
+
+async def test_a_changed_stop_key_stops() -> None:
+    agent = FakeAgent([" one", Gate(), " two"])
+    async with chatting(agent, preferences=Preferences(keys={"stop": "ctrl+g"})) as chat:
+        await chat.type("hi")
+        await chat.until(lambda: "one" in chat.text)
+        await chat.pilot.press("ctrl+g")
+        await chat.ready()
+        assert "stopped" in chat.text
+
+
+def test_unknown_and_clashing_keys_are_told_and_left_aside() -> None:
+    good, problems = check_keys({"settings": "f4", "setings": "f5", "regenerate": "f6", "undo": "f6"})
+    assert good == {"settings": "f4", "regenerate": "f6"}
+    assert "knows no 'setings'" in problems[0] and "settings" in problems[0]
+    assert "f6" in problems[1] and "'undo'" in problems[1]
+    keys = {
+        "settings": "ctrl+enter",
+        "undo": "f4,question_mark",
+        "help": "?",
+        "attach": "ctrl+nonsense",
+        "send": "cmd+x",
+    }
+    good, problems = check_keys(keys)
+    assert set(good) == {"settings", "undo", "help"} and "no key 'ctrl+nonsense'" in problems[0] and len(problems) == 2
+    assert check_keys({}) == ({}, [])

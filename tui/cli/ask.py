@@ -1,0 +1,195 @@
+"""`fromage-lite ask`: a dialogue for scripts and pipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fromage_lite.chat.event_data import event_to_dict
+from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.errors import ConfigError
+from index.hits import Hit
+from index.images import sanitize
+from tui.cli import console
+from tui.cli.options import (
+    DEFAULTS,
+    AsJson,
+    Device,
+    Dtype,
+    Images,
+    Index,
+    MaxNewTokens,
+    Model,
+    Quantize,
+    Ret,
+    RetBias,
+    RetMode,
+    Seed,
+    Temperature,
+    TopP,
+    load_agent,
+    make_settings,
+)
+from tui.sessions.dialogue_file import DialogueFile
+
+if TYPE_CHECKING:
+    from fromage_lite.chat.dialogue import Dialogue
+
+
+def ask(
+    messages: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to say. Several messages are one dialogue, answered one after another; '-' reads a message from "
+            "the standard input, as does giving none. A message may hold <image:PATH>.",
+            metavar="MESSAGE...",
+            show_default=False,
+        ),
+    ] = None,
+    image: Images = None,
+    model: Model = None,
+    index: Index = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    temperature: Temperature = DEFAULTS.temperature,
+    top_p: TopP = DEFAULTS.top_p,
+    max_new_tokens: MaxNewTokens = DEFAULTS.max_new_tokens,
+    ret: RetMode = Ret.auto,
+    ret_bias: RetBias = DEFAULTS.ret_bias,
+    seed: Seed = None,
+    dialogue: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on with the dialogue in this file, and write it back after each reply; made if it isn't there. "
+            "The chat's /export and /import use the same JSON.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print everything that happens as it happens, as JSON, one event a line.")
+    ] = False,
+) -> None:
+    """Ask without the app: prints the reply and the paths of the pictures in it.
+
+    Example: fromage-lite ask "what is in this picture?" --image photo.png
+    """
+    if as_json and events:
+        raise ConfigError("--json and --events are two ways to print a reply.", "Give one of them.")
+    settings = make_settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
+    # Whatever is wrong with the words, the pictures or the file is told before the model loads.
+    pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
+    texts = console.read_messages(messages or [], has_pictures=bool(pictures))
+    file = DialogueFile.read(dialogue) if dialogue is not None else None
+    agent = load_agent(model, index, device, dtype, quantize)
+    held = agent.dialogue(settings)
+    if file is not None:
+        file.resume(held)
+    printer = _Events() if events else _Json() if as_json else _Words()
+    hold(held, texts, pictures, printer, file)
+
+
+def hold(
+    dialogue: Dialogue,
+    messages: Sequence[str],
+    pictures: Sequence[str],
+    printer: _Events | _Json | _Words,
+    file: DialogueFile | None = None,
+) -> None:
+    """Holds a dialogue and prints the replies; the pictures belong to the first message.
+
+    Raises:
+        FromageError: a message could not be answered; those before it have been printed, and written to the file.
+    """
+    for number, message in enumerate(messages):
+        statistics: Statistics | None = None
+        printer.begin(number)
+        for event in dialogue.reply(message, attachments=pictures if number == 0 else ()):
+            printer.print(event)
+            if isinstance(event, Statistics):
+                statistics = event
+            elif isinstance(event, Failed):
+                raise event.error
+        if file is not None:
+            file.add(dialogue, statistics)
+
+
+class _Words:
+    """For people: the words as they come, a line for each picture."""
+
+    def __init__(self) -> None:
+        self._in_line = False
+
+    def begin(self, number: int) -> None:
+        """Before the reply of that number."""
+        if number:
+            typer.echo()
+
+    def print(self, event: Event) -> None:
+        """What is to be seen of an event."""
+        match event:
+            case TextDelta(text):
+                self._write(text)
+            case ImagesFound(found):
+                for hit in found:
+                    self._end_line()
+                    typer.echo(f"  {console.hit_line(hit)}")
+            case Notice(text):
+                self._end_line()
+                console.complain(text)
+            case Failed() | Done():
+                self._end_line()
+
+    def _write(self, text: str) -> None:
+        text = sanitize(text)
+        if not self._in_line:
+            text = text.lstrip()
+        if text:
+            typer.echo(text, nl=False)
+            sys.stdout.flush()
+            self._in_line = not text.endswith("\n")
+
+    def _end_line(self) -> None:
+        if self._in_line:
+            typer.echo()
+        self._in_line = False
+
+
+class _Json:
+    """For programs: one object for each reply."""
+
+    def begin(self, number: int) -> None:
+        """Before the reply of that number."""
+        self._hits: list[Hit] = []
+        self._statistics: dict[str, Any] = {}
+
+    def print(self, event: Event) -> None:
+        """Collects, and prints at the end."""
+        match event:
+            case ImagesFound(found):
+                self._hits += found
+            case Notice(text):
+                console.complain(text)
+            case Statistics():
+                self._statistics = asdict(event)
+            case Done(text):
+                images = [console.hit_data(hit) for hit in self._hits]
+                console.echo_json({"text": text, "images": images, "stats": self._statistics})
+
+
+class _Events:
+    """For programs that want to follow: every event, when it happens."""
+
+    def begin(self, number: int) -> None:
+        """Nothing: a reply begins after the last one's `done`."""
+
+    def print(self, event: Event) -> None:
+        """The event as one line."""
+        console.echo_json(event_to_dict(event))
+        sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""`fromage-lite search`: pictures for words and pictures, without a dialogue."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fromage_lite.chat.search import Term, parse_terms
+from fromage_lite.chat.search import search as find
+from fromage_lite.errors import ConfigError, MessageError
+from fromage_lite.text.message import ImageSegment
+from index.hits import Hit
+from tui.cli import console
+from tui.cli.options import AsJson, Device, DrawnAs, Dtype, Images, Index, Model, Quantize, load_agent
+
+if TYPE_CHECKING:
+    from fromage_lite.chat.agent import Agent
+    from tui.pictures.image_mode import ImageMode
+
+BOX = (40, 12)  # columns and rows of a thumbnail at most
+INDENT = 5  # as wide as a rank
+
+Draw = Callable[[Hit], None]
+
+
+def search(
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to look for: words, or a picture file. '+' and '-' alone add and take away what follows; "
+            "'2:words' counts twice. A last '-' reads the words from the standard input, as does giving nothing.",
+            metavar="QUERY...",
+            show_default=False,
+        ),
+    ] = None,
+    image: Images = None,
+    top: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="Leave out pictures with a lower score.", show_default=False)
+    ] = None,
+    model: Model = None,
+    index: Index = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    as_json: AsJson = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal.")] = False,
+    images: DrawnAs = "auto",
+) -> None:
+    """Find pictures by words, by pictures, or by both: ranked, with scores (1 is a perfect match).
+
+    Examples: fromage-lite search "a cat on the beach" --top 3
+    fromage-lite search "at night" --image cat.png
+    fromage-lite search "a cat on the beach" - beach + "0.5:at night"
+    """
+    if as_json and show:
+        raise ConfigError("--json prints for programs, --show for people.", "Give one of them.")
+    if threshold is not None and not abs(threshold) <= 1:
+        raise ConfigError(f"The threshold {threshold} is none.", "Scores are between -1 and 1.")
+    terms = _terms(query or [], image or [])
+    mode = _mode(images) if show else None  # asks the terminal, so it comes before anything is printed
+    agent = load_agent(model, index, device, dtype, quantize)
+    hits = [hit for hit in find(agent, terms, top) if threshold is None or hit.score >= threshold]
+    if as_json:
+        console.echo_json(
+            {"query": [_term_data(term) for term in terms], "images": [console.hit_data(h) for h in hits]}
+        )
+    else:
+        _print(hits, _drawer(agent, mode), threshold)
+
+
+def _terms(words: Sequence[str], files: Sequence[Any]) -> list[Term]:
+    """The terms, with every picture looked at: what is wrong with one is told before the model loads."""
+    from_stdin = bool(words) and words[-1] == console.STDIN
+    pictures = console.read_pictures(files, stdin_taken=from_stdin)
+    if from_stdin or not (words or files):
+        words = [*words[:-1], *console.read_messages([console.STDIN] if words else [], has_pictures=bool(files))]
+    words = [word for word in words if word.strip()]
+    if not words and not pictures:
+        raise MessageError("There is nothing to search for.", "Type something, or name a picture: --image FILE.")
+    terms = parse_terms(words, pictures)
+    for term in terms:
+        console.read_pictures([s.path for s in term.segments if isinstance(s, ImageSegment)])
+    return terms
+
+
+def _term_data(term: Term) -> dict[str, Any]:
+    parts = [{"text": s} if isinstance(s, str) else {"image": s.path} for s in term.segments]
+    return {"weight": term.weight, "message": parts}
+
+
+def _print(hits: Sequence[Hit], draw: Draw | None, threshold: float | None) -> None:
+    for rank, hit in enumerate(hits, start=1):
+        typer.echo(f"{rank:>3}  {console.hit_line(hit)}")
+        if draw is not None:
+            draw(hit)
+    if not hits:
+        console.complain("No picture fits that well." if threshold is not None else "The index has no picture.")
+
+
+def _mode(images: str) -> ImageMode | None:
+    from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
+
+    mode = resolve_image_mode(images)
+    chosen = images.strip().lower() != "auto" or os.environ.get(ENVIRONMENT_VARIABLE)
+    if not chosen and not sys.stdout.isatty():
+        console.complain("Pictures are drawn only in a terminal; --images halfblock draws them anyway.")
+        return None
+    return None if mode is ImageMode.NONE else mode
+
+
+def _drawer(agent: Agent, mode: ImageMode | None) -> Draw | None:
+    if mode is None:
+        return None
+    from rich.console import Console
+    from rich.padding import Padding
+
+    from tui.pictures.image_mode import cell_ratio, image_renderable
+    from tui.pictures.thumbnails import fit_box, load_hit
+
+    drawn_as = image_renderable(mode)
+    screen = Console(file=sys.stdout, force_terminal=True, color_system="truecolor", highlight=False)
+    room = (min(BOX[0], max(8, screen.width - INDENT - 1)), BOX[1])
+
+    def draw(hit: Hit) -> None:
+        picture = load_hit(agent, hit)
+        if picture.image is None:
+            typer.echo(f"{'':{INDENT}}({picture.problem})")
+            return
+        columns, rows = fit_box(picture.image.size, room, cell_ratio())
+        screen.print(Padding(drawn_as(picture.image, width=columns, height=rows), (0, 0, 0, INDENT)))
+
+    return draw
