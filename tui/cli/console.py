@@ -119,7 +119,7 @@ def hit_line(hit: Hit) -> str:
 
 def hit_data(hit: Hit) -> dict[str, Any]:
     """A hit for programs."""
-    return {"id": hit.id, "path": hit.source, "score": round(hit.score, 6), "caption": hit.caption}
+    return {**hit.to_dict(), "score": round(hit.score, 6)}
 
 
 def echo_json(data: dict[str, Any]) -> None:

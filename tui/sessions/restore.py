@@ -11,7 +11,7 @@ from typing import Any
 from fromage_lite.chat.events import Done, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import FromageError, ImageError
-from index.hits import Hit
+from index.hits import FOREIGN, Hit
 from index.images import make_thumbnail, open_image, sanitize
 from index.sources import is_address
 from tui.conversation import PicturesFound, ReplyItem
@@ -19,7 +19,6 @@ from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import SavedTurn
 
 MORE_DRAWN = 30  # the last turns whose next best pictures are read again
-FOREIGN = -1  # the number of a picture that isn't in the open index
 
 
 @dataclass(frozen=True)
