@@ -16,6 +16,7 @@ from PIL import Image
 from index.errors import ImageError, reason
 from index.files import write_bytes
 from index.images import bound_short_side, make_thumbnail, open_image, sanitize
+from index.paths import cache_folder
 
 MAX_BYTES = 20_000_000
 TIMEOUT = 5.0
@@ -118,10 +119,8 @@ def _opened(address: str, data: bytes) -> Image.Image:
 
 
 def _kept_at(address: str) -> Path:
-    import platformdirs
-
     name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-    return Path(platformdirs.user_cache_dir("fromage-lite")) / "pictures" / name[:2] / f"{name}.jpg"
+    return cache_folder() / "pictures" / name[:2] / f"{name}.jpg"
 
 
 def _quoted(address: str) -> str:

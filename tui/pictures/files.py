@@ -18,8 +18,8 @@ from fromage_lite.errors import FromageError, ImageError
 from index.errors import reason
 from index.files import write_bytes
 from index.images import open_image, sanitize
+from index.paths import cache_folder
 from tui.pictures.thumbnails import Picture
-from tui.settings.paths import cache_dir
 
 PATIENCE_SECONDS = 3  # a viewer that fails does so at once; one that works may stay open for hours
 LARGE_SIDE = 1600
@@ -51,7 +51,7 @@ def file_of(picture: Picture) -> Path:
         return path
     data = _small_copy(picture)
     name = hashlib.sha256(data).hexdigest()[:16]
-    copy = cache_dir() / "pictures" / f"{name}.png"
+    copy = cache_folder() / "pictures" / f"{name}.png"
     try:
         if not copy.exists():
             write_bytes(copy, data)
