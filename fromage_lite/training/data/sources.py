@@ -52,14 +52,16 @@ def file_data(
         FromageError: nothing usable is there, or too many rows are bad.
     """
     if path.is_dir():
-        data = read_store(path, model, seed)
-        return data, f"{len(data.captions)} captions from the feature store {path}."
-    with counting("Computing image features") as progress:
-        data, report = read_table(
-            path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
-        )
+        data, report = read_store(path, model, seed, max_bad_share=max_bad_share)
+        where = f"the feature store {path}"
+    else:
+        with counting("Computing image features") as progress:
+            data, report = read_table(
+                path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
+            )
+        where = str(path)
     bad = f" {report.bad} bad rows were left out; the first: {report.example}" if report.bad else ""
-    return data, f"{report.used} captions from {path}.{bad}"
+    return data, f"{report.used} captions from {where}.{bad}"
 
 
 @contextmanager
