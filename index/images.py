@@ -60,6 +60,11 @@ def is_picture_name(name: str | Path) -> bool:
     return suffix in PICTURE_SUFFIXES or suffix in UNREADABLE_SUFFIXES
 
 
+def is_url(source: str) -> bool:
+    """Whether a picture is somewhere in the web, not in a file."""
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
 def open_image(source: str | Path | bytes) -> Image.Image:
     """Read a picture as RGB, upright, transparency over white, the first frame of an animation.
 
@@ -75,7 +80,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "The picture", len(source))
     name = sanitize(str(source))
-    if str(source).startswith(("http://", "https://")):
+    if is_url(str(source)):
         raise ImageError(f"{name} is a web address.", "Save the picture to a file first.")
     try:
         status = Path(source).stat()

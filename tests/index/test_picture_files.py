@@ -16,6 +16,7 @@ from index.images import (
     PICTURE_SUFFIXES,
     bound_short_side,
     is_picture_name,
+    is_url,
     make_thumbnail,
     one_line,
     open_image,
@@ -225,3 +226,10 @@ def test_what_cannot_be_opened_is_not_offered(suffix):
 def test_a_picture_of_a_phone_is_meant_as_one_though_it_cannot_be_opened():
     assert is_picture_name("IMG_0001.HEIC")
     assert not any(map(is_picture_name, ["notes.txt", "jpg", ".jpg", "a.jpg.txt", ""]))
+
+
+def test_a_web_address_is_told_from_a_file():
+    assert all(map(is_url, ["http://example.org/a.png", "https://example.org", "HTTPS://EXAMPLE.ORG/A.PNG"]))
+    assert not any(
+        map(is_url, ["/http://a.png", "ftp://example.org/a.png", "file:///a.png", "http:/a.png", "", "a.png"])
+    )
