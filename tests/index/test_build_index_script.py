@@ -40,7 +40,7 @@ def run(script, tiny_checkpoint):
 def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
     (album / "one" / "bad.png").write_text("no picture")
     said = run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
-    assert "bad.png is no picture" in said
+    assert "bad.png is not a picture" in said
     assert "23 pictures, 4 with a caption (23 new); 1 bad files skipped" in said
     index = ImageIndex.open(tmp_path / "index", tiny_model.fingerprint())
     store = FeatureStore.open(tmp_path / "index")

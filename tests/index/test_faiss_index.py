@@ -135,7 +135,7 @@ def test_vectors_that_do_not_fit_are_refused(store_path, tmp_path, normalise):
         ([sound, sound[:1]], "396 live rows"),
         ([sound[:10], normalise(rng.normal(size=(386, 3)))], "don't fit"),
         ([], "don't fit"),
-        ([sound * 3], "unit norm; one has the norm 3"),
+        ([sound * 3], "unit norm; one has norm 3"),
     ]:
         with pytest.raises(StoreError, match=reason):
             build_index(store, blocks, "bridge", tmp_path)
