@@ -47,11 +47,11 @@ class Hit:
         source = data["path"] if "path" in data else data["source"]
         caption = data.get("caption", "")
         if not isinstance(id, int) or isinstance(id, bool):
-            raise TypeError(f"the id {id!r:.40} is no whole number")
+            raise TypeError(f"the id {id!r:.40} is not a whole number")
         if not isinstance(score, int | float) or isinstance(score, bool):
-            raise TypeError(f"the score {score!r:.40} is no number")
+            raise TypeError(f"the score {score!r:.40} is not a number")
         if not isinstance(source, str) or not isinstance(caption, str):
-            raise TypeError("path or caption is no text")
+            raise TypeError("path or caption is not a string")
         return cls(id, float(score), source, caption)
 
 

@@ -18,13 +18,13 @@ MOST_CAPTION_BYTES = 20_000
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to embed.
+class PictureFile:
+    """A picture that a reader lists.
 
     Attributes:
         source: absolute path.
         caption: one line, sanitised; empty if there is none.
-        problem: why it can't even be tried; empty if it can.
+        problem: why it can't be opened, where that is known without trying; else empty.
         place: where it is named, `table.tsv, line 7`; empty for a file of a folder.
     """
 
@@ -35,21 +35,21 @@ class Picture:
 
 
 class Reader(Protocol):
-    """Gives the pictures of a build, always in the same order."""
+    """Lists the pictures of a build, always in the same order."""
 
-    def __iter__(self) -> Iterator[Picture]: ...
+    def __iter__(self) -> Iterator[PictureFile]: ...
 
     def __len__(self) -> int:
         """How many there are, for the progress bar."""
         ...
 
     def covers(self, source: str) -> bool:
-        """Whether a picture that is in the store but was not given any more should be removed from it."""
+        """Whether a picture in the store that is no longer listed should be removed from it."""
         ...
 
 
 class FolderReader:
-    """Every picture file below a folder, in the order of names; hidden files and folders are skipped.
+    """Every picture file below a folder, sorted by name; hidden files and folders are skipped.
 
     Links to folders are followed, and every folder is read once: a link back to one that is read anyway is not. A link
     that leads nowhere is a problem. Captions come from a text file of the same name (`cat.jpg`, `cat.txt`), or from a
@@ -73,7 +73,7 @@ class FolderReader:
     def __len__(self) -> int:
         return sum(len(names) for _, names in self._walk([]))
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[PictureFile]:
         problems = list(self._captions.problems) if self._captions is not None else []
         for folder, names in self._walk(problems):
             for name in names:
@@ -81,21 +81,21 @@ class FolderReader:
                 try:
                     source.encode()
                 except UnicodeEncodeError:
-                    yield Picture(source, problem="its name is no valid UTF-8")
+                    yield PictureFile(source, problem="its name is not valid UTF-8")
                     continue
-                yield Picture(source, self._caption(source, problems))
+                yield PictureFile(source, self._caption(source, problems))
         yield from problems
 
     def covers(self, source: str) -> bool:
         """True for everything below the folder."""
         return source.startswith(os.path.join(self.root, ""))  # noqa: PTH118
 
-    def _walk(self, problems: list[Picture]) -> Iterator[tuple[str, list[str]]]:
+    def _walk(self, problems: list[PictureFile]) -> Iterator[tuple[str, list[str]]]:
         """The folders, each with its pictures' names; what can't be entered is added to `problems`."""
         seen = {_identity(self.root)}
 
         def unlisted(error: OSError) -> None:
-            problems.append(Picture(str(error.filename), problem=f"the folder can't be listed: {reason(error)}"))
+            problems.append(PictureFile(str(error.filename), problem=f"the folder can't be listed: {reason(error)}"))
 
         for folder, folders, files in os.walk(self.root, onerror=unlisted, followlinks=True):
             folders[:] = [name for name in sorted(folders) if self._is_entered(os.path.join(folder, name), seen)]  # noqa: PTH118
@@ -106,7 +106,7 @@ class FolderReader:
                 if is_picture_name(name):
                     pictures.append(name)
                 elif not os.path.exists(path := os.path.join(folder, name)):  # noqa: PTH110, PTH118
-                    problems.append(Picture(path, problem="the link leads nowhere"))
+                    problems.append(PictureFile(path, problem="the link leads nowhere"))
             yield folder, pictures
 
     def _is_entered(self, folder: str, seen: set[tuple[int, int]]) -> bool:
@@ -126,7 +126,7 @@ class FolderReader:
         root, target = Path(os.path.realpath(self.root)), Path(os.path.realpath(link))
         return target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
 
-    def _caption(self, source: str, problems: list[Picture]) -> str:
+    def _caption(self, source: str, problems: list[PictureFile]) -> str:
         if self._captions is not None:
             return self._captions.get(source)
         path = Path(source).with_suffix(".txt")
@@ -137,9 +137,9 @@ class FolderReader:
         except FileNotFoundError:
             return ""
         except OSError as error:
-            problems.append(Picture(str(path), problem=f"the caption can't be read: {reason(error)}"))
+            problems.append(PictureFile(str(path), problem=f"the caption can't be read: {reason(error)}"))
         except ValueError as error:
-            problems.append(Picture(str(path), problem=str(error)))
+            problems.append(PictureFile(str(path), problem=str(error)))
         return ""
 
 
@@ -153,13 +153,13 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 
 class TsvReader:
-    """The rows of a table `caption<TAB>image`, streamed. Images are paths relative to `base`, or absolute ones.
+    """The rows of a table `caption<TAB>image`, streamed. Images are paths, absolute or relative to `base`.
 
-    `index.tables.read_rows` says what is read. Of several captions of one picture the first is kept.
+    `index.tables.read_rows` says what is read. A picture with several captions keeps the first.
 
     Args:
         path: the table.
-        base: the folder that relative paths start from; by default the table's own.
+        base: the folder of relative paths; by default the table's own.
         fault: what is wrong with a caption as it is written, "" for nothing; a row whose caption has a fault is bad.
 
     Raises:
@@ -179,30 +179,30 @@ class TsvReader:
     def __len__(self) -> int:
         return sum(1 for _ in read_rows(self.path))
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[PictureFile]:
         for row in read_rows(self.path):
             yield self._picture(row, f"{self.path}, line {row.line}")
 
     def covers(self, source: str) -> bool:
-        """Never: a shorter table is no sign that a picture is gone."""
+        """Never: a shorter table doesn't mean that a picture is gone."""
         return False
 
-    def _picture(self, row: Row, place: str) -> Picture:
+    def _picture(self, row: Row, place: str) -> PictureFile:
         if row.problem:
-            return Picture(place, problem=row.problem, place=place)
+            return PictureFile(place, problem=row.problem, place=place)
         if "://" in row.image:
-            return Picture(row.image, problem="only files are read, no web addresses", place=place)
+            return PictureFile(row.image, problem="only files can be indexed, not web addresses", place=place)
         if self._fault and (fault := self._fault(row.caption)):
-            return Picture(place, problem=fault, place=place)
+            return PictureFile(place, problem=fault, place=place)
         source = os.path.normpath(os.path.join(self.base, row.image))  # noqa: PTH118
-        return Picture(source, one_line(row.caption), place=place)
+        return PictureFile(source, one_line(row.caption), place=place)
 
 
 class _CaptionTable:
     """Captions by path in a temporary SQLite file, so that a million of them don't fill the memory."""
 
     def __init__(self, reader: TsvReader) -> None:
-        self.problems: list[Picture] = []
+        self.problems: list[PictureFile] = []
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE captions (source TEXT PRIMARY KEY, caption TEXT) WITHOUT ROWID")
         self._rows.executemany("INSERT OR IGNORE INTO captions VALUES (?, ?)", self._usable(reader))

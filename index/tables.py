@@ -197,7 +197,7 @@ def _caption_and_image(cells: list[str], columns: _Columns | None) -> tuple[str,
     else:
         caption, image = cells[columns.caption], cells[columns.image].strip()
     if len(cells) < 2 or not image:
-        raise _BadRow("it is no line `caption<TAB>image`")
+        raise _BadRow("it is not a line `caption<TAB>image`")
     return caption, image
 
 

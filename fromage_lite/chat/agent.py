@@ -12,8 +12,8 @@ from fromage_lite.config import GenerationSettings, playground_dir
 from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit, Retriever
-from index.images import open_image
-from index.sources import is_address, picture_thumbnail
+from index.images import is_url, open_image
+from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +201,7 @@ class Agent:
 
     def is_at_hand(self, hit: Hit) -> bool:
         """Whether a hit's picture can be had without asking the web."""
-        if not is_address(hit.source):
+        if not is_url(hit.source):
             return True
         if self.index is None:
             return False

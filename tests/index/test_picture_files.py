@@ -20,6 +20,7 @@ from index.images import (
     PICTURE_SUFFIXES,
     bound_short_side,
     is_picture_name,
+    is_url,
     make_thumbnail,
     one_line,
     open_image,
@@ -118,14 +119,14 @@ def damaged_files():
     png = encoded(Image.effect_noise((200, 200), 80))
     return {
         "empty": (b"", "is empty"),
-        "text": (b"this is a letter, not a picture\n" * 20, "is no picture"),
+        "text": (b"this is a letter, not a picture\n" * 20, "is not a picture"),
         "truncated jpeg": (photo[: len(photo) // 2], "is truncated"),
         "truncated png": (png[: len(png) // 2], "is truncated"),
         "header only": (png[:30], "is"),
         "huge": (huge_png(20_000, 20_000), "is too large"),
         "absurd": (huge_png(2**31 - 1, 2**31 - 1), "is too large"),
         "thread": (huge_png(1, 60_000), "long and thin"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is no picture"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is not a picture"),
     }
 
 
@@ -146,8 +147,8 @@ def test_what_is_no_file_is_a_clear_error(tmp_path):
     cases = [
         (tmp_path / "missing.png", "There is no file"),
         (tmp_path, "is a folder"),
-        (tmp_path / "pipe.png", "no regular file"),  # reading it would wait for ever
-        ("/dev/zero", "no regular file"),
+        (tmp_path / "pipe.png", "not a regular file"),  # reading it would wait for ever
+        ("/dev/zero", "not a regular file"),
         ("https://example.org/cat.png", "web address"),
         ("a\0b.png", "can't be read"),
         ("x" * 5000, "can't be read"),
@@ -197,8 +198,8 @@ def without_plugins(monkeypatch):
         ("a.cr3", ftyp(b"crx "), "is a camera's raw file, which can't be read. Save the picture as JPEG or TIFF."),
         ("a.NEF", b"MM\0*" + bytes(100), "is a camera's raw file, which can't be read. Save the picture as JPEG"),
         ("a.raf", b"FUJIFILMCCD-RAW " + bytes(100), "is a camera's raw file, which can't be read. Save the picture"),
-        ("film.jpg", ftyp(b"isom"), "is no picture that can be read."),
-        ("text.heic", b"no picture at all", "is no picture that can be read."),
+        ("film.jpg", ftyp(b"isom"), "is not a picture that can be read."),
+        ("text.heic", b"no picture at all", "is not a picture that can be read."),
     ],
 )
 def test_what_phones_and_cameras_make_is_named_with_what_reads_it(tmp_path, without_plugins, name, data, said):
@@ -304,3 +305,10 @@ def test_what_cannot_be_opened_is_not_offered(suffix):
 def test_a_picture_of_a_phone_or_a_camera_is_meant_as_one_though_it_cannot_be_opened():
     assert all(map(is_picture_name, ["IMG_0001.HEIC", "a.heif", "DSC_0001.NEF", "a.cr3", "a.dng", "a.avif"]))
     assert not any(map(is_picture_name, ["notes.txt", "jpg", ".jpg", "a.jpg.txt", ""]))
+
+
+def test_a_web_address_is_told_from_a_file():
+    assert all(map(is_url, ["http://example.org/a.png", "https://example.org", "HTTPS://EXAMPLE.ORG/A.PNG"]))
+    assert not any(
+        map(is_url, ["/http://a.png", "ftp://example.org/a.png", "file:///a.png", "http:/a.png", "", "a.png"])
+    )

@@ -164,7 +164,7 @@ def test_a_heading_says_where_the_columns_are(rows):
 
 
 def test_what_is_no_row(rows):
-    bad = "it is no line `caption<TAB>image`"
+    bad = "it is not a line `caption<TAB>image`"
     assert problems(rows('no tab\na\tb.png\n"a\tb.png"\ncaption\t \n\n')) == {1: bad, 3: bad, 4: bad}
     assert rows("") == rows("\n\r\n \n") == rows(codecs.BOM_UTF16_LE) == []
     assert rows("\ta.png\n") == [Row(1, "", "a.png")]

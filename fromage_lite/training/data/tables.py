@@ -99,7 +99,7 @@ def read_table(
 def read_store(
     path: Path, model: Fromage, seed: int = 0, *, max_bad_share: float = MAX_BAD_SHARE
 ) -> tuple[TrainingData, TableReport]:
-    """Training data from a feature store whose pictures have captions; those without one are no bad rows.
+    """Training data from the pictures of a feature store (`fromage-lite index`) that have captions.
 
     Raises:
         DataError: no picture in it has a caption, or too many captions can't be used.
