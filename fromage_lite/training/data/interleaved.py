@@ -22,9 +22,9 @@ class Text:
 
     Attributes:
         text: tokenized on its own, as a prompt's texts and a generated reply are.
-        label: true where the language model shall learn to say them (an answer), false where it only reads them.
-        joined: true if the tokenizer shall see it together with the text after it, as it does when the end of a reply
-            and the next question are fed as one prompt.
+        label: true where the language model learns to say them (an answer), false where it only reads them.
+        joined: true if it is tokenized together with the text after it, as the end of a reply and the next question
+            are when they are fed as one prompt.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Ret:
-    """A `[RET]` that the language model shall say (always a label); its query shall find the picture of row `row`."""
+    """A `[RET]` that the language model learns to say (always a label); its query is to find row `row`'s picture."""
 
     row: int
 
@@ -51,7 +51,7 @@ Segment = Text | Image | Ret
 
 @dataclass(frozen=True)
 class Example:
-    """An interleaved sequence of text, pictures and `[RET]`s, for instance a dialogue."""
+    """An interleaved sequence of text, pictures and `[RET]`s, such as a dialogue."""
 
     segments: tuple[Segment, ...]
 
@@ -107,7 +107,7 @@ class TrainingData:
         texts: a text for each row that says what the picture shows, as the LM would have it in the picture's place;
             None if there is nothing but the captions.
         validation: held-out data of the same form, without a validation of its own.
-        fingerprint: names the content, so that a run is only resumed on the same data; may be empty.
+        fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
 
     features: npt.NDArray[np.floating]
