@@ -60,8 +60,11 @@ def file_data(
                 path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
             )
         where = str(path)
-    bad = f" {report.bad} bad rows were left out; the first: {report.example}" if report.bad else ""
-    return data, f"{report.used} captions from {where}.{bad}"
+    said = f"{report.used} captions from {where}."
+    if report.bad:
+        count = "1 bad row was" if report.bad == 1 else f"{report.bad} bad rows were"
+        said += f" {count} left out; the first: {report.example}"
+    return data, said
 
 
 @contextmanager
