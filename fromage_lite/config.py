@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.plain_data import PlainData
+from index.errors import reason
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
@@ -142,6 +143,22 @@ class GenerationSettings(PlainData):
                  "a whole number from 0 to 2^63 - 1, or null", self.seed)  # fmt: skip
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """What is loaded, where it runs and how precisely: one object from the command line to the loader."""
+
+    model: str | None = None
+    """Model folder or Hugging Face id; the playground that comes along unless given."""
+    index: str | None = None
+    """Folder of the picture index to answer from, or "none". Unless given: the playground's pictures for its models."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    dtype: str = "auto"
+    """Precision of the frozen models: auto (by the device), fp32, bf16, fp16."""
+    quantize: str = "none"
+    """Round the language model as it loads, where memory is short: int8, int4 or none."""
+
+
 def read_config(folder: Path) -> FromageConfig:
     """The configuration of a checkpoint folder.
 
@@ -158,7 +175,7 @@ def read_config(folder: Path) -> FromageConfig:
             f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}, or the released FROMAGe's own files.",
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}.", "Copy or download the model again.") from error
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download the model again.") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is no JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)

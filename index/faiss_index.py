@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
+from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, replacing, storage_errors, sync_folder
+from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
 
 INDEX_FILE = "index.faiss"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from index.errors import ImageError
+from index.errors import ImageError, reason
 
 MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
@@ -81,7 +81,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     except PermissionError:
         raise ImageError(f"There is no permission to read {name}.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
-        raise ImageError(f"{name} can't be read: {error}.") from error
+        raise ImageError(f"{name} can't be read: {reason(error)}.") from error
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from index.errors import StoreError
+from index.errors import StoreError, reason
 from index.images import one_line
 
 SUFFIXES = frozenset(
@@ -82,7 +82,7 @@ class FolderReader:
                     continue
                 yield Picture(source, self._caption(source))
         for error in unlisted:
-            yield Picture(str(error.filename), problem=f"the folder can't be listed: {error.strerror}")
+            yield Picture(str(error.filename), problem=f"the folder can't be listed: {reason(error)}")
 
     def covers(self, source: str) -> bool:
         """True for everything below the folder."""

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import StoreError
+from index.errors import StoreError, reason
 from index.pickled_arrays import NAMES, Rebuilt, Refused, Stand, Storage, StorageType, Vectors, as_float32
 
 Progress = Callable[[int, int], None]
@@ -87,7 +87,7 @@ def read_reference(path: str | Path, progress: Progress | None = None) -> Refere
             progress(size, size)
         return _embeddings(data)
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise StoreError(f"{path} can't be read: {reason(error)}.") from error
     except Refused as error:
         raise StoreError(
             f"{path} is no file of image embeddings that can be read: {error}.",

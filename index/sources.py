@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from index.errors import ImageError, StoreError
+from index.errors import ImageError, reason
+from index.files import write_bytes
 from index.images import bound_short_side, make_thumbnail, open_image, sanitize
-from index.manifest import replacing
 
 MAX_BYTES = 20_000_000
 TIMEOUT = 5.0
@@ -58,10 +58,8 @@ def picture_thumbnail(source: str) -> bytes:
         _failed[source] = time.monotonic()
         raise
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(kept) as temporary:
-            temporary.write_bytes(thumbnail)
-    except (OSError, StoreError):  # a full or read-only disk must not cost the picture
+        write_bytes(kept, thumbnail)
+    except OSError:  # a full or read-only disk must not cost the picture
         pass
     return thumbnail
 
@@ -92,8 +90,9 @@ def fetch(address: str) -> bytes:
     except urllib.error.HTTPError as error:
         raise ImageError(f"{name} is gone (the server says {error.code}).") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise ImageError(f"{name} can't be fetched: {sanitize(str(reason)) or type(error).__name__}.") from error
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = reason(cause) if isinstance(cause, BaseException) else cause
+        raise ImageError(f"{name} can't be fetched: {sanitize(why)}.") from error
 
 
 def _opener() -> urllib.request.OpenerDirector:

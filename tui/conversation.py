@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fromage_lite.chat.events import Event, Failed, ImagesFound, Notice
 from fromage_lite.errors import FromageError
+from index.errors import described
 from tui.agent_thread import Abandoned, AgentThread
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
@@ -258,5 +259,4 @@ def _more(agent: Agent, hits: Sequence[Hit]) -> tuple[Picture, ...]:
 def unexpected(what: str, error: Exception) -> FromageError:
     """An error for the screen made from one that nobody foresaw; the traceback goes to the log."""
     log.error("%s", what, exc_info=error)
-    detail = " ".join(str(error).split())[:300]
-    return FromageError(f"{what}: {type(error).__name__}{': ' if detail else ''}{detail}.".replace("..", "."))
+    return FromageError(f"{what}: {described(error)}.")

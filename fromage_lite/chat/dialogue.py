@@ -18,6 +18,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError
 from fromage_lite.model.decoding import Token
 from fromage_lite.text.message import Segment, clean, parse_message
+from index.errors import described
 from index.hits import Hit
 
 if TYPE_CHECKING:
@@ -289,5 +290,4 @@ def _unexpected(error: Exception) -> FromageError:
         return FromageError(
             "There is not enough memory for this reply.", "Shorten the dialogue or use a smaller model."
         )
-    detail = " ".join(str(error).split())[:300]
-    return FromageError(f"The model failed: {type(error).__name__}{': ' if detail else ''}{detail}.")
+    return FromageError(f"The model failed: {described(error)}.")

@@ -12,6 +12,7 @@ from fromage_lite import __version__
 from fromage_lite.chat.agent import Agent, is_playground, model_argument
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import FromageError
+from index.errors import described
 
 PACKAGES = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "textual", "textual-image",
             "textual-serve", "numpy", "pillow", "safetensors", "huggingface_hub", "accelerate")  # fmt: skip
@@ -83,7 +84,7 @@ def _devices() -> Iterator[Check]:
         yield Check("devices", ", ".join([*names, f"CPU ({torch.get_num_threads()} threads)"]))
         yield Check("precisions", _precisions())
     except Exception as error:  # a broken torch or driver raises anything
-        yield Check("devices", "unknown", f"PyTorch does not work: {type(error).__name__}: {error}")
+        yield Check("devices", "unknown", f"PyTorch does not work: {described(error)}")
 
 
 def _precisions() -> str:
@@ -105,7 +106,7 @@ def _model_and_index(
         yield Check("model", str(model or "playground"), str(error))
         return
     except Exception as error:
-        yield Check("model", str(model or "playground"), f"It can't be loaded: {type(error).__name__}: {error}")
+        yield Check("model", str(model or "playground"), f"It can't be loaded: {described(error)}")
         return
     yield from (Check("memory", plan) for plan in plans)
     facts = agent.describe()

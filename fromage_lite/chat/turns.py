@@ -9,6 +9,7 @@ from typing import Any, get_args
 from fromage_lite.chat.events import FinishReason
 from fromage_lite.errors import DataError
 from fromage_lite.text.message import ImageSegment, Segment
+from index.errors import described
 from index.hits import Hit
 
 # Text, or the pictures that one [RET] brought (empty where none was left to show).
@@ -68,7 +69,7 @@ def turn_from_dict(data: Any) -> Turn:
             _text(p["text"]) if "text" in p else tuple(_hit_from_dict(h) for h in p["hits"]) for p in data["reply"]
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"The saved dialogue can't be read: {type(error).__name__}: {error}.") from error
+        raise DataError(f"The saved dialogue can't be read: {described(error)}.") from error
     return Turn(message, reply, data["reason"])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import DataError, ImageError
+from index.errors import described, reason
 
 PLAYGROUND_FILE = "vqa.json"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -77,9 +78,7 @@ class VqaFile:
             )
             images = {str(e.get("id", e.get("image_id"))): e for e in data.get("images", [])}
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{file} is no file of questions in the format of VQA v2 ({type(error).__name__}: {error})."
-            ) from error
+            raise DataError(f"{file} is no file of questions in the format of VQA v2 ({described(error)}).") from error
         if not questions:
             raise DataError(f"{file} has no question with an answer.")
         beside = (file.parent, file.parent / "images")
@@ -129,7 +128,7 @@ def _load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} can't be read: {error}.") from error
+        raise DataError(f"{path} can't be read: {reason(error)}.") from error
     if not isinstance(data, dict):
         raise DataError(f"{path} is no file of questions: it holds no JSON object.")
     return data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sam
 from fromage_lite.text.template import Template
 from fromage_lite.training.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
 from fromage_lite.vision import VisionEncoder
+from index.files import replacing
 
 _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.picture_questions: 4.0,
@@ -133,12 +133,8 @@ def _features(
             return cached
     features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
     return features
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.plain_data import PlainData
+from index.errors import reason
 
 Schedule = Literal["cosine", "constant"]
 VisualInit = Literal["random", "scaled", "text"]
@@ -154,7 +155,7 @@ def _values(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         given = path.stem if path.parent == RECIPES else str(path)
         raise ConfigError(f"There is no recipe {given!r}.", f"Choose {shipped}, or give a .toml file.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The recipe {path} is no valid TOML: {error}.") from error
+        raise ConfigError(f"The recipe {path} is no valid TOML: {reason(error)}.") from error
     base = values.pop("extends", None)
     if base is None:
         return values

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError, ImageError
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from index.images import open_image, sanitize
 from tui.pictures.thumbnails import Picture
 from tui.settings.paths import cache_dir
@@ -55,7 +56,7 @@ def file_of(picture: Picture) -> Path:
         if not copy.exists():
             write_bytes(copy, data)
     except OSError as error:
-        raise ImageError(f"The picture can't be written to {copy}: {error.strerror or error}.") from error
+        raise ImageError(f"The picture can't be written to {copy}: {reason(error)}.") from error
     return copy
 
 
@@ -96,8 +97,7 @@ def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Pat
     except FileExistsError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"The picture can't be saved as {sanitize(str(target))}: {reason}.") from error
+        raise ImageError(f"The picture can't be saved as {sanitize(str(target))}: {reason(error)}.") from error
     return target
 
 
@@ -127,7 +127,7 @@ def open_outside(picture: Picture) -> None:
     except subprocess.TimeoutExpired:
         return  # it is showing the picture
     except OSError as error:
-        raise FromageError(f"{command} can't be started: {error.strerror or error}.") from error
+        raise FromageError(f"{command} can't be started: {reason(error)}.") from error
     if code:
         raise FromageError(f"{command} found no program that shows pictures.", "y copies the path.")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fromage_lite.errors import ImageError
-from fromage_lite.files import write_bytes
+from index.files import write_bytes
 from tui.input.attachments import paths_of_argument
 from tui.input.clipboard import clipboard_pictures
 from tui.screens.browser import FileBrowser

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from fromage_lite.errors import ConfigError
+from index.errors import reason
 from tui.agent_thread import AgentThread
 from tui.serving.model_server import GOODBYE_SECONDS, ModelServer
 from tui.serving.site import Site
@@ -176,6 +177,4 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
         )
     if error.errno == errno.EACCES:
         return ConfigError(f"Port {port} needs more rights than you have.", "Choose one above 1023: --port 8000.")
-    return ConfigError(
-        f"Port {port} of {host} can't be used: {error.strerror or error}.", "Name another: --port NUMBER."
-    )
+    return ConfigError(f"Port {port} of {host} can't be used: {reason(error)}.", "Name another: --port NUMBER.")

@@ -12,6 +12,7 @@ from fromage_lite.chat.event_data import error_from_dict, error_to_dict, hit_fro
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid
 from fromage_lite.text.message import Segment
+from index.errors import reason
 from index.hits import Hit
 from index.images import open_image
 from tui.sessions.records import message_data, turn_of_data
@@ -35,7 +36,7 @@ def decode(line: bytes) -> dict[str, Any]:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"The line can't be read: {error}.") from error
+        raise DataError(f"The line can't be read: {reason(error)}.") from error
     if not isinstance(data, dict):
         raise DataError("The line holds no object.")
     return data

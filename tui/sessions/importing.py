@@ -12,6 +12,7 @@ from typing import Any, get_args
 from fromage_lite.chat.events import FinishReason
 from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.text.message import ImageSegment, Segment
+from index.errors import reason
 from index.hits import Hit
 from index.images import one_line, sanitize
 from tui.sessions.export import FORMAT, FORMAT_VERSION
@@ -53,8 +54,7 @@ def _read(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SessionError(f"{name} can't be read: {reason}.", "Check the path.") from error
+        raise SessionError(f"{name} can't be read: {reason(error)}.", "Check the path.") from error
     if len(data) > MAX_BYTES:
         raise SessionError(f"{name} is larger than {MAX_BYTES // 10**6} MB.", "Nothing was imported.")
     return data
