@@ -107,7 +107,7 @@ class GenerationSettings(PlainData):
     max_new_tokens: int = 64
     """Longest reply in tokens, `[RET]` included."""
     temperature: float = 0.0
-    """0 always takes the likeliest token; higher is more varied, 1 as the model has learnt."""
+    """0 always takes the likeliest token; higher values vary more, 1 as the model has learnt."""
     top_p: float = 1.0
     """Sample only among the likeliest tokens that together have this probability (nucleus sampling); 1 keeps all."""
     ret_mode: RetMode = "auto"
@@ -115,17 +115,17 @@ class GenerationSettings(PlainData):
     ret_bias: float = 0.0
     """Added to the logit of `[RET]` in auto: above 0 for more pictures, below 0 for fewer."""
     ret_scale_factor: float | None = None
-    """The paper's factor on the logit of `[RET]` in auto; it lowers a negative logit. Off unless given."""
+    """The paper's factor on the logit of `[RET]` in auto; it lowers a negative logit. Default: off."""
     min_word_tokens: int = 0
-    """Tokens of words that come before the first `[RET]`, at least."""
+    """Fewest tokens of words before the first `[RET]`."""
     images_per_ret: int = 1
     """Pictures delivered for one `[RET]`."""
     max_images: int = 3
-    """Pictures in one reply, at most; after that many, `[RET]` is forbidden."""
+    """Most pictures in one reply; after that many, `[RET]` is forbidden."""
     score_threshold: float | None = None
-    """Lowest cosine similarity of a picture that is delivered. Any, unless given."""
+    """Lowest cosine similarity of a picture that is delivered. Default: any."""
     seed: int | None = None
-    """Makes sampling repeatable."""
+    """Makes sampling repeatable. Default: none."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_new_tokens", 1), ("min_word_tokens", 0), ("images_per_ret", 1), ("max_images", 0)):
@@ -148,9 +148,9 @@ class LoadOptions:
     """What is loaded, where it runs and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
-    """Model folder or Hugging Face id; the playground that comes along unless given."""
+    """Model folder or Hugging Face id. Default: the playground that comes with the program."""
     index: str | None = None
-    """Folder of the picture index to answer from, or "none". Unless given: the playground's pictures for its models."""
+    """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import textwrap
 import types
@@ -79,7 +78,6 @@ def field_types(kind: type[PlainData]) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in fields(kind)}
 
 
-@functools.cache
 def field_docs(kind: type) -> dict[str, str]:
     """The docstrings under a dataclass's fields, each on one line; nothing for a field that has none."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

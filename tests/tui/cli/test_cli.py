@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import tui.app
-from fromage_lite.chat.agent import Agent
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
 from tests.fromage_lite.fakes import next_logits
@@ -104,7 +103,7 @@ def test_a_model_that_is_missing_is_one_sentence(monkeypatch, tmp_path):
     def load(*_, **__):
         raise CheckpointError("First line.\nSecond line.", "A hint.")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "First line. Second line. A hint.")
 
 
@@ -112,7 +111,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence_too(monkeypatch):
     def load(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "ZeroDivisionError", "division by zero")
 
 
@@ -124,11 +123,11 @@ def test_what_was_answered_before_an_error_stays_printed(script):
     assert "the device is gone" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_ends_with_130_and_no_word(script):
+def test_ctrl_c_ends_with_130_and_one_line(script):
     script.say(KeyboardInterrupt())
     result = call("ask", "hello")
     assert result.exit_code == 130
-    assert result.stderr.strip() == ""
+    assert result.stderr == "Interrupted.\n"
 
 
 def test_notices_go_to_stderr(agent, script):
@@ -140,11 +139,10 @@ def test_notices_go_to_stderr(agent, script):
 
 def test_ask_hands_its_options_on(agent, script):
     script.say("a a a a a[RET]")
-    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", "--model", "m", "--index", "i",
-                  "--device", "cpu", "--dtype", "fp32")  # fmt: skip
+    options = "--model m --index i --device cpu --dtype fp32 --quantize int8".split()
+    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", *options)
     assert result.stdout == "a a a\n"
-    ((args, kwargs),) = agent.loads
-    assert args == ("m", "i") and (kwargs["device"], kwargs["dtype"]) == ("cpu", "fp32")
+    assert agent.loads == [LoadOptions("m", "i", "cpu", "fp32", "int8")]
 
 
 def test_search_prints_ranked_hits_with_scores(agent):

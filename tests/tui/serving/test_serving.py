@@ -451,13 +451,12 @@ def test_addresses_for_the_browser(host, expected):
 
 
 def test_the_model_is_shared_and_its_failure_ends_the_command(monkeypatch):
-    from fromage_lite.chat.agent import Agent
     from fromage_lite.errors import CheckpointError
 
     def load(*_, **__):
         raise CheckpointError("It is damaged.", "Copy it again.")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("serve", "--port", "0"), "It is damaged. Copy it again.")
 
 
