@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from index.derive import Progress, derive_index
+from index.derive import derive_index
 from index.errors import ImageError, StoreError, reason
 from index.files import write_bytes
 from index.images import bound_short_side, make_thumbnail, open_image, sanitize
 from index.manifest import storage_errors
+from index.progress import Progress
 from index.readers import FolderReader, Picture, Reader, TsvReader
 from index.store import FeatureStoreWriter, NewRow
 

@@ -24,9 +24,7 @@ import numpy.typing as npt
 
 from index.errors import StoreError, reason
 from index.pickled_arrays import NAMES, Rebuilt, Refused, Stand, Storage, StorageType, Vectors, as_float32
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes read, bytes in all)."""
+from index.progress import Progress
 
 _OPCODES = (
     "PROTO STOP FRAME MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE SHORT_BINUNICODE BINUNICODE8 "

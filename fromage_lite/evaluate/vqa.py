@@ -13,9 +13,10 @@ from typing import Any
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import DataError, ImageError
 from index.errors import described, reason
+from index.images import PICTURE_SUFFIXES
 
 PLAYGROUND_FILE = "vqa.json"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # nearly all are JPEG
 
 _PUNCTUATION = re.compile(r"[^\w\s]")
 _ARTICLES = frozenset({"a", "an", "the"})

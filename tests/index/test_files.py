@@ -15,7 +15,7 @@ def test_a_file_is_written_whole_with_its_folder_and_mode(tmp_path):
     assert path.read_bytes() == b"one" and stat.S_IMODE(path.stat().st_mode) == 0o644
     write_bytes(path, b"two", mode=0o600)
     assert path.read_bytes() == b"two" and stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(path.parent) == ["file.txt"]
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_what_was_there_stays_when_writing_fails(tmp_path):
@@ -24,7 +24,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
         temporary.write_bytes(b"half of the new c")
         raise ZeroDivisionError
-    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["file.txt"]
+    assert path.read_bytes() == b"precious" and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
@@ -41,7 +41,7 @@ def test_a_disk_that_fails_costs_nothing(tmp_path, monkeypatch, failing):
         monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="No space left"):
         write_bytes(path, b"new")
-    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["file.txt"]
+    assert path.read_bytes() == b"precious" and [*tmp_path.iterdir()] == [path]
 
 
 def test_file_and_folder_are_synced_in_that_order(tmp_path, monkeypatch):
@@ -84,3 +84,4 @@ def test_the_reason_is_one_line_without_a_full_stop(error, words):
 def test_an_unforeseen_exception_is_named():
     assert described(KeyError("turn")) == "KeyError: 'turn'"
     assert described(EOFError()) == "EOFError"
+    assert described(ValueError("bad\nluck.")) == "ValueError: bad luck"

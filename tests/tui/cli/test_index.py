@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,7 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     with pytest.raises(FingerprintError) as refused:
         ImageIndex.open(tmp_path / "index", other.fingerprint(), model=str(tmp_path / "other"))
     command = str(refused.value).split("fromage-lite index ")[1]
-    run(*command.split(), model=False)  # the very command that the error names
+    run(*shlex.split(command), model=False)  # the very command that the error names
     assert len(ImageIndex.open(tmp_path / "index", other.fingerprint())) == 23
     # And beside the store, which it refers to.
     run("--rederive", tmp_path / "index", "--out", tmp_path / "beside")
