@@ -31,6 +31,26 @@ class Hit:
 class Retriever(Protocol):
     """Anything that finds images for queries; `ImageIndex` is the FAISS one."""
 
+    def __len__(self) -> int:
+        """How many pictures can be found."""
+        ...
+
     def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
         """For each query of (Q, R), unit norm: at most `k` hits, best first, none of them in `exclude`."""
+        ...
+
+    def row(self, id: int) -> tuple[str, str]:
+        """(source, caption) of a picture.
+
+        Raises:
+            StoreError: there is no such id, or the index can't be read.
+        """
+        ...
+
+    def thumbnail(self, id: int) -> bytes:
+        """The encoded small picture (JPEG or WebP) of an id; b"" where the index keeps none.
+
+        Raises:
+            StoreError: there is no such id, or the index can't be read.
+        """
         ...

@@ -45,6 +45,7 @@ def main(
     Without arguments: the chat's bridge on the playground, in about a quarter of an hour on one CPU core. The run's
     folder gets best/ and last/ (checkpoints), and a log for TensorBoard. Ctrl-C saves and ends; --resume goes on.
     """
+    from fromage_lite.playground.data import playground_data
     from fromage_lite.training.recipe import load_recipe
     from fromage_lite.training.run import RunOptions, run
 
@@ -57,7 +58,7 @@ def main(
             max_steps=max_steps, seed=seed, device=device, dtype=dtype, quantize=quantize, max_bad_share=max_bad,
             export=export,
         )  # fmt: skip
-        interrupted = run(options, report=typer.echo)
+        interrupted = run(options, typer.echo, playground_data)
     except FromageError as error:
         typer.echo(f"train: {error}", err=True)
         raise typer.Exit(1) from error

@@ -18,6 +18,7 @@ from fromage_lite.chat.events import (
     TextDelta,
 )
 from fromage_lite.errors import DataError, FromageError
+from index.errors import described
 from index.hits import Hit
 
 NAMES: dict[type, str] = {
@@ -52,7 +53,7 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
         fields = dict(data)
         return _READERS[fields.pop("event")](fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"The event can't be read: {type(error).__name__}: {error}.") from error
+        raise DataError(f"The event can't be read: {described(error)}.") from error
 
 
 def hit_to_dict(hit: Hit) -> dict[str, Any]:

@@ -25,6 +25,9 @@ class ListedPictures:
         self.queries += list(query_embeds)
         return [[hit for hit in self.hits if hit.id not in exclude][:k] for _ in query_embeds]
 
+    def row(self, id: int) -> tuple[str, str]:
+        return self.hits[id].source, self.hits[id].caption
+
     def thumbnail(self, id: int) -> bytes:
         return b"thumbnail of %d" % id
 

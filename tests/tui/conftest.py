@@ -39,11 +39,11 @@ def agent(tiny_model, monkeypatch):
     agent = Agent(tiny_model, ListedPictures())
     agent.loads = []
 
-    def load(*args, **kwargs):
-        agent.loads.append((args, kwargs))
+    def load(options, progress=None, notice=None):
+        agent.loads.append(options)
         return agent
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     return agent
 
 

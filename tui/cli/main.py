@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from fromage_lite import __version__
+from fromage_lite.config import LoadOptions
 from fromage_lite.errors import ConfigError, FromageError
 from tui.cli import console
 from tui.cli.ask import ask
@@ -144,10 +145,14 @@ def chat(
 
     raise typer.Exit(
         run(
-            model, index=index, device=device, dtype=dtype, quantize=quantize, images=images, settings=settings,
-            given=given_settings(context), resume=_session(go_on, session), save=not no_save,
+            LoadOptions(model, index, device, dtype, quantize),
+            images=images,
+            settings=settings,
+            given=given_settings(context),
+            resume=_session(go_on, session),
+            save=not no_save,
         )
-    )  # fmt: skip
+    )
 
 
 @app.command()

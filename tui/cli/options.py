@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from tui.cli import console
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ def given_settings(context: typer.Context) -> set[str]:
 
 def load_agent(model: str | None, index: str | None, device: str, dtype: str, quantize: str) -> Agent:
     """The agent that these options name; says on stderr what takes long."""
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite import start
 
+    options = LoadOptions(model, index, device, dtype, quantize)
     with console.Progress() as progress:
-        return Agent.load(
-            model, index, device=device, dtype=dtype, quantize=quantize, progress=progress, notice=progress.keep
-        )
+        return start.load_agent(options, progress, notice=progress.keep)

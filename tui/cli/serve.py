@@ -54,7 +54,7 @@ def serve(
     Whoever can open the page acts as you do: it can read your picture files and the saved conversations.
     """
     settings = make_settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
-    from tui.serving.serve import bind, serve
+    from tui.serving.serve import Service, bind
 
     sockets = bind(host, port)  # before the model loads: a port that is taken is told at once
     if not _is_private(host):
@@ -65,7 +65,8 @@ def serve(
     def announce(address: str) -> None:
         typer.echo(f"The chat is at {one_line(address)} (Ctrl-C ends it).")
 
-    serve(partial(load_agent, model, index, device, dtype, quantize), sockets, host, options, log, announce)
+    load = partial(load_agent, model, index, device, dtype, quantize)
+    Service(load, sockets, host, options, log, announce).run()
 
 
 def _is_private(host: str) -> bool:

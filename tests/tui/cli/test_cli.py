@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import tui.app
-from fromage_lite.chat.agent import Agent
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
 from tests.fromage_lite.fakes import next_logits
@@ -104,7 +103,7 @@ def test_a_model_that_is_missing_is_one_sentence(monkeypatch, tmp_path):
     def load(*_, **__):
         raise CheckpointError("First line.\nSecond line.", "A hint.")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "First line. Second line. A hint.")
 
 
@@ -112,7 +111,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence_too(monkeypatch):
     def load(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "ZeroDivisionError", "division by zero")
 
 
@@ -132,7 +131,7 @@ def test_ctrl_c_ends_with_130_and_no_word(script):
 
 
 def test_notices_go_to_stderr(agent, script):
-    agent.index = None
+    agent.engine.index = None
     script.say("fine.")
     result = call("ask", "hello", "--ret", "always")
     assert result.stdout == "fine.\n" and "no index" in result.stderr
@@ -143,8 +142,7 @@ def test_ask_hands_its_options_on(agent, script):
     result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", "--model", "m", "--index", "i",
                   "--device", "cpu", "--dtype", "fp32")  # fmt: skip
     assert result.stdout == "a a a\n"
-    ((args, kwargs),) = agent.loads
-    assert args == ("m", "i") and (kwargs["device"], kwargs["dtype"]) == ("cpu", "fp32")
+    assert agent.loads == [LoadOptions("m", "i", "cpu", "fp32", "none")]
 
 
 def test_search_prints_ranked_hits_with_scores(agent):
@@ -188,15 +186,15 @@ def chats(monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["chat"]])
 def test_the_chat_is_the_default(chats, arguments):
     assert call(*arguments).exit_code == 0
-    (((model,), options),) = chats
-    assert model is None and options["index"] is None
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions()
     assert options["settings"] == GenerationSettings()
 
 
 def test_options_without_a_command_are_the_chats(chats):
     assert call("--model", "m", "--ret", "off", "--images", "none").exit_code == 0
-    (((model,), options),) = chats
-    assert model == "m" and options["images"] == "none" and options["settings"].ret_mode == "off"
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions("m") and options["images"] == "none" and options["settings"].ret_mode == "off"
 
 
 def test_only_options_that_were_given_go_before_the_config_file(chats):
@@ -243,7 +241,7 @@ def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 def test_doctor_finds_a_missing_playground_index_all_right(tiny_checkpoint, monkeypatch, tmp_path):
-    monkeypatch.setattr("fromage_lite.chat.doctor.is_playground", lambda _: True)
+    monkeypatch.setattr("fromage_lite.doctor.is_playground", lambda _: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = call("doctor", "--model", str(tiny_checkpoint), "--device", "cpu")
     assert result.exit_code == 0 and "first start" in result.stdout
