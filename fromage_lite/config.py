@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from index.errors import reason
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
@@ -46,7 +47,9 @@ class _Plain:
         try:
             return cls(**values)
         except TypeError as error:
-            raise ConfigError(f"{cls.__name__} is incomplete or has a value of the wrong type: {error}.") from error
+            raise ConfigError(
+                f"{cls.__name__} is incomplete or has a value of the wrong type: {reason(error)}."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ def read_config(folder: Path) -> FromageConfig:
             f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}, or the released FROMAGe's own files.",
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}.", "Copy or download the model again.") from error
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download the model again.") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is no JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from index.derive import Progress, derive_index
-from index.errors import ImageError, StoreError
+from index.derive import derive_index
+from index.errors import ImageError, StoreError, reason
+from index.files import write_bytes
 from index.images import bound_short_side, make_thumbnail, open_image, sanitize
-from index.manifest import replacing
+from index.manifest import storage_errors
+from index.progress import Progress
 from index.readers import FolderReader, Picture, Reader, TsvReader
 from index.store import FeatureStoreWriter, NewRow
 
@@ -164,9 +166,9 @@ class _Build:
             raise StoreError(f"None of the {len(report.bad)} pictures can be read. The first: {report.bad[0].reason}")
         path = self.writer.path / BAD_LIST
         if report.bad:
-            with replacing(path) as temporary:
-                lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
-                temporary.write_text("".join(lines), encoding="utf-8")
+            lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
+            with storage_errors(path, "write to"):
+                write_bytes(path, "".join(lines).encode())
         else:
             path.unlink(missing_ok=True)
 
@@ -254,7 +256,7 @@ def _load(wanted: _Wanted) -> _Loaded:
     try:
         return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
     except (OSError, ValueError, MemoryError) as error:
-        raise ImageError(f"{sanitize(source)} can't be shrunk: {error}.") from error
+        raise ImageError(f"{sanitize(source)} can't be shrunk: {reason(error)}.") from error
 
 
 def _row(wanted: _Wanted) -> NewRow:

@@ -11,11 +11,10 @@ import numpy.typing as npt
 from index.errors import FingerprintError
 from index.faiss_index import build_index, choose_kind, training_size
 from index.manifest import IndexManifest
+from index.progress import Progress
 from index.store import FeatureStore
 
 Project = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-Progress = Callable[[int, int], None]
-"""Called with (rows dealt with, rows in all)."""
 
 
 def derive_index(

@@ -11,9 +11,11 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from index.commands import index_command
 from index.errors import FingerprintError, StoreError
+from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, replacing, storage_errors, sync_folder
+from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
 
 INDEX_FILE = "index.faiss"
@@ -39,11 +41,6 @@ def training_size(kind: str, count: int) -> int:
         return 0
     lists = int(kind.removeprefix("IVF").split("_")[0].split(",")[0])
     return min(count, 40 * lists)
-
-
-def rebuild_command(out: Path, model: str | None = None) -> str:
-    """The command that makes the index at `out` anew."""
-    return f"python scripts/build_index.py --model {model or 'MODEL'} --out {out}"
 
 
 def build_index(
@@ -147,21 +144,23 @@ class ImageIndex:
             StoreError: there is no index, or it or its store is damaged.
         """
         path = Path(path)
-        command = rebuild_command(path, model)
+        rebuild = f"Rebuild it: {index_command(path, model)}"
         if not (path / INDEX_MANIFEST).is_file():
             if (path / STORE_MANIFEST).is_file():
-                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {command}")
-            raise StoreError(f"There is no index at {path}.", f"Build one: {command.replace('.py', '.py FOLDER', 1)}")
+                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {index_command(path, model)}")
+            raise StoreError(
+                f"There is no index at {path}.", f"Build one: {index_command(path, model, pictures='FOLDER')}"
+            )
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
-            raise FingerprintError(f"The index at {path} was made with another model.", f"Rebuild it: {command}")
+            raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
         store = FeatureStore.open(path / manifest.store)
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(
-                f"The index at {path} and its store at {store.path} are of different encoders.",
-                f"Rebuild it: {command}",
+                f"The index at {path} and its store at {store.path} come from different encoders.",
+                rebuild,
             )
-        return cls(path, manifest, store, _read_faiss(path, manifest, command))
+        return cls(path, manifest, store, _read_faiss(path, manifest, rebuild))
 
     def __len__(self) -> int:
         """Pictures that can be found."""
@@ -200,7 +199,7 @@ class ImageIndex:
         if queries.shape[1] != self.dim:
             raise StoreError(
                 f"The queries are of width {queries.shape[1]}, the index at {self.path} is of width {self.dim}.",
-                f"Rebuild it: {rebuild_command(self.path)}",
+                f"Rebuild it: {index_command(self.path)}",
             )
         k = min(k, len(self))
         if k <= 0 or not len(queries):
@@ -234,9 +233,9 @@ class ImageIndex:
         return make(sel=selector, nprobe=faiss.extract_index_ivf(self._index).nprobe)
 
 
-def _read_faiss(path: Path, manifest: IndexManifest, command: str) -> Any:
+def _read_faiss(path: Path, manifest: IndexManifest, rebuild: str) -> Any:
     file = path / INDEX_FILE
-    damaged = StoreError(f"{file} is damaged.", f"Rebuild it: {command}")
+    damaged = StoreError(f"{file} is damaged.", rebuild)
     with storage_errors(file, "read"):
         # Checked before mapping: a page that is missing at the end would kill the process when it is touched.
         if file.stat().st_size != manifest.file_bytes:

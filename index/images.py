@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from index.errors import ImageError
+from index.errors import ImageError, reason
 
 MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
@@ -21,6 +21,10 @@ MAX_ASPECT = 500
 """A picture of 1 x 60,000 pixels is a small file, but an encoder that scales its short side would need gigabytes."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI")
 """The only decoders tried. Pillow has more, and some of them (EPS) start other programs."""
+PICTURE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS)
+"""Of the files that can be opened here, lower case with the dot: what to offer. A build of Pillow may lack some."""
+UNREADABLE_SUFFIXES = frozenset({".heic", ".heif"})
+"""Of pictures as phones make them, which Pillow can't open: better refused in words than passed over."""
 
 # Pillow's warnings (odd tags, half of MAX_PIXELS) would only soil the screen: what matters is raised below.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -50,6 +54,17 @@ def one_line(text: str, limit: int = 10_000) -> str:
     return " ".join(sanitize(text[: 2 * limit]).split())[:limit]
 
 
+def is_picture_name(name: str | Path) -> bool:
+    """Whether a file's name is that of a picture; one that can't be opened here is meant as a picture, too."""
+    suffix = Path(name).suffix.lower()
+    return suffix in PICTURE_SUFFIXES or suffix in UNREADABLE_SUFFIXES
+
+
+def is_url(source: str) -> bool:
+    """Whether a picture is somewhere in the web, not in a file."""
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
 def open_image(source: str | Path | bytes) -> Image.Image:
     """Read a picture as RGB, upright, transparency over white, the first frame of an animation.
 
@@ -65,7 +80,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "The picture", len(source))
     name = sanitize(str(source))
-    if str(source).startswith(("http://", "https://")):
+    if is_url(str(source)):
         raise ImageError(f"{name} is a web address.", "Save the picture to a file first.")
     try:
         status = Path(source).stat()
@@ -81,7 +96,7 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     except PermissionError:
         raise ImageError(f"There is no permission to read {name}.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
-        raise ImageError(f"{name} can't be read: {error}.") from error
+        raise ImageError(f"{name} can't be read: {reason(error)}.") from error
 
 
 @cache

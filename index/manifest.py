@@ -1,19 +1,18 @@
-"""What a store and an index say about themselves, and the atomic writing that both rest on."""
+"""What a store and an index say about themselves, and how their errors are told."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from index.errors import StoreError
+from index.errors import StoreError, reason
+from index.files import write_bytes
 
 STORE_MANIFEST = "manifest.json"
 INDEX_MANIFEST = "index.json"
@@ -31,8 +30,12 @@ class _Manifest:
         return (json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
     def write(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            temporary.write_bytes(self.to_json())
+        """Write the manifest file, atomically.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        write_bytes(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -46,7 +49,7 @@ class _Manifest:
         except FileNotFoundError:
             raise StoreError(f"{path} is missing.") from None
         except OSError as error:
-            raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+            raise StoreError(f"{path} can't be read: {reason(error)}.") from error
         except ValueError as error:
             raise StoreError(f"{path} is damaged: it is no JSON text.", "Build it again.") from error
         return cls._from_data(data, path)
@@ -133,40 +136,10 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
     except PermissionError as error:
         raise StoreError(f"There is no permission to {doing} {path}.") from error
     except OSError as error:
-        raise StoreError(f"Can't {doing} {path}: {error.strerror or error}.") from error
+        raise StoreError(f"Can't {doing} {path}: {reason(error)}.") from error
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise StoreError(f"Another build is writing to {path}.", "Wait for it, or use another folder.") from error
-        raise StoreError(f"Can't {doing} {path}: {error}.") from error
+        raise StoreError(f"Can't {doing} {path}: {reason(error)}.") from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged: {error}.", "Delete the folder and build it again.") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there takes `path`'s place at once, or not at all."""
-    with storage_errors(path, "write to"):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            # mkstemp gives 0600; an index is meant to be read by whoever may read its folder.
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut, where the platform can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise StoreError(f"{path} is damaged: {reason(error)}.", "Delete the folder and build it again.") from error

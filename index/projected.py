@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from index.build import BadPicture
-from index.derive import Progress
 from index.errors import StoreError
-from index.images import sanitize
+from index.images import is_url, sanitize
 from index.manifest import PROJECTED
+from index.progress import Progress
 from index.store import FeatureStoreWriter, NewRow
 
 MAX_SOURCE = 4096  # characters of a path or URL
-_ADDRESSES = ("http://", "https://")
 
 
 @dataclass
@@ -109,7 +108,7 @@ def _store(
 
 
 def _resolved(source: str, base: str | Path) -> str:
-    if source.startswith(_ADDRESSES):
+    if is_url(source):
         return source
     return os.path.normpath(os.path.join(os.path.abspath(base), source))  # noqa: PTH100, PTH118 (a million of them)
 

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from index.errors import StoreError
-from index.images import one_line
-
-SUFFIXES = frozenset(
-    "." + name
-    for name in "jpg jpeg jpe jfif png webp gif bmp dib tif tiff jp2 j2k ppm pgm pbm pnm avif heic heif ico qoi".split()
-)
-"""What counts as a picture in a folder. HEIC can't be read, but is better listed as unread than passed over."""
+from index.errors import StoreError, reason
+from index.images import is_picture_name, one_line
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class FolderReader:
                     continue
                 yield Picture(source, self._caption(source))
         for error in unlisted:
-            yield Picture(str(error.filename), problem=f"the folder can't be listed: {error.strerror}")
+            yield Picture(str(error.filename), problem=f"the folder can't be listed: {reason(error)}")
 
     def covers(self, source: str) -> bool:
         """True for everything below the folder."""
@@ -91,10 +85,7 @@ class FolderReader:
     def _walk(self, unlisted: list[OSError]) -> Iterator[tuple[str, list[str]]]:
         for folder, folders, files in os.walk(self.root, onerror=unlisted.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield (
-                folder,
-                sorted(name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES),
-            )
+            yield folder, sorted(name for name in files if not name.startswith(".") and is_picture_name(name))
 
     def _caption(self, source: str) -> str:
         if self._captions is not None:

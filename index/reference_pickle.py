@@ -22,11 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import StoreError
+from index.errors import StoreError, reason
 from index.pickled_arrays import NAMES, Rebuilt, Refused, Stand, Storage, StorageType, Vectors, as_float32
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes read, bytes in all)."""
+from index.progress import Progress
 
 _OPCODES = (
     "PROTO STOP FRAME MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
@@ -87,7 +85,7 @@ def read_reference(path: str | Path, progress: Progress | None = None) -> Refere
             progress(size, size)
         return _embeddings(data)
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise StoreError(f"{path} can't be read: {reason(error)}.") from error
     except Refused as error:
         raise StoreError(
             f"{path} is no file of image embeddings that can be read: {error}.",

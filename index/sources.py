@@ -13,9 +13,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from index.errors import ImageError, StoreError
-from index.images import bound_short_side, make_thumbnail, open_image, sanitize
-from index.manifest import replacing
+from index.errors import ImageError, reason
+from index.files import write_bytes
+from index.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
+from index.paths import cache_folder
 
 MAX_BYTES = 20_000_000
 TIMEOUT = 5.0
@@ -30,11 +31,6 @@ _HEADERS = {"User-Agent": "fromage-lite", "Accept": "image/*", "Accept-Encoding"
 _failed: dict[str, float] = {}  # address -> when
 
 
-def is_address(source: str) -> bool:
-    """Whether a source is a web address, not a file."""
-    return source.startswith(("http://", "https://"))
-
-
 def picture_thumbnail(source: str) -> bytes:
     """A small picture (JPEG, at most 256 x 256) of a file or a web address.
 
@@ -43,7 +39,7 @@ def picture_thumbnail(source: str) -> bytes:
     Raises:
         ImageError: the file or the page is gone, too large, or no picture; or the network is.
     """
-    if not is_address(source):
+    if not is_url(source):
         return make_thumbnail(bound_short_side(open_image(source)))
     kept = _kept_at(source)
     try:
@@ -58,10 +54,8 @@ def picture_thumbnail(source: str) -> bytes:
         _failed[source] = time.monotonic()
         raise
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(kept) as temporary:
-            temporary.write_bytes(thumbnail)
-    except (OSError, StoreError):  # a full or read-only disk must not cost the picture
+        write_bytes(kept, thumbnail)
+    except OSError:  # a full or read-only disk must not cost the picture
         pass
     return thumbnail
 
@@ -92,8 +86,9 @@ def fetch(address: str) -> bytes:
     except urllib.error.HTTPError as error:
         raise ImageError(f"{name} is gone (the server says {error.code}).") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise ImageError(f"{name} can't be fetched: {sanitize(str(reason)) or type(error).__name__}.") from error
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = reason(cause) if isinstance(cause, BaseException) else cause
+        raise ImageError(f"{name} can't be fetched: {sanitize(why)}.") from error
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -119,10 +114,8 @@ def _opened(address: str, data: bytes) -> Image.Image:
 
 
 def _kept_at(address: str) -> Path:
-    import platformdirs
-
     name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-    return Path(platformdirs.user_cache_dir("fromage-lite")) / "pictures" / name[:2] / f"{name}.jpg"
+    return cache_folder() / "pictures" / name[:2] / f"{name}.jpg"
 
 
 def _quoted(address: str) -> str:

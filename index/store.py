@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from index.commands import PROGRAM, index_command
 from index.errors import StoreError
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
 from index.writer import FeatureStoreWriter, KnownRow, NewRow
@@ -60,7 +61,9 @@ class FeatureStore:
             begun = (path / ROWS).is_file()
             raise StoreError(
                 f"The feature store at {path} is not finished." if begun else f"There is no feature store at {path}.",
-                "Run scripts/build_index.py on it" + (" again: it goes on where it stopped." if begun else "."),
+                f"Run the {PROGRAM} command that began it again: it goes on where it stopped."
+                if begun
+                else f"Build it: {index_command(path, pictures='FOLDER')}",
             )
         manifest = StoreManifest.read(path / STORE_MANIFEST)
         if manifest.dtype not in ("float16", "float32"):

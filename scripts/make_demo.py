@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from fromage_lite.files import write_bytes
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import Group, Scene
+from index.files import write_bytes
 
 CELL = (10, 20)
 BASELINE = 15  # of a letter, in pixels below the top of its cell

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit, Retriever
-from index.images import open_image
-from index.sources import is_address, picture_thumbnail
+from index.images import is_url, open_image
+from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +103,7 @@ class Engine:
 
     def is_at_hand(self, hit: Hit) -> bool:
         """Whether a hit's picture can be had without asking the web."""
-        if not is_address(hit.source):
+        if not is_url(hit.source):
             return True
         try:
             return self.index is not None and bool(self.index.thumbnail(hit.id))

@@ -15,7 +15,7 @@ from fromage_lite.chat.limits import check_length
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
 from index.hits import Hit
-from index.images import open_image
+from index.images import is_picture_name, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fromage_lite.chat.engine import Engine
 
 SIGNS = {"+": 1.0, "-": -1.0}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 LEAST_NORM = 1e-4  # a shorter sum has no direction worth following
 
 # No digit after the colon: "12:30" is a time, not a weight.
@@ -87,9 +86,8 @@ def _term(sign: float, text: str) -> Term:
 
 
 def _is_picture(name: str) -> bool:
-    path = Path(name)
     try:
-        return path.suffix.lower() in SUFFIXES and path.expanduser().is_file()
+        return is_picture_name(name) and Path(name).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):  # far too long; a NUL in it; nobody's home
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -10,12 +10,10 @@ from fromage_lite.chat.events import FinishReason
 from fromage_lite.errors import DataError
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.errors import described
-from index.hits import Hit
+from index.hits import FOREIGN, Hit
 
 # Text, or the pictures that one [RET] brought (empty where none was left to show).
 ReplyPart = str | tuple[Hit, ...]
-
-FOREIGN = -1  # the id of a picture that is not in the open index
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def message_to_data(message: Sequence[Segment]) -> list[dict[str, Any]]:
 
 def reply_to_data(reply: Sequence[ReplyPart]) -> list[dict[str, Any]]:
     """A reply as plain JSON data: `{"text": …}` or `{"hits": […]}` for each part."""
-    return [{"text": part} if isinstance(part, str) else {"hits": [_hit_to_dict(h) for h in part]} for part in reply]
+    return [{"text": part} if isinstance(part, str) else {"hits": [hit.to_dict() for hit in part]} for part in reply]
 
 
 def turn_from_dict(data: Any) -> Turn:
@@ -111,7 +109,7 @@ def message_from_data(data: Any) -> tuple[Segment, ...]:
     """
     try:
         return tuple(_text(s["text"]) if "text" in s else ImageSegment(_text(s["image"])) for s in data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise _unreadable(error) from error
 
 
@@ -122,17 +120,9 @@ def reply_from_data(data: Any) -> tuple[ReplyPart, ...]:
         DataError: the data has another form.
     """
     try:
-        return tuple(_text(p["text"]) if "text" in p else tuple(_hit_from_dict(h) for h in p["hits"]) for p in data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return tuple(_text(p["text"]) if "text" in p else tuple(Hit.from_dict(hit) for hit in p["hits"]) for p in data)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise _unreadable(error) from error
-
-
-def _hit_to_dict(hit: Hit) -> dict[str, Any]:
-    return {"id": hit.id, "score": hit.score, "source": hit.source, "caption": hit.caption}
-
-
-def _hit_from_dict(data: Mapping[str, Any]) -> Hit:
-    return Hit(int(data["id"]), float(data["score"]), _text(data["source"]), _text(data.get("caption", "")))
 
 
 def _text(value: Any) -> str:

@@ -27,8 +27,10 @@ from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config, r
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, load_state, read_released, released_folder
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, VisualInput
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged, write_bytes, write_tensors
+from fromage_lite.files import damaged, write_tensors
 from fromage_lite.model.bridge import CAPTIONING
+from index.errors import reason
+from index.files import sync_folder, write_bytes
 
 CARD_FILE = "README.md"
 
@@ -106,7 +108,7 @@ def convert(source: str | Path, out: str | Path, *, language_model: str | None =
     try:
         _write(folder, config, found)
     except OSError as error:
-        raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
+        raise CheckpointError(f"The model can't be written to {folder}: {reason(error)}.") from error
     return config
 
 
@@ -208,6 +210,7 @@ def _write(folder: Path, config: FromageConfig, found: Conversion) -> None:
         if fresh:
             place.chmod(0o755)
             place.replace(folder)
+            sync_folder(folder.parent)
     finally:
         if fresh and place.exists():
             shutil.rmtree(place)

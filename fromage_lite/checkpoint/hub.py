@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
-from fromage_lite.files import first_line
+from index.errors import reason
 
 
 def _reason(error: Exception, revision: str | None) -> str:
@@ -23,7 +23,7 @@ def _reason(error: Exception, revision: str | None) -> str:
     ):
         if isinstance(error, kind):
             return words
-    return first_line(error)
+    return reason(error)
 
 
 def _download(repository: str, inside: str, **hub_options: Any) -> Path:

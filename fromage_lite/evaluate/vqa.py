@@ -12,10 +12,11 @@ from typing import Any
 
 from fromage_lite.errors import DataError, ImageError
 from index.errors import described, reason
+from index.images import PICTURE_SUFFIXES
 
 Draw = Callable[[Mapping[str, Any]], Path]  # makes the picture file of an entry of `images` that holds a scene
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # nearly all are JPEG
 
 _PUNCTUATION = re.compile(r"[^\w\s]")
 _ARTICLES = frozenset({"a", "an", "the"})

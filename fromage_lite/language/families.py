@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fromage_lite.errors import CheckpointError
+from index.errors import reason
 
 if TYPE_CHECKING:
     from fromage_lite.language.model import LanguageModel
@@ -52,8 +53,9 @@ def check(language: LanguageModel) -> None:
         expected = language.model(input_ids=ids, use_cache=False).logits[..., : language.vocab_size]
         found = _our_logits(language, ids)[..., :-1]
     except Exception as error:  # a foreign architecture may fail in any way
-        detail = " ".join(str(error).split())[:200].rstrip(".")
-        raise CheckpointError(f"The language model {language.name} can't take pictures: {detail}.", hint) from error
+        raise CheckpointError(
+            f"The language model {language.name} can't take pictures: {reason(error)}.", hint
+        ) from error
     difference = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
     if not difference < CHECK_TOLERANCE:
         raise CheckpointError(

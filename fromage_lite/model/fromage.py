@@ -20,7 +20,7 @@ from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config
 from fromage_lite.checkpoint.released import read_checkpoint
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import write_bytes, write_tensors
+from fromage_lite.files import write_tensors
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.bridge import CAPTIONING, Bridge, load_bridge
 from fromage_lite.model.memory import announce
@@ -29,6 +29,8 @@ from fromage_lite.placement import choose_placement
 from fromage_lite.text.message import before_prefix
 from fromage_lite.text.templates import get_template
 from fromage_lite.vision import ImageFeatures, VisionEncoder, tensor_hash
+from index.errors import reason
+from index.files import write_bytes
 
 if TYPE_CHECKING:
     from fromage_lite.config import GenerationSettings
@@ -165,7 +167,7 @@ class Fromage(ModelHubMixin, library_name="fromage-lite", tags=["image-text-to-t
                 card = str(self.generate_model_card(**known)) if is_new else self.card
                 write_bytes(folder / CARD_FILE, card.encode())
         except OSError as error:
-            raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
+            raise CheckpointError(f"The model can't be written to {folder}: {reason(error)}.") from error
 
     def generate_model_card(self, **known: Any) -> ModelCard:  # type: ignore[override]
         """The model card; `known` as of `model_card.write_card`."""

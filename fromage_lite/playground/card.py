@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import write_bytes
+from index.files import write_bytes
 
 _TARGETS: dict[str, tuple[str, float]] = {
     "lm_text_qa": ("LM on text alone: answers about a described scene", 0.97),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text import documents
 from fromage_lite.playground.text.document import Document, Picture, as_typed
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
@@ -26,6 +25,7 @@ from fromage_lite.training.data.interleaved import Example, Image, Message, Repl
 from fromage_lite.training.data.sources import counting
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
+from index.files import replacing
 
 _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.picture_questions: 4.0,
@@ -158,19 +158,15 @@ def _features(
 ) -> npt.NDArray[np.floating]:
     """`(len(scenes), dim)` fp16, from the cache if they are there."""
     content = hashlib.sha256("\n".join(map(full_description, scenes)).encode()).hexdigest()[:12]
-    file = cache_folder() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
+    file = playground_cache() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
     if file.exists():
         cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(scenes), vision.dim):
             return cached
     features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
     return features
 
 

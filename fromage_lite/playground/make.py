@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import CheckpointError, ConfigError
+from index.files import write_bytes
 
 Report = Callable[[str], None]
 
@@ -156,8 +157,6 @@ _RUN: dict[str, Callable[[Making, Report], None]] = {
 
 def write_figures(file: Path, figures: dict[str, float]) -> None:
     """A flat JSON object, one number a key, written atomically."""
-    from fromage_lite.files import write_bytes
-
     rounded = {key: round(value, 4) for key, value in figures.items()}
     write_bytes(file, (json.dumps(rounded, indent=2) + "\n").encode())
 
@@ -165,8 +164,7 @@ def write_figures(file: Path, figures: dict[str, float]) -> None:
 def _remember_time(making: Making, stage: str, minutes: float) -> None:
     file, times = making.work / "minutes.json", _times(making)
     times[stage] = round(times.get(stage, 0.0) + minutes, 1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(times, indent=2) + "\n")
+    write_bytes(file, (json.dumps(times, indent=2) + "\n").encode())
 
 
 def _times(making: Making) -> dict[str, float]:

@@ -10,6 +10,7 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.text.marks import NO_BOS, special
 from fromage_lite.text.template import Template
 from fromage_lite.text.tokens import special_tokens
+from index.errors import reason
 
 HINT = "Set prompt_template to qa."
 
@@ -70,8 +71,7 @@ def _render(tokenizer: Any, texts: Sequence[str]) -> str:
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
     except Exception as error:  # a template is a program
-        detail = " ".join(str(error).split())[:200].rstrip(".")
-        raise ConfigError(f"The language model's chat template does not work: {detail}.", HINT) from error
+        raise ConfigError(f"The language model's chat template does not work: {reason(error)}.", HINT) from error
 
 
 def _around(names: Sequence[str], rendered: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from fromage_lite.errors import ConfigError
+from index.errors import reason
 
 Schedule = Literal["cosine", "constant"]
 VisualInit = Literal["random", "scaled", "text"]
@@ -148,7 +149,7 @@ class Recipe:
         try:
             return cls(**values)
         except TypeError as error:
-            raise ConfigError(f"The recipe has a missing value or one of the wrong type: {error}.") from error
+            raise ConfigError(f"The recipe has a missing value or one of the wrong type: {reason(error)}.") from error
 
 
 def load_recipe(name: str | Path) -> Recipe:
@@ -164,7 +165,7 @@ def load_recipe(name: str | Path) -> Recipe:
         shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise ConfigError(f"There is no recipe {str(name)!r}.", f"Choose {shipped}, or give a .toml file.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The recipe {path} is no valid TOML: {error}.") from error
+        raise ConfigError(f"The recipe {path} is no valid TOML: {reason(error)}.") from error
     return Recipe.from_dict({"name": path.stem, **values})
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures
+from index.errors import reason
 
 
 class VisionEncoder:
@@ -55,9 +56,8 @@ class VisionEncoder:
         except (CheckpointError, ConfigError):
             raise
         except Exception as error:  # these libraries raise anything from OSError to SafetensorError on a bad file
-            reason = " ".join(str(error).split()) or type(error).__name__  # a list of missing weights has many lines
             raise CheckpointError(
-                f"The image encoder {name} could not be loaded: {reason[:300]}",
+                f"The image encoder {name} could not be loaded: {reason(error)}.",
                 "Copy or download it again, and check its name in the model's config.json.",
             ) from error
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers
+from index.errors import reason
 
 
 def load_timm(name: str, base_dir: Path | None) -> Backend:
@@ -86,7 +87,7 @@ def _check_folder(folder: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} can't be read: {error}.", "A timm folder holds config.json and weights."
+            f"{path} can't be read: {reason(error)}.", "A timm folder holds config.json and weights."
         ) from error
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise CheckpointError(

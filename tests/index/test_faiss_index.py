@@ -110,7 +110,7 @@ def test_another_bridge_is_refused_with_the_command_that_rebuilds(store_path, tm
     assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
     with pytest.raises(FingerprintError) as raised:
         ImageIndex.open(tmp_path, "bridge-b", model="runs/b")
-    assert f"python scripts/build_index.py --model runs/b --out {tmp_path}" in str(raised.value)
+    assert f"Rebuild it: fromage-lite index --model runs/b --out {tmp_path}" in str(raised.value)
     derive_index(store_path, project, "bridge-b", tmp_path)
     assert len(ImageIndex.open(tmp_path, "bridge-b")) == 396
 

@@ -12,7 +12,16 @@ import pytest
 from PIL import Image
 
 from index.errors import ImageError
-from index.images import bound_short_side, make_thumbnail, one_line, open_image, sanitize
+from index.images import (
+    PICTURE_SUFFIXES,
+    bound_short_side,
+    is_picture_name,
+    is_url,
+    make_thumbnail,
+    one_line,
+    open_image,
+    sanitize,
+)
 
 
 def encoded(image, format="PNG", **options):
@@ -190,3 +199,37 @@ def test_sanitize_removes_what_could_act_on_a_terminal():
     assert sanitize("bad\udcffname").encode() == "bad\ufffdname".encode()
     assert one_line("  a\n b\t\x1b[1mc  ") == "a b c"
     assert len(one_line("x" * 50_000)) == 10_000
+
+
+SAVED_AS = {
+    **dict.fromkeys([".jpg", ".jpe", ".jfif"], "JPEG"),
+    **dict.fromkeys([".tif", ".tiff"], "TIFF"),
+    **{f".{name.lower()}": name for name in ("PNG", "WEBP", "GIF", "BMP", "PPM", "ICO")},
+    ".jp2": "JPEG2000",
+}
+
+
+@pytest.mark.parametrize("suffix", SAVED_AS)
+def test_a_picture_is_told_by_its_suffix_and_such_a_file_can_be_opened(suffix, tmp_path):
+    path = tmp_path / f"photo{suffix}"
+    Image.new("RGB", (16, 16), "red").save(path, SAVED_AS[suffix])
+    assert suffix in PICTURE_SUFFIXES and is_picture_name(path) and is_picture_name(f"A{suffix.upper()}")
+    red, green, blue = open_image(path).getpixel((8, 8))
+    assert red > 240 and green < 15 and blue < 15
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".tga", ".eps", ".psd", ".pdf", ".txt", ""])
+def test_what_cannot_be_opened_is_not_offered(suffix):
+    assert suffix not in PICTURE_SUFFIXES
+
+
+def test_a_picture_of_a_phone_is_meant_as_one_though_it_cannot_be_opened():
+    assert is_picture_name("IMG_0001.HEIC")
+    assert not any(map(is_picture_name, ["notes.txt", "jpg", ".jpg", "a.jpg.txt", ""]))
+
+
+def test_a_web_address_is_told_from_a_file():
+    assert all(map(is_url, ["http://example.org/a.png", "https://example.org", "HTTPS://EXAMPLE.ORG/A.PNG"]))
+    assert not any(
+        map(is_url, ["/http://a.png", "ftp://example.org/a.png", "file:///a.png", "http:/a.png", "", "a.png"])
+    )

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from fromage_lite import __version__
 from fromage_lite.config import LoadOptions
 from fromage_lite.errors import ConfigError, FromageError
+from index.errors import described
 from tui.cli import console
 from tui.cli.ask import ask
 from tui.cli.convert import convert
@@ -98,7 +99,7 @@ def _guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         except Exception as error:
             if os.environ.get("FROMAGE_DEBUG") or type(error).__module__.startswith("typer"):
                 raise
-            console.complain(f"Unexpected {type(error).__name__}: {error} (FROMAGE_DEBUG=1 shows where.)")
+            console.complain(f"Unexpected {described(error)} (FROMAGE_DEBUG=1 shows where.)")
             raise typer.Exit(2) from None
 
     return guarded

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from index.images import sanitize
-from tui.input.attachments import SUFFIXES, to_path
+from index.images import PICTURE_SUFFIXES, sanitize
+from tui.input.attachments import to_path
 from tui.input.commands import COMMANDS, find_command
 
 Kind = Literal["command", "path", "picture"]
@@ -139,7 +139,7 @@ def _entries(folder: Path, hidden: bool, wants: str) -> Iterable[tuple[str, bool
                 if (name.startswith(".") and not hidden) or sanitize(name) != name:
                     continue
                 is_folder = _is_folder(entry)
-                fits = wants == "files" or (wants == "pictures" and Path(name).suffix.lower() in SUFFIXES)
+                fits = wants == "files" or (wants == "pictures" and Path(name).suffix.lower() in PICTURE_SUFFIXES)
                 if is_folder or fits:
                     yield name, is_folder
     except (OSError, ValueError):

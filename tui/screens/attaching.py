@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fromage_lite.errors import ImageError
-from fromage_lite.files import write_bytes
+from index.files import write_bytes
+from index.paths import cache_folder
 from tui.input.attachments import paths_of_argument
 from tui.input.clipboard import clipboard_pictures
 from tui.screens.browser import FileBrowser
 from tui.screens.dialogue import DialogueScreen
-from tui.settings import paths
 from tui.widgets.composer import Composer, PromptArea
 
 LAST_FOLDER = "last-folder"
@@ -64,7 +64,7 @@ class AttachingScreen(DialogueScreen):
 
     async def _paste(self, or_text: bool = False) -> None:
         try:
-            pictures = await asyncio.to_thread(clipboard_pictures, paths.cache_dir() / "clipboard")
+            pictures = await asyncio.to_thread(clipboard_pictures, cache_folder() / "clipboard")
         except ImageError as error:
             if not or_text:
                 await self.note_error(error, "")

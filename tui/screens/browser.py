@@ -17,8 +17,7 @@ from textual.widgets import DirectoryTree, Static, Tree
 from textual.widgets.directory_tree import DirEntry
 
 from fromage_lite.errors import ImageError
-from index.images import sanitize
-from tui.input.attachments import SUFFIXES
+from index.images import PICTURE_SUFFIXES, sanitize
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
 from tui.pictures.thumbnails import Picture, fit_box, load_file
 
@@ -41,7 +40,7 @@ class PictureTree(DirectoryTree):
     def _is_wanted(self, path: Path) -> bool:
         if path.name.startswith(".") and not self.hidden:
             return False
-        return path.suffix.lower() in SUFFIXES or self._safe_is_dir(path)
+        return path.suffix.lower() in PICTURE_SUFFIXES or self._safe_is_dir(path)
 
     def process_label(self, label: str | Text) -> Text:
         return Text(sanitize(str(label)).replace("\n", " ") or "?")

@@ -18,7 +18,7 @@ from fromage_lite.errors import FromageError, ImageError
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.images import sanitize
 from tui.conversation import Conversation, ReplyItem, unexpected
-from tui.input.attachments import extract_pictures, is_picture_name, to_path
+from tui.input.attachments import extract_pictures, is_picture_path, to_path
 from tui.pictures.image_mode import ImageMode
 from tui.pictures.thumbnails import Picture, load_file
 from tui.widgets.composer import Composer, Draft
@@ -172,7 +172,7 @@ class DialogueScreen(Screen[None]):
     async def _submit(self, draft: Draft) -> None:
         try:
             found, text = extract_pictures(draft.text)
-            if is_picture_name(text) and " " not in text and "<" not in text:
+            if is_picture_path(text) and " " not in text and "<" not in text:
                 found, text = [*found, to_path(text)], ""  # a path that leads nowhere: reading it says so
             attached = [*draft.pictures, *await self.read(found)]
             if found and not text:  # nothing but pictures: they wait for a question

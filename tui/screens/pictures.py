@@ -10,7 +10,8 @@ from textual import events
 
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
-from tui.pictures.files import file_of, is_url, open_outside
+from index.images import is_url
+from tui.pictures.files import file_of, open_outside
 from tui.pictures.thumbnails import Picture
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 from tui.screens.saving import SavePicture

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fromage_lite.chat.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
+from fromage_lite.chat.event_data import error_from_dict, error_to_dict
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid
 from index.errors import reason
@@ -42,7 +42,7 @@ def decode(line: bytes) -> dict[str, Any]:
 
 def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> list[dict[str, Any]]:
     """Hits with their small pictures, or with why there is none."""
-    return [{"hit": hit_to_dict(hit), **_picture_to_data(found)} for hit, found in pictures]
+    return [{"hit": hit.to_dict(), **_picture_to_data(found)} for hit, found in pictures]
 
 
 def _picture_to_data(found: bytes | FromageError) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _picture_to_data(found: bytes | FromageError) -> dict[str, Any]:
 
 def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
     """What `pictures_to_data` wrote."""
-    return [(hit_from_dict(entry["hit"]), _picture_from_data(entry)) for entry in data]
+    return [(Hit.from_dict(entry["hit"]), _picture_from_data(entry)) for entry in data]
 
 
 def _picture_from_data(entry: Mapping[str, Any]) -> bytes | FromageError:

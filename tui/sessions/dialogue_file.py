@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.chat.events import Statistics
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from index.images import sanitize
 from tui.sessions.export import session_data
 from tui.sessions.importing import read_session
@@ -48,8 +49,9 @@ class DialogueFile:
             if not path.absolute().parent.is_dir():
                 raise SessionError(f"There is no folder {sanitize(str(path.absolute().parent))}.", "Make it first.")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise SessionError(f"{name} can't be read: {reason}.", "Name another file: --dialogue FILE.") from error
+            raise SessionError(
+                f"{name} can't be read: {reason(error)}.", "Name another file: --dialogue FILE."
+            ) from error
         return cls(path, Session(SessionInfo(0, "", time.time(), time.time())))
 
     def resume(self, agent: ChatAgent, dialogue: ChatDialogue) -> None:
@@ -82,5 +84,5 @@ class DialogueFile:
             write_bytes(path, data.encode(), mode=mode)
         except OSError as error:
             raise SessionError(
-                f"{sanitize(str(self.path))} can't be written: {error.strerror or error}.", "Name another file."
+                f"{sanitize(str(self.path))} can't be written: {reason(error)}.", "Name another file."
             ) from error

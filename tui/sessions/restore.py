@@ -9,11 +9,10 @@ from pathlib import Path
 
 from fromage_lite.chat.events import Done, Statistics, TextDelta
 from fromage_lite.chat.protocol import ChatAgent
-from fromage_lite.chat.turns import FOREIGN, Turn
+from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import ImageError
-from index.hits import Hit
-from index.images import make_thumbnail, open_image, sanitize
-from index.sources import is_address
+from index.hits import FOREIGN, Hit
+from index.images import is_url, make_thumbnail, open_image, sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import SavedTurn
@@ -88,7 +87,7 @@ def hit_pictures(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture,
 
 def _at_hand(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     def is_near(hit: Hit) -> bool:
-        return not is_address(hit.source) or (agent is not None and _has(agent, hit) and agent.is_at_hand(hit))
+        return not is_url(hit.source) or (agent is not None and _has(agent, hit) and agent.is_at_hand(hit))
 
     near = [hit for hit in hits if is_near(hit)]
     return tuple(picture for picture in hit_pictures(agent, near) if picture.image is not None)

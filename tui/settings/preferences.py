@@ -10,7 +10,8 @@ from typing import Any
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from tui.pictures.image_mode import CHOICES
 
 SECTIONS = ("theme", "images", "settings", "keys")
@@ -45,7 +46,7 @@ class Preferences:
         except FileNotFoundError:
             return cls(path)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            return cls(path, problems=(f"{path} can't be read ({error}); the defaults are used.",))
+            return cls(path, problems=(f"{path} can't be read ({reason(error)}); the defaults are used.",))
         return _Reader(path).preferences(data)
 
     def keep(self, changes: Mapping[str, object]) -> None:
@@ -76,7 +77,7 @@ class Preferences:
             write_bytes(path, tomlkit.dumps(document).encode())
         except (OSError, UnicodeDecodeError, TOMLKitError, AttributeError, TypeError) as error:
             raise ConfigError(
-                f"{self.path} could not be written ({error}), so the change holds until you leave.",
+                f"{self.path} could not be written ({reason(error)}), so the change holds until you leave.",
                 "Correct the file or its permissions.",
             ) from error
 

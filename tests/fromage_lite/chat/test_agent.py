@@ -10,6 +10,7 @@ from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.engine import Engine
 from fromage_lite.errors import ConfigError, FingerprintError, ImageError, MessageError, StoreError
 from fromage_lite.text.message import ImageSegment
+from index.hits import Retriever
 from tests.fromage_lite.fakes import ListedPictures
 
 
@@ -112,3 +113,11 @@ def test_a_model_that_finds_no_pictures_takes_no_index(tiny_model, index, monkey
     with pytest.raises(ConfigError, match="not trained to find pictures"):
         Agent(tiny_model).use_index(index)
     Agent(tiny_model).use_index(None)
+
+
+def test_the_tests_own_retriever_is_a_whole_one():
+    pictures = ListedPictures()
+    assert isinstance(pictures, Retriever)
+    assert pictures.row(3) == ("/pictures/3.png", "picture number 3")
+    with pytest.raises(StoreError):
+        pictures.row(5)
