@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +19,7 @@ VisualInput = Literal["pooled", "grid"]
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
+NO_INDEX = "none"  # as the name of an index: there is to be none
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class FromageConfig(PlainData):
     SUBJECT = "a model's configuration"
 
     def __post_init__(self) -> None:
-        _check_types(self, strings=("language_model", "vision_encoder", "image_prefix", "image_suffix"))
+        for name in ("language_model", "vision_encoder", "image_prefix", "image_suffix"):
+            value = getattr(self, name)
+            _require(isinstance(value, str), name, "a text", value)
         _require(bool(self.language_model.strip()), "language_model", "a Hub name or a folder", self.language_model)
         _require(bool(self.vision_encoder.strip()), "vision_encoder", "a Hub name or a folder", self.vision_encoder)
         for name in ("n_visual_tokens", "retrieval_dim"):
@@ -85,17 +87,18 @@ class FromageConfig(PlainData):
         layers = self.text_emb_layers
         _require(bool(layers) and all(map(_is_int, layers)), "text_emb_layers", "a list of layer numbers", layers)
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
-        _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat, inst or plain",
-                 self.prompt_template)  # fmt: skip
-        _require(_is_choice(self.visual_input, VisualInput), "visual_input", "pooled or grid", self.visual_input)
-        _require(self.visual_input == "pooled" or not self.has_retrieval, "visual_input",
-                 "pooled where has_retrieval is true", self.visual_input)  # fmt: skip
+        template, visual = self.prompt_template, self.visual_input
+        _require(_is_choice(template, PromptTemplate), "prompt_template", "qa, chat, inst or plain", template)
+        _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
+        is_pooled = visual == "pooled" or not self.has_retrieval
+        _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
         for name in ("ret_ends_reply", "has_retrieval"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
-        _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
-                 "a list of texts", self.suppress_tokens)  # fmt: skip
+        suppressed = self.suppress_tokens
+        are_texts = all(isinstance(text, str) and text for text in suppressed)
+        _require(are_texts, "suppress_tokens", "a list of texts", suppressed)
 
 
 @dataclass(frozen=True)
@@ -131,16 +134,16 @@ class GenerationSettings(PlainData):
         for name, least in (("max_new_tokens", 1), ("min_word_tokens", 0), ("images_per_ret", 1), ("max_images", 0)):
             value = getattr(self, name)
             _require(_is_int(value) and value >= least, name, f"a whole number >= {least}", value)
-        _require(_is_number(self.temperature) and self.temperature >= 0, "temperature", "a number >= 0",
-                 self.temperature)  # fmt: skip
+        heat = self.temperature
+        _require(_is_number(heat) and heat >= 0, "temperature", "a number >= 0", heat)
         _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1", self.top_p)
         _require(_is_choice(self.ret_mode, RetMode), "ret_mode", "off, auto or always", self.ret_mode)
         _require(_is_number(self.ret_bias), "ret_bias", "a number", self.ret_bias)
         for name in ("ret_scale_factor", "score_threshold"):
             value = getattr(self, name)
             _require(value is None or _is_number(value), name, "a number or null", value)
-        _require(self.seed is None or (_is_int(self.seed) and 0 <= self.seed < 2**63), "seed",
-                 "a whole number from 0 to 2^63 - 1, or null", self.seed)  # fmt: skip
+        is_seed = self.seed is None or (_is_int(self.seed) and 0 <= self.seed < 2**63)
+        _require(is_seed, "seed", "a whole number from 0 to 2^63 - 1, or null", self.seed)
 
 
 @dataclass(frozen=True)
@@ -191,12 +194,6 @@ def playground_dir() -> Path:
 def _require(holds: bool, name: str, wanted: str, value: object) -> None:
     if not holds:
         raise ConfigError(f"{name} must be {wanted}, not {value!r}.")
-
-
-def _check_types(config: object, strings: Iterable[str]) -> None:
-    for name in strings:
-        value = getattr(config, name)
-        _require(isinstance(value, str), name, "a text", value)
 
 
 def _is_int(value: object) -> bool:

@@ -21,7 +21,7 @@ from tui.cli.options import AsJson, Images, load_agent, with_options
 from tui.sessions.dialogue_file import DialogueFile
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.chat.protocol import ChatDialogue
 
 
 @with_options
@@ -65,13 +65,13 @@ def ask(
     agent = load_agent(load)
     held = agent.dialogue(settings)
     if file is not None:
-        file.resume(held)
+        file.resume(agent, held)
     printer = _Events() if events else _Json() if as_json else _Words()
     hold(held, texts, pictures, printer, file)
 
 
 def hold(
-    dialogue: Dialogue,
+    dialogue: ChatDialogue,
     messages: Sequence[str],
     pictures: Sequence[str],
     printer: _Events | _Json | _Words,

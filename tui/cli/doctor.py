@@ -10,8 +10,8 @@ from pathlib import Path
 
 import typer
 
-from fromage_lite.chat.doctor import Check
 from fromage_lite.config import LoadOptions
+from fromage_lite.doctor import Check, examine
 from fromage_lite.errors import FromageError
 from index.images import one_line
 from index.paths import cache_folder
@@ -29,13 +29,7 @@ def doctor(load: LoadOptions, as_json: AsJson = False) -> None:
         mode, fault = str(resolve_image_mode()), ""  # asks the terminal, so it comes before anything is printed
     except FromageError as error:
         mode, fault = "unknown", str(error)
-    from fromage_lite.chat.doctor import examine
-
-    checks = [
-        *_terminal(mode, fault),
-        *_files(),
-        *examine(load.model, load.index, load.device, load.dtype, load.quantize),
-    ]
+    checks = [*_terminal(mode, fault), *_files(), *examine(load)]
     if as_json:
         for check in checks:
             console.echo_json({"name": check.name, "value": check.value, "ok": check.ok, "fault": check.fault})

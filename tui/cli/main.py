@@ -92,11 +92,7 @@ def chat(
     from tui.app import run
 
     code = run(
-        load.model,
-        index=load.index,
-        device=load.device,
-        dtype=load.dtype,
-        quantize=load.quantize,
+        load,
         images=images,
         settings=settings,
         given=given_settings(context),

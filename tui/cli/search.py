@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fromage_lite.chat.search import Term, parse_terms
-from fromage_lite.chat.search import search as find
 from fromage_lite.config import LoadOptions
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
@@ -19,7 +18,7 @@ from tui.cli import console
 from tui.cli.options import AsJson, DrawnAs, Images, load_agent, with_options
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite.chat.protocol import ChatAgent
     from tui.pictures.image_mode import ImageMode
 
 BOX = (40, 12)  # columns and rows of a thumbnail at most
@@ -65,7 +64,7 @@ def search(
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # asks the terminal, so it comes before anything is printed
     agent = load_agent(load)
-    hits = [hit for hit in find(agent, terms, top) if threshold is None or hit.score >= threshold]
+    hits = [hit for hit in agent.find(terms, top) if threshold is None or hit.score >= threshold]
     if as_json:
         console.echo_json(
             {"query": [_term_data(term) for term in terms], "images": [console.hit_data(h) for h in hits]}
@@ -114,7 +113,7 @@ def _mode(images: str) -> ImageMode | None:
     return None if mode is ImageMode.NONE else mode
 
 
-def _drawer(agent: Agent, mode: ImageMode | None) -> Draw | None:
+def _drawer(agent: ChatAgent, mode: ImageMode | None) -> Draw | None:
     if mode is None:
         return None
     from rich.console import Console

@@ -29,7 +29,7 @@ def serve(
 
     Whoever can open the page acts as you do: it can read your picture files and the saved conversations.
     """
-    from tui.serving.serve import bind, serve
+    from tui.serving.serve import Service, bind
 
     sockets = bind(host, port)  # before the model loads: a port that is taken is told at once
     if not _is_private(host):
@@ -41,7 +41,8 @@ def serve(
     def announce(address: str) -> None:
         typer.echo(f"The chat is at {one_line(address)} (Ctrl-C ends it).")
 
-    serve(partial(load_agent, load), sockets, host, {"settings": kept, "save": not no_save}, log, announce)
+    options = {"settings": kept, "save": not no_save}
+    Service(partial(load_agent, load), sockets, host, options, log, announce).run()
 
 
 def _is_private(host: str) -> bool:

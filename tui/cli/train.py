@@ -75,6 +75,7 @@ def train(
     chosen = load_recipe(recipe or ("fromage-chat" if data is None else "paper"))  # before PyTorch takes its time
     chosen = dataclasses.replace(chosen, steps=steps or chosen.steps, batch_size=batch_size or chosen.batch_size)
 
+    from fromage_lite.playground.data import playground_data
     from fromage_lite.training.run import RunOptions, run
 
     options = RunOptions(
@@ -94,5 +95,5 @@ def train(
         max_bad_share=max_bad,
         export=export,
     )
-    if run(options, report=typer.echo):
+    if run(options, typer.echo, playground_data):
         raise typer.Exit(INTERRUPTED)

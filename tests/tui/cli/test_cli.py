@@ -115,7 +115,7 @@ def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, 
     assert chat["given"] == {field.name for field in fields(GenerationSettings)}
     served = []
     monkeypatch.setattr("tui.serving.serve.bind", lambda host, port: [])
-    monkeypatch.setattr("tui.serving.serve.serve", lambda *arguments: served.append(arguments[3]))
+    monkeypatch.setattr("tui.serving.serve.Service.run", lambda service: served.append(service.options))
     assert call("serve", *EVERY_SETTING.split()).exit_code == 0
     assert call("serve", "--seed", "3", "--no-save").exit_code == 0
     assert served == [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_with_130_and_one_line(script):
 
 
 def test_notices_go_to_stderr(agent, script):
-    agent.index = None
+    agent.engine.index = None
     script.say("fine.")
     result = call("ask", "hello", "--ret", "always")
     assert result.stdout == "fine.\n" and "no index" in result.stderr
@@ -217,15 +217,15 @@ def chats(monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["chat"]])
 def test_the_chat_is_the_default(chats, arguments):
     assert call(*arguments).exit_code == 0
-    (((model,), options),) = chats
-    assert model is None and options["index"] is None
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions()
     assert options["settings"] == GenerationSettings()
 
 
 def test_options_without_a_command_are_the_chats(chats):
     assert call("--model", "m", "--ret", "off", "--images", "none").exit_code == 0
-    (((model,), options),) = chats
-    assert model == "m" and options["images"] == "none" and options["settings"].ret_mode == "off"
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions("m") and options["images"] == "none" and options["settings"].ret_mode == "off"
 
 
 def test_only_options_that_were_given_go_before_the_config_file(chats):
@@ -272,7 +272,7 @@ def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 def test_doctor_finds_a_missing_playground_index_all_right(tiny_checkpoint, monkeypatch, tmp_path):
-    monkeypatch.setattr("fromage_lite.chat.doctor.is_playground", lambda _: True)
+    monkeypatch.setattr("fromage_lite.doctor.is_playground", lambda _: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = call("doctor", "--model", str(tiny_checkpoint), "--device", "cpu")
     assert result.exit_code == 0 and "first start" in result.stdout

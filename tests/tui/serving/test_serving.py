@@ -68,7 +68,7 @@ async def visit(path) -> RemoteAgent:
 
 
 async def say(dialogue, *message, cancel=None) -> list:
-    return await asyncio.to_thread(lambda: list(dialogue.reply(message, cancel)))
+    return await asyncio.to_thread(lambda: list(dialogue.reply(message, cancel=cancel)))
 
 
 # --- a dialogue with the model's process ---
@@ -465,13 +465,13 @@ def test_ctrl_c_while_the_model_loads_ends_at_once(number):
     code = """
 import threading
 from pathlib import Path
-from tui.serving.serve import bind, serve
+from tui.serving.serve import Service, bind
 
 def load():
     print("loading", flush=True)
     threading.Event().wait()
 
-serve(load, bind("127.0.0.1", 0), "127.0.0.1", {}, Path("log"), print)
+Service(load, bind("127.0.0.1", 0), "127.0.0.1", {}, Path("log"), print).run()
 """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
