@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def evaluate(
 ) -> None:
     """Measure a model on held-out scenes of the playground: captions, questions, requests, retrieval.
 
-    Prints a flat table of figures, as JSON.
+    Prints the figures as one flat JSON object; what is measured meanwhile goes to stderr.
     """
     from fromage_lite.config import playground_dir
     from fromage_lite.playground.evaluation.run import evaluate_playground
@@ -41,7 +42,7 @@ def evaluate(
         n=n,
         n_retrieval=n_retrieval,
         seed=seed,
-        report=typer.echo,
+        report=partial(typer.echo, err=True),
     )
     if json_file is not None:
         write_figures(json_file, figures)

@@ -68,8 +68,10 @@ def test_what_is_wrong_with_the_users_files_is_named(home):
     lines = lines_of(result)
     assert result.exit_code == 1 and result.stdout.endswith("3 things are wrong.\n")
     assert {name for name, line in lines.items() if line.startswith("BAD")} == {
-        "config file", "conversations", "state folder",
-    }  # fmt: skip
+        "config file",
+        "conversations",
+        "state folder",
+    }
     assert "top_p must be" in lines["config file"] and "a folder should be" in lines["state folder"]
 
 
