@@ -19,6 +19,8 @@ VisualInput = Literal["pooled", "grid"]
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
+CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
+"""All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
 
 class _Plain:

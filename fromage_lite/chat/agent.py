@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.model.decoding import Stream
     from fromage_lite.model.fromage import Fromage
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import clean
@@ -41,6 +42,7 @@ class Agent:
         index: what retrieves pictures, or None: then `[RET]` is never said.
         model_name: how the model was named by the caller.
         index_path: the index's folder, or None.
+        stream: makes the tokens of a reply; None is `decoding.stream`.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Agent:
         *,
         model_name: str = "model",
         index_path: Path | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.model, self.index = model, index
         self.model_name, self.index_path = model_name, index_path
+        self.stream = stream
         self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
 
     @classmethod
@@ -61,8 +65,8 @@ class Agent:
         model: str | Path | None = None,
         index: str | Path | None = None,
         device: str = "auto",
-        dtype: str | torch.dtype | None = None,
-        quantize: str | None = None,
+        dtype: str | torch.dtype = "auto",
+        quantize: str = "none",
         progress: Progress | None = None,
         notice: Progress | None = None,
     ) -> Agent:
@@ -73,8 +77,8 @@ class Agent:
             index: an index folder; "none" is no index; None is the playground's own pictures for the playground's
                 models (built on first use) and no index for others.
             device: "auto", "cpu", "cuda", "cuda:1", "mps", …
-            dtype: precision of the frozen models; None chooses by device.
-            quantize: "int8" or "int4": what the language model's linear layers are rounded to; None leaves them.
+            dtype: precision of the frozen models; "auto" chooses by device.
+            quantize: "int8" or "int4": what the language model's linear layers are rounded to; "none" leaves them.
             progress: is told in words what takes time.
             notice: is told what memory a large model will take.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
-from fromage_lite.model.decoding import DecodingState, Token
+from fromage_lite.model.decoding import DecodingState, Token, stream
 from fromage_lite.text.message import Segment
 from fromage_lite.text.templates import get_template
 
@@ -102,10 +102,16 @@ class Context:
         generator = None
         if settings.seed is not None:
             generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
-        return self.agent.model.stream(
-            self.state, prompt.inputs_embeds, settings,
-            stop_strings=self.template.stop_strings, stop_ids=self._stop_ids, cancel=cancel, generator=generator,
-        )  # fmt: skip
+        return (self.agent.stream or stream)(
+            self.agent.model,
+            self.state,
+            prompt.inputs_embeds,
+            settings,
+            stop_strings=self.template.stop_strings,
+            stop_ids=self._stop_ids,
+            cancel=cancel,
+            generator=generator,
+        )
 
     def commit(self, turn: Turn) -> None:
         """The reply just streamed belongs to the dialogue."""

@@ -41,8 +41,8 @@ def examine(
     model: str | Path | None = None,
     index: str | Path | None = None,
     device: str = "auto",
-    dtype: str | None = None,
-    quantize: str | None = None,
+    dtype: str = "auto",
+    quantize: str = "none",
 ) -> Iterator[Check]:
     """Checks versions, devices, the model and its index, the cheap things first.
 
@@ -97,7 +97,7 @@ def _precisions() -> str:
 
 
 def _model_and_index(
-    model: str | Path | None, index: str | Path | None, device: str, dtype: str | None, quantize: str | None
+    model: str | Path | None, index: str | Path | None, device: str, dtype: str, quantize: str
 ) -> Iterator[Check]:
     plans: list[str] = []
     try:
