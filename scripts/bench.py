@@ -123,12 +123,10 @@ def _tell(what: str, figures: dict[str, Any]) -> None:
 
 
 def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
-    import torch
-
     from fromage_lite.bench.models import random_model
-    from fromage_lite.model.fromage import choose_device
+    from fromage_lite.placement import choose_placement
 
-    return random_model(lm, encoder, choose_device(device), getattr(torch, dtype.value))
+    return random_model(lm, encoder, choose_placement(device, dtype.value))
 
 
 def _print(model: Fromage, what: dict[str, Any], figures: dict[str, Any]) -> None:

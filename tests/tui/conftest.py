@@ -48,10 +48,10 @@ def agent(tiny_model, monkeypatch):
 
 
 @pytest.fixture
-def script(agent, monkeypatch):
+def script(agent):
     from tests.fromage_lite.fakes import Script
 
-    return Script(agent.model, monkeypatch)
+    return Script(agent)
 
 
 @pytest.fixture
