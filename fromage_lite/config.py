@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.plain_data import PlainData
 from index.errors import reason
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
@@ -24,38 +24,8 @@ CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
 """All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
 
-class _Plain:
-    """To and from plain JSON data; a key that is no field is an error that names it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON data (tuples become lists)."""
-        data = asdict(self)  # type: ignore[call-overload]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `to_dict`.
-
-        Raises:
-            ConfigError: on an unknown or missing key, or a value that can't work.
-        """
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - known):
-            raise ConfigError(
-                f"{cls.__name__} does not know the key(s) {', '.join(map(repr, unknown))}.",
-                f"The known keys are: {', '.join(sorted(known))}.",
-            )
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ConfigError(
-                f"{cls.__name__} is incomplete or has a value of the wrong type: {reason(error)}."
-            ) from error
-
-
 @dataclass(frozen=True)
-class FromageConfig(_Plain):
+class FromageConfig(PlainData):
     """The frozen models by name, and the shape of the bridge between them.
 
     Attributes:
@@ -103,6 +73,8 @@ class FromageConfig(_Plain):
     visual_dim: int | None = None
     lm_dim: int | None = None
 
+    SUBJECT = "a model's configuration"
+
     def __post_init__(self) -> None:
         for name in ("language_model", "vision_encoder", "image_prefix", "image_suffix"):
             value = getattr(self, name)
@@ -132,34 +104,33 @@ class FromageConfig(_Plain):
 
 
 @dataclass(frozen=True)
-class GenerationSettings(_Plain):
-    """How one reply is generated.
+class GenerationSettings(PlainData):
+    """How one reply is generated. The options of the commands, `/set` and the config file are made of these fields."""
 
-    Attributes:
-        max_new_tokens: most tokens of a reply, `[RET]` included.
-        temperature: 0 is greedy; higher is more varied.
-        top_p: nucleus sampling keeps the smallest set of tokens with this much probability; 1 keeps all.
-        ret_mode: `off`: never a picture; `auto`: the model decides; `always`: a picture with every reply.
-        ret_bias: added to the `[RET]` logit in `auto`; positive means more pictures.
-        ret_scale_factor: the paper's factor on the `[RET]` logit in `auto` (it lowers a negative logit); None is off.
-        min_word_tokens: the model may not say `[RET]` before this many tokens.
-        images_per_ret: pictures delivered for one `[RET]`.
-        max_images: pictures a reply may have; after that many `[RET]` is forbidden.
-        score_threshold: retrieved pictures with a lower cosine are left out; None keeps all.
-        seed: makes sampling repeatable.
-    """
+    SUBJECT = "the settings of replies"
 
     max_new_tokens: int = 64
+    """Longest reply in tokens, `[RET]` included."""
     temperature: float = 0.0
+    """0 always takes the likeliest token; higher values vary more, 1 as the model has learnt."""
     top_p: float = 1.0
+    """Sample only among the likeliest tokens that together have this probability (nucleus sampling); 1 keeps all."""
     ret_mode: RetMode = "auto"
+    """Whether a reply has pictures: never (off), as the model decides (auto), or always."""
     ret_bias: float = 0.0
+    """Added to the logit of `[RET]` in auto: above 0 for more pictures, below 0 for fewer."""
     ret_scale_factor: float | None = None
+    """The paper's factor on the logit of `[RET]` in auto; it lowers a negative logit. Default: off."""
     min_word_tokens: int = 0
+    """Fewest tokens of words before the first `[RET]`."""
     images_per_ret: int = 1
+    """Pictures delivered for one `[RET]`."""
     max_images: int = 3
+    """Most pictures in one reply; after that many, `[RET]` is forbidden."""
     score_threshold: float | None = None
+    """Lowest cosine similarity of a picture that is delivered. Default: any."""
     seed: int | None = None
+    """Makes sampling repeatable. Default: none."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_new_tokens", 1), ("min_word_tokens", 0), ("images_per_ret", 1), ("max_images", 0)):
@@ -179,18 +150,18 @@ class GenerationSettings(_Plain):
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What to load, where and how precisely: what command lines, scripts and the app hand to the loader."""
+    """What is loaded, where it runs and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
-    """A checkpoint folder or a Hub id; None is the shipped playground."""
+    """Model folder or Hugging Face id. Default: the playground that comes with the program."""
     index: str | None = None
-    """An index folder, or "none"; None is the model's own pictures, which only the playground's models have."""
+    """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"
-    """Precision of the frozen models: `auto` (by the device), `fp32`, `bf16`, `fp16`."""
+    """Precision of the frozen models: auto (by the device), fp32, bf16, fp16."""
     quantize: str = "none"
-    """What the language model's linear layers are rounded to: `none`, `int8`, `int4`."""
+    """Round the language model as it loads, where memory is short: int8, int4 or none."""
 
 
 def read_config(folder: Path) -> FromageConfig:

@@ -13,7 +13,7 @@ from fromage_lite.config import LoadOptions, playground_dir
 
 
 def load_agent(
-    options: LoadOptions = LoadOptions(),  # noqa: B008  frozen
+    options: LoadOptions = LoadOptions(),
     progress: Progress | None = None,
     notice: Progress | None = None,
 ) -> Agent:

@@ -153,7 +153,7 @@ class ChatApp(App[None]):
 
 
 def run(
-    options: LoadOptions = LoadOptions(),  # noqa: B008  frozen
+    options: LoadOptions = LoadOptions(),
     images: str = "auto",
     settings: GenerationSettings | None = None,
     given: Collection[str] | None = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import safe_open
 
 from fromage_lite.errors import CheckpointError
+from fromage_lite.playground.figures_file import read_figures
 from index.files import write_bytes
 
 _TARGETS: dict[str, tuple[str, float]] = {
@@ -160,10 +160,7 @@ def write_card(
     Raises:
         CheckpointError: weights or figures are missing.
     """
-    try:
-        figures: dict[str, float] = json.loads((folder / "figures.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'figures.json'} can't be read.", "Run the stage figures first.") from error
+    figures = read_figures(folder)
 
     def cell(key: str) -> str:
         return f"{figures[key]:.3f}" if key in figures else "–"

@@ -130,9 +130,10 @@ def _index(making: Making, report: Report) -> None:
 
 def _figures(making: Making, report: Report) -> None:
     from fromage_lite.playground.evaluation.run import evaluate_playground
+    from fromage_lite.playground.figures_file import FIGURES_FILE, write_figures
 
     figures = evaluate_playground(making.out, device=making.device, report=report)
-    write_figures(making.out / "figures.json", figures)
+    write_figures(making.out / FIGURES_FILE, figures)
 
 
 def _card(making: Making, report: Report) -> None:
@@ -153,12 +154,6 @@ _RUN: dict[str, Callable[[Making, Report], None]] = {
     "figures": _figures,
     "card": _card,
 }
-
-
-def write_figures(file: Path, figures: dict[str, float]) -> None:
-    """A flat JSON object, one number a key, written atomically."""
-    rounded = {key: round(value, 4) for key, value in figures.items()}
-    write_bytes(file, (json.dumps(rounded, indent=2) + "\n").encode())
 
 
 def _remember_time(making: Making, stage: str, minutes: float) -> None:

@@ -1,4 +1,4 @@
-"""A whole training run, from names to a written checkpoint: what `scripts/train.py` calls."""
+"""A whole training run, from names to a written checkpoint: what `fromage-lite train` calls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SAMPLE = 20_000  # features that statistics are taken from, at most
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of `scripts/train.py`, by the same names; see its `--help`."""
+    """The options of `fromage-lite train`, by the same names; see its `--help`."""
 
     recipe: Recipe
     out: Path
@@ -141,8 +141,8 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     elif recipe.visual_init == "text":
         rows, ids = visual_texts(data, model)
-        model.bridge.fit_visual(torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32)),
-                                lambda part: model.language.embed(ids[part], model.bridge.ret_row))  # fmt: skip
+        features = torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32))
+        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row))
 
 
 def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int64], Tensor]:

@@ -32,7 +32,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def agent(tiny_model, monkeypatch):
-    """The agent that the commands load."""
+    """The agent that the commands load; `loads` has the options that they loaded it with."""
     from fromage_lite.chat.agent import Agent
     from tests.fromage_lite.fakes import ListedPictures
 

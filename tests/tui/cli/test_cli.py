@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,36 @@ def test_settings_that_cannot_work_are_refused_before_anything_loads(agent, opti
     assert not agent.loads
 
 
+EVERY_SETTING = (
+    "--max-new-tokens 9 --temperature 0.5 --top-p 0.9 --ret-mode always --ret-bias -1 --ret-scale-factor 1.3 "
+    "--min-word-tokens 2 --images-per-ret 3 --max-images 4 --score-threshold 0.1 --seed 7"
+)
+AS_GIVEN = GenerationSettings(9, 0.5, 0.9, "always", -1.0, 1.3, 2, 3, 4, 0.1, 7)
+
+
+def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, monkeypatch):
+    held = []
+    monkeypatch.setattr("tui.cli.ask.hold", lambda dialogue, *_: held.append(dialogue.settings))
+    assert call("chat", *EVERY_SETTING.split()).exit_code == 0
+    assert call("ask", "hello", *EVERY_SETTING.split()).exit_code == 0
+    (_, chat) = chats[0]
+    assert chat["settings"] == held[0] == AS_GIVEN
+    assert chat["given"] == {field.name for field in fields(GenerationSettings)}
+    served = []
+    monkeypatch.setattr("tui.serving.serve.bind", lambda host, port: [])
+    monkeypatch.setattr("tui.serving.serve.Service.run", lambda service: served.append(service.options))
+    assert call("serve", *EVERY_SETTING.split()).exit_code == 0
+    assert call("serve", "--seed", "3", "--no-save").exit_code == 0
+    assert served == [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
+
+
+def test_help_says_what_the_fields_say():
+    lines = call("ask", "--help").stdout
+    words = " ".join(lines.replace("│", " ").split())
+    assert "Sample only among the likeliest tokens" in words and "[default: 64]" in words
+    assert "Round the language model as it loads" in words
+
+
 def test_a_model_that_is_missing_is_one_sentence(monkeypatch, tmp_path):
     assert_refused(call("ask", "hello", "--model", str(tmp_path / "nothing")), "nothing")
 
@@ -123,11 +154,11 @@ def test_what_was_answered_before_an_error_stays_printed(script):
     assert "the device is gone" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_ends_with_130_and_no_word(script):
+def test_ctrl_c_ends_with_130_and_one_line(script):
     script.say(KeyboardInterrupt())
     result = call("ask", "hello")
     assert result.exit_code == 130
-    assert result.stderr.strip() == ""
+    assert result.stderr == "Interrupted.\n"
 
 
 def test_notices_go_to_stderr(agent, script):
@@ -139,10 +170,10 @@ def test_notices_go_to_stderr(agent, script):
 
 def test_ask_hands_its_options_on(agent, script):
     script.say("a a a a a[RET]")
-    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", "--model", "m", "--index", "i",
-                  "--device", "cpu", "--dtype", "fp32")  # fmt: skip
+    options = "--model m --index i --device cpu --dtype fp32 --quantize int8".split()
+    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", *options)
     assert result.stdout == "a a a\n"
-    assert agent.loads == [LoadOptions("m", "i", "cpu", "fp32", "none")]
+    assert agent.loads == [LoadOptions("m", "i", "cpu", "fp32", "int8")]
 
 
 def test_search_prints_ranked_hits_with_scores(agent):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -28,12 +27,8 @@ CASES = sorted(path.parent for path in GOLDEN.glob("*/cc3m_embeddings.pkl"))
 
 @pytest.fixture(scope="module")
 def build():
-    spec = importlib.util.spec_from_file_location("build_index_script", ROOT / "scripts" / "build_index.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def build(*arguments, code=0):
-        result = CliRunner().invoke(module.app, [*map(str, arguments), "--device", "cpu"])
+        result = CliRunner().invoke(app, ["index", *map(str, arguments), "--device", "cpu"])
         assert result.exit_code == code, (result.output, result.exception)
         assert "Traceback" not in result.output
         return result.stdout if code == 0 else result.stderr
