@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.tui.fake_agent import picture_bytes
+
+FAULT = ("Something went wrong", "A fault while the app ended")
 
 
 @pytest.fixture
@@ -28,6 +31,15 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's terminal and settings have no say."""
     for name in ("FROMAGE_IMAGES", "COLORFGBG", "NO_COLOR", "TEXTUAL_DRIVER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_hidden_fault(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The app survives faults that nobody foresaw; a test must not overlook one."""
+    yield
+    if request.node.get_closest_marker("faulty") is None:
+        faults = [record for record in caplog.get_records("call") if record.name in ("tui.conversation", "tui.faults")]
+        assert not [record.exc_text or record.message for record in faults if record.message.startswith(FAULT)]
 
 
 @pytest.fixture
