@@ -20,6 +20,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
 NO_INDEX = "none"  # as the name of an index: there is to be none
+CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
+"""All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from fromage_lite.chat.limits import check_length
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
-from fromage_lite.model import decoding
-from fromage_lite.model.decoding import DecodingState, Token
+from fromage_lite.model.decoding import DecodingState, Token, stream
 from fromage_lite.text.marks import RET
 from fromage_lite.text.message import Segment
 from fromage_lite.text.template import Template
@@ -102,7 +101,7 @@ class Context:
         generator = None
         if settings.seed is not None:
             generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
-        yield from decoding.stream(
+        yield from (self.engine.stream or stream)(
             self.model,
             self.state,
             prompt.inputs_embeds,

@@ -17,6 +17,7 @@ from index.sources import picture_thumbnail
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fromage_lite.model.decoding import Stream
     from fromage_lite.model.fromage import Fromage
 
 FEATURES_KEPT = 64  # features of the last pictures seen: a picture is encoded once, not once a turn
@@ -28,10 +29,12 @@ class Engine:
     Attributes:
         model: the joined model.
         index: what retrieves pictures, or None: then no picture is found.
+        stream: makes the tokens of a reply; None is `decoding.stream`.
     """
 
     def __init__(self, model: Fromage, index: Retriever | None = None) -> None:
         self.model, self.index = model, index
+        self.stream: Stream | None = None
         self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
 
     # --- the user's pictures ---

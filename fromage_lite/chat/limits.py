@@ -30,11 +30,9 @@ def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[
     text = "".join(s for s in message if isinstance(s, str))
     if len(text) > room * MAX_CHARACTERS_PER_POSITION:
         raise _too_long(len(text), None, room)
-    words = len(model.language.tokenize(text))
-    around = model.language.tokenize(model.config.image_prefix + model.config.image_suffix)
-    picture = model.config.n_visual_tokens + len(around)
-    needed = sum(len(model.language.tokenize(s)) if isinstance(s, str) else picture for s in rendered)
+    needed = model.prompt_length(rendered, add_bos=False)
     if needed > room:
+        words = len(model.language.tokenize(text))
         raise _too_long(len(text), words, room - (needed - words))
 
 

@@ -19,8 +19,9 @@ from fromage_lite.checkpoint.card import Provenance
 from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import read_tensors
-from fromage_lite.model.bridge import Whitening
-from fromage_lite.model.fromage import Fromage, choose_device, load_bridge
+from fromage_lite.model.bridge import Whitening, load_bridge
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.placement import choose_device, choose_placement
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
 from fromage_lite.training.recipe import Recipe
@@ -69,9 +70,8 @@ def run(options: RunOptions, report: Report, own_data: DataSource | None = None)
     accelerator = make_accelerator(options.recipe, options.out, choose_device(options.device))
     torch.manual_seed(options.seed)  # the bridge's first values
     tell = report if accelerator.is_main_process else None
-    model = Fromage.from_config(
-        _config(options), device=accelerator.device, dtype=options.dtype, quantize=options.quantize, notice=tell
-    )
+    place = choose_placement(accelerator.device, options.dtype, options.quantize)
+    model = Fromage.from_config(_config(options), place, notice=tell)
     with accelerator.main_process_first():  # it fills the feature store, the others read it
         data, source = load_data(options, model, own_data)
     model.provenance = _provenance(options, data)

@@ -15,8 +15,8 @@ def agent(tiny_model):
 
 
 @pytest.fixture
-def script(tiny_model, monkeypatch):
-    return Script(tiny_model, monkeypatch)
+def script(agent):
+    return Script(agent)
 
 
 @pytest.fixture

@@ -111,8 +111,9 @@ for command in (decode, train, search, tui):
 
 def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
     from fromage_lite.bench.models import random_model
+    from fromage_lite.placement import choose_placement
 
-    return random_model(lm, encoder, device, dtype)
+    return random_model(lm, encoder, choose_placement(device, dtype))
 
 
 def _device_name(model: Fromage) -> str:

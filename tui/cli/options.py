@@ -129,4 +129,4 @@ def load_agent(options: LoadOptions) -> Agent:
     from fromage_lite import start
 
     with console.Progress() as progress:
-        return start.load_agent(options, progress=progress, notice=progress.keep)
+        return start.load_agent(options, progress, notice=progress.keep)

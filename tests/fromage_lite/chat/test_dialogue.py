@@ -15,7 +15,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
-from tests.fromage_lite.fakes import ListedPictures, assert_reads, hear
+from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
 
 
 def test_events_come_in_order_and_add_up(agent, script):
@@ -176,9 +176,10 @@ def test_settings_take_effect_at_the_next_reply(agent, script):
     assert dialogue.shown == {0} and not any(isinstance(e, ImagesFound) for e in events)
 
 
-def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model, script):
-    script.say("a[RET] and", "b", "c[RET]", "d[RET]")
-    dialogue = Agent(tiny_model).dialogue()
+def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model):
+    agent = Agent(tiny_model)
+    Script(agent).say("a[RET] and", "b", "c[RET]", "d[RET]")
+    dialogue = agent.dialogue()
     events, text = hear(dialogue.reply("one"))
     assert text == "a and" and not any(isinstance(e, ImagesFound) for e in events)
     (notice,) = [e for e in events if isinstance(e, Notice)]

@@ -149,7 +149,8 @@ def test_a_picture_that_is_gone_from_the_web_makes_room_for_the_next(tiny_model,
         return [sorted(search(query, k, exclude)[0], key=lambda hit: hit.id)]
 
     monkeypatch.setattr(index, "search", in_order)
-    script, agent = Script(tiny_model, monkeypatch), Agent(tiny_model, index)
+    agent = Agent(tiny_model, index)
+    script = Script(agent)
     script.say("here.[RET]")
     dialogue = agent.dialogue(GenerationSettings())
     (found,) = [event for event in dialogue.reply("show me") if isinstance(event, ImagesFound)]
