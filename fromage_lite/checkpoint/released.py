@@ -37,8 +37,14 @@ _ONLY = {
     "tunable_prompt_length": 0,
     "num_appended_retrieval_tokens": 1,
 }
-_NEEDED = ("opt_version", "visual_encoder", "n_visual_tokens", "shared_emb_dim", "text_emb_layers",
-           "retrieval_token_idx")  # fmt: skip
+_NEEDED = (
+    "opt_version",
+    "visual_encoder",
+    "n_visual_tokens",
+    "shared_emb_dim",
+    "text_emb_layers",
+    "retrieval_token_idx",
+)
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, FromageConfig, dict[str, Tensor]]:

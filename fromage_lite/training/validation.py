@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Batches, StepBatch
-from fromage_lite.training.losses import retrieval_pass, sequence_pass, step_losses
+from fromage_lite.training.losses import step_losses
 from fromage_lite.training.recipe import Recipe
 from index.metrics import recall_at_k
 
@@ -52,14 +52,20 @@ def _size(batch: StepBatch, name: str) -> int:
 
 def _accuracy(model: Fromage, batch: StepBatch) -> dict[str, Tensor]:
     parts = {"captioning_accuracy": batch.captioning, "dialogue_accuracy": batch.dialogues}
-    passes = {name: sequence_pass(model, part)[0] for name, part in parts.items() if part is not None}
-    return {name: loss.correct / max(loss.count, 1) for name, loss in passes.items()}
+    accuracy: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        if part is not None:
+            output = model.caption_forward(part.ids, part.features, part.labels)
+            is_right = output.logits.argmax(dim=-1) == output.labels
+            accuracy[name] = is_right.sum() / max(len(is_right), 1)
+    return accuracy
 
 
 def _embeds(model: Fromage, batch: StepBatch) -> tuple[Tensor, Tensor, Tensor]:
     assert batch.retrieval is not None
-    _, queries = retrieval_pass(model, batch.retrieval)
-    return queries, model.image_embeds(batch.retrieval.features).float(), batch.retrieval.groups
+    retrieval = batch.retrieval
+    queries = model.retrieval_forward(retrieval.ids, retrieval.mask, retrieval.labels).queries
+    return queries, model.image_embeds(retrieval.features), retrieval.groups
 
 
 def _recalls(queries: Tensor, keys: Tensor, groups: Tensor) -> dict[str, float]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from fromage_lite.chat.events import TextDelta
-from fromage_lite.model import decoding
+from fromage_lite.model.decoding import stream
 from index.errors import StoreError
 from index.hits import Hit
 
@@ -37,25 +37,24 @@ class ListedPictures:
 
 
 class Script:
-    """Replies for the model, in turn. `[RET]` in a reply is said only where the policy allows it.
+    """Replies of an agent, in turn. `[RET]` in a reply is said only where the policy allows it.
 
     Attributes:
         logits: what the model itself gave at the first token of every reply.
     """
 
-    def __init__(self, model, monkeypatch) -> None:
-        self.model = model
+    def __init__(self, *agents) -> None:
+        self.model = agents[0].model
         self.replies: list[list] = []
         self.current: list = []
         self.logits: list[np.ndarray] = []
-        monkeypatch.setattr(decoding, "choose", self.choose)
-        stream = decoding.stream
+        for agent in agents:
+            agent.engine.stream = self.stream
 
-        def begin(*args, **kwargs):
-            self.current, self.begun = self.replies.pop(0), False
-            return stream(*args, **kwargs)
-
-        monkeypatch.setattr(decoding, "stream", begin)
+    def stream(self, *args, **options):
+        """The tokens of the next reply."""
+        self.current, self.begun = self.replies.pop(0), False
+        return stream(*args, choose=self.choose, **options)
 
     def say(self, *replies: str | Exception) -> None:
         """Adds replies: a text, ended by a line break as the model would; or an error, raised after one word."""

@@ -213,7 +213,7 @@ def measure_pictures(count: int) -> Album:
                 for _ in range(count):
                     await pilot.press(key)
                     await asyncio.sleep(0.01)
-            screen.action_scroll_to(1)
+            screen.transcript.anchor()
             await pilot.pause()
         adding.frames.drawn = app.drawn
 

@@ -166,8 +166,9 @@ class TokenMap(VerticalGroup):
         size = f"{self._grid.rows} × {self._grid.columns}"
         yield Static(
             f"◇ The language model's words nearest to the {size} patches of {self._name}; arrow keys choose a patch",
-            markup=False, classes="found-title",
-        )  # fmt: skip
+            markup=False,
+            classes="found-title",
+        )
         words = [visible(matches[0].text).lstrip("·") if matches else "" for matches in self._tokens]
         yield Patches(words, self._grid)
         yield Static("", markup=False, classes="words-of-patch")
@@ -189,6 +190,6 @@ class TokenMap(VerticalGroup):
         row, column = divmod(place, self._grid.columns)
         parts = [(f"row {row + 1}, column {column + 1}", "$primary bold")]
         for rank, match in enumerate(self._tokens[place]):
-            parts += [("  " + visible(match.text), "bold" if rank == 0 else ""),
-                      (f" {match.cosine:.2f}", "$foreground 60%")]  # fmt: skip
+            parts.append(("  " + visible(match.text), "bold" if rank == 0 else ""))
+            parts.append((f" {match.cosine:.2f}", "$foreground 60%"))
         self.query_one(".words-of-patch", Static).update(Content.assemble(*parts))

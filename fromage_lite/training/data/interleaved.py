@@ -12,36 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fromage_lite.errors import DataError
+from fromage_lite.text.interleaving import Ret, Text
 from fromage_lite.text.message import ImageSegment
 from fromage_lite.text.template import Template
 
 
 @dataclass(frozen=True)
-class Text:
-    """Words.
-
-    Attributes:
-        text: tokenized on its own, as a prompt's texts and a generated reply are.
-        label: true where the language model learns to say them (an answer), false where it only reads them.
-        joined: true if it is tokenized together with the text after it, as the end of a reply and the next question
-            are when they are fed as one prompt.
-    """
-
-    text: str
-    label: bool = False
-    joined: bool = False
-
-
-@dataclass(frozen=True)
 class Image:
     """A picture that is shown to the language model: row `row` of the features."""
-
-    row: int
-
-
-@dataclass(frozen=True)
-class Ret:
-    """A `[RET]` that the language model learns to say (always a label); its query is to find row `row`'s picture."""
 
     row: int
 

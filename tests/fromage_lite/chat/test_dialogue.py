@@ -15,7 +15,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
-from tests.fromage_lite.fakes import ListedPictures, assert_reads, hear
+from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
 
 
 def test_events_come_in_order_and_add_up(agent, script):
@@ -143,7 +143,7 @@ def test_max_new_tokens_ends_a_reply_for_length(agent, script):
 
 
 def test_pictures_are_never_shown_twice_and_running_out_is_said(agent, script):
-    agent.index = ListedPictures(2)
+    agent.engine.index = ListedPictures(2)
     script.say("a[RET]b[RET]c[RET]", "more[RET]")
     dialogue = agent.dialogue(GenerationSettings(max_images=5))
     events, _ = hear(dialogue.reply("all"))
@@ -176,9 +176,10 @@ def test_settings_take_effect_at_the_next_reply(agent, script):
     assert dialogue.shown == {0} and not any(isinstance(e, ImagesFound) for e in events)
 
 
-def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model, script):
-    script.say("a[RET] and", "b", "c[RET]", "d[RET]")
-    dialogue = Agent(tiny_model).dialogue()
+def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model):
+    agent = Agent(tiny_model)
+    Script(agent).say("a[RET] and", "b", "c[RET]", "d[RET]")
+    dialogue = agent.dialogue()
     events, text = hear(dialogue.reply("one"))
     assert text == "a and" and not any(isinstance(e, ImagesFound) for e in events)
     (notice,) = [e for e in events if isinstance(e, Notice)]
@@ -195,7 +196,7 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
     dialogue = agent.dialogue(GenerationSettings(temperature=0.5, seed=7))
     hear(dialogue.reply("show me a cat."))
     hear(dialogue.reply("what is it?", attachments=[picture]))
-    again = Dialogue.from_dict(agent, json.loads(json.dumps(dialogue.to_dict())))
+    again = Dialogue.from_dict(agent.engine, json.loads(json.dumps(dialogue.to_dict())))
     assert again.turns == dialogue.turns
     assert again.settings == dialogue.settings
     assert again.shown == {0}
