@@ -46,10 +46,10 @@ class Patches(Widget, can_focus=True):
     ]
 
     chosen = reactive(0)
-    """The patch whose words are told, counted row by row."""
+    """The patch whose words are shown, counted row by row."""
 
     class Chosen(Message):
-        """Another patch was chosen."""
+        """Another patch has been chosen; it is `Patches.chosen`."""
 
     def __init__(self, words: Sequence[str], grid: PatchGrid) -> None:
         super().__init__()
@@ -178,7 +178,6 @@ class TokenMap(VerticalGroup):
 
     @property
     def patches(self) -> Patches:
-        """The picture."""
         return self.query_one(Patches)
 
     def on_patches_chosen(self, event: Patches.Chosen) -> None:
