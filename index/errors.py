@@ -48,6 +48,6 @@ def reason(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """As `reason`, after the exception's type: for those that nobody foresaw, whose text alone may say nothing."""
-    name, text = type(error).__name__, reason(error)
-    return name if text == name else f"{name}: {text}"
+    """An exception that nobody foresaw, whose text alone may say nothing: its type and its whole text, in one line."""
+    name, text = type(error).__name__, " ".join(str(error).split())
+    return f"{name}: {text[:REASON_LIMIT]}".rstrip(" .:")

@@ -1,4 +1,4 @@
-"""Pictures from files that nobody vouches for: opening, thumbnails, and text that is safe on a screen."""
+"""Pictures from untrusted files: opening them, thumbnails, and text that is safe on a screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from index.errors import ImageError, reason
 MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
 MAX_ASPECT = 500
-"""A picture of 1 x 60,000 pixels is a small file, but an encoder that scales its short side would need gigabytes."""
+"""A picture of 1 x 60,000 pixels is a small file, but an encoder that scales up its short side would need gigabytes."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI")
 """The only decoders tried. Pillow has more, and some of them (EPS) start other programs."""
 PICTURE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS)
@@ -26,7 +26,7 @@ PICTURE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensi
 UNREADABLE_SUFFIXES = frozenset({".heic", ".heif"})
 """Of pictures as phones make them, which Pillow can't open: better refused in words than passed over."""
 
-# Pillow's warnings (odd tags, half of MAX_PIXELS) would only soil the screen: what matters is raised below.
+# Pillow's warnings (odd tags, half of MAX_PIXELS) would only clutter the screen: what matters is raised below.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -43,7 +43,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def sanitize(text: str) -> str:
     """Make text from data (captions, file names) safe for a terminal.
 
-    Escape sequences and control characters go, bidi overrides too (they make a name read as another one); tabs and
+    Escape sequences and control characters go, bidi overrides too (they make a name read as another); tabs and
     newlines stay; lone surrogates, which can't be printed, become U+FFFD.
     """
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", text)))
@@ -55,9 +55,14 @@ def one_line(text: str, limit: int = 10_000) -> str:
 
 
 def is_picture_name(name: str | Path) -> bool:
-    """Whether a file's name is that of a picture; one that can't be opened here is meant as a picture, too."""
+    """Whether a file's name is that of a picture, even of one that can't be opened here."""
     suffix = Path(name).suffix.lower()
     return suffix in PICTURE_SUFFIXES or suffix in UNREADABLE_SUFFIXES
+
+
+def is_url(source: str) -> bool:
+    """Whether a picture's source is a web address, not a file."""
+    return source[:8].lower().startswith(("http://", "https://"))
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
@@ -70,26 +75,26 @@ def open_image(source: str | Path | bytes) -> Image.Image:
         A fully decoded image of mode RGB.
 
     Raises:
-        ImageError: there is no such file, it is no regular file, empty, truncated, too large or no picture.
+        ImageError: the file is missing, not a regular file, empty, truncated, too large or not a picture.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "The picture", len(source))
     name = sanitize(str(source))
-    if str(source).startswith(("http://", "https://")):
+    if is_url(str(source)):
         raise ImageError(f"{name} is a web address.", "Save the picture to a file first.")
     try:
         status = Path(source).stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder.", "Name a picture file.")
         if not stat.S_ISREG(status.st_mode):
-            # Reading a pipe or a device could wait, or go on, for ever.
-            raise ImageError(f"{name} is no regular file.")
+            # Reading a pipe or a device could block, or go on, for ever.
+            raise ImageError(f"{name} is not a regular file.")
         with Path(source).open("rb") as file:
             return _decode(file, name, status.st_size)
     except FileNotFoundError:
         raise ImageError(f"There is no file {name}.") from None
     except PermissionError:
-        raise ImageError(f"There is no permission to read {name}.") from None
+        raise ImageError(f"You have no permission to read {name}.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
         raise ImageError(f"{name} can't be read: {reason(error)}.") from error
 
@@ -111,10 +116,10 @@ def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.") from error
+        raise ImageError(f"{name} is not a picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise ImageError(f"{name} is too large.", f"The limit is {MAX_PIXELS // 10**6} million pixels.") from error
-    except Exception as error:  # decoders fed with hostile bytes raise nearly every type there is
+    except Exception as error:  # given hostile bytes, decoders raise nearly every type there is
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "is truncated" if truncated else "is a damaged picture"
         raise ImageError(f"{name} {what}.") from error
@@ -135,7 +140,7 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF beside sound pixels: show the pixels as they lie
+    except Exception:  # damaged EXIF, sound pixels: show them as they are
         return image
 
 
@@ -165,7 +170,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def bound_short_side(image: Image.Image, limit: int = 1024) -> Image.Image:
-    """Shrink a picture whose short side is beyond `limit`; no encoder looks closer, and photos wait in memory."""
+    """Scale down a picture whose short side exceeds `limit` pixels: no encoder sees more, and many are in memory."""
     short = min(image.size)
     if short <= limit:
         return image
@@ -174,9 +179,9 @@ def bound_short_side(image: Image.Image, limit: int = 1024) -> Image.Image:
 
 
 def make_thumbnail(image: Image.Image, size: int = 256) -> bytes:
-    """JPEG bytes of the picture within `size` x `size`, never enlarged.
+    """The picture as a JPEG file within `size` x `size` pixels, never enlarged.
 
-    JPEG and not WebP: 0.1 ms against 2 to 5 ms, which would be hours over millions of pictures.
+    JPEG rather than WebP: 0.1 ms against 2 to 5 ms, which is hours over millions of pictures.
     """
     small = image.convert("RGB")
     small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -1,4 +1,4 @@
-"""What a store and an index say about themselves, and how their errors are told."""
+"""What a store and an index say about themselves, and their errors in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEATURES = "features.bin"
 THUMBNAILS = "thumbnails.bin"
 ROWS = "rows.sqlite"
 REBUILD = "Delete the folder and build it again."
-PROJECTED = "projected:"  # begins the encoder fingerprint of a store that holds a bridge's own vectors
+PROJECTED = "projected:"  # prefixes the encoder fingerprint of a store that holds a bridge's image embeddings
 VERSION = 1
 
 
@@ -42,7 +42,7 @@ class _Manifest:
         """Read and check a manifest file.
 
         Raises:
-            StoreError: the file is missing, unreadable, no JSON, of another format or version, or has a wrong field.
+            StoreError: the file is missing, unreadable, not JSON, of another format or version, or has a wrong field.
         """
         try:
             data = json.loads(path.read_bytes())
@@ -51,7 +51,7 @@ class _Manifest:
         except OSError as error:
             raise StoreError(f"{path} can't be read: {reason(error)}.") from error
         except ValueError as error:
-            raise StoreError(f"{path} is damaged: it is no JSON text.", "Build it again.") from error
+            raise StoreError(f"{path} is damaged: it is not JSON.", "Build it again.") from error
         return cls._from_data(data, path)
 
     @classmethod
@@ -59,7 +59,7 @@ class _Manifest:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         wanted_format = fields["format"].default
         if not isinstance(data, dict) or data.get("format") != wanted_format:
-            raise StoreError(f"{path} is damaged: it is no manifest of the format {wanted_format}.", "Build it again.")
+            raise StoreError(f"{path} is damaged: it is not a {wanted_format} manifest.", "Build it again.")
         if data.get("version") != VERSION:
             raise StoreError(
                 f"{path} is of version {data.get('version')}, and this program reads version {VERSION}.",
@@ -76,15 +76,15 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class StoreManifest(_Manifest):
-    """`manifest.json` of a feature store, written after everything it speaks of is on disk.
+    """`manifest.json` of a feature store, written when everything it describes is on disk.
 
     Attributes:
-        dim: width of the pooled features.
-        count: rows, the removed ones included; row ids are 0 to count - 1.
-        thumbnail_bytes: bytes of the thumbnail file that belong to those rows.
+        dim: width of the features.
+        count: rows, removed ones included; row ids are 0 to count - 1.
+        thumbnail_bytes: how much of the thumbnail file belongs to those rows.
         encoder_fingerprint: the frozen encoder that made the features; `PROJECTED` and a bridge's fingerprint where
             the rows are that bridge's image embeddings.
-        dtype: of the features, float16; of image embeddings float32.
+        dtype: float16 for features, float32 for image embeddings.
     """
 
     dim: int
@@ -103,8 +103,8 @@ class IndexManifest(_Manifest):
     Attributes:
         dim: width of the retrieval space.
         count: vectors in the index.
-        file_bytes: size of the FAISS file, which tells a truncated one.
-        kind: the FAISS factory text.
+        file_bytes: size of the FAISS file, by which a truncated one is recognised.
+        kind: the FAISS factory string.
         bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
@@ -125,7 +125,7 @@ class IndexManifest(_Manifest):
 
 @contextmanager
 def storage_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn the operating system's and SQLite's errors into a `StoreError` that names `path`.
+    """Turn errors of the operating system and of SQLite into a `StoreError` that names `path`.
 
     Args:
         path: what is read or written.
@@ -134,7 +134,7 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise StoreError(f"There is no permission to {doing} {path}.") from error
+        raise StoreError(f"You have no permission to {doing} {path}.") from error
     except OSError as error:
         raise StoreError(f"Can't {doing} {path}: {reason(error)}.") from error
     except sqlite3.OperationalError as error:

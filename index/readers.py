@@ -14,13 +14,13 @@ from index.images import is_picture_name, one_line
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to embed.
+class PictureFile:
+    """A picture that a reader lists.
 
     Attributes:
         source: absolute path.
         caption: one line, sanitised; empty if there is none.
-        problem: why it can't even be tried; empty if it can.
+        problem: why it can't be opened, where that is known without trying; else empty.
     """
 
     source: str
@@ -29,21 +29,21 @@ class Picture:
 
 
 class Reader(Protocol):
-    """Gives the pictures of a build, always in the same order."""
+    """Lists the pictures of a build, always in the same order."""
 
-    def __iter__(self) -> Iterator[Picture]: ...
+    def __iter__(self) -> Iterator[PictureFile]: ...
 
     def __len__(self) -> int:
         """How many there are, for the progress bar."""
         ...
 
     def covers(self, source: str) -> bool:
-        """Whether a picture that is in the store but was not given any more should be removed from it."""
+        """Whether a picture in the store that is no longer listed should be removed from it."""
         ...
 
 
 class FolderReader:
-    """Every picture file below a folder, in the order of names; hidden files and folders are skipped.
+    """Every picture file below a folder, sorted by name; hidden files and folders are skipped.
 
     Captions come from a text file of the same name (`cat.jpg`, `cat.txt`), or from a table.
 
@@ -64,7 +64,7 @@ class FolderReader:
     def __len__(self) -> int:
         return sum(len(names) for _, names in self._walk([]))
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[PictureFile]:
         unlisted: list[OSError] = []
         for folder, names in self._walk(unlisted):
             for name in names:
@@ -72,11 +72,11 @@ class FolderReader:
                 try:
                     source.encode()
                 except UnicodeEncodeError:
-                    yield Picture(source, problem="its name is no valid UTF-8")
+                    yield PictureFile(source, problem="its name is not valid UTF-8")
                     continue
-                yield Picture(source, self._caption(source))
+                yield PictureFile(source, self._caption(source))
         for error in unlisted:
-            yield Picture(str(error.filename), problem=f"the folder can't be listed: {reason(error)}")
+            yield PictureFile(str(error.filename), problem=f"the folder can't be listed: {reason(error)}")
 
     def covers(self, source: str) -> bool:
         """True for everything below the folder."""
@@ -98,13 +98,13 @@ class FolderReader:
 
 
 class TsvReader:
-    """The rows of a table `caption<TAB>image`, streamed. Images are paths relative to `base`, or absolute ones.
+    """The rows of a table `caption<TAB>image`, streamed. Images are paths, absolute or relative to `base`.
 
-    A first line `caption<TAB>image` is a heading. Of several captions of one picture the first is kept.
+    A first line `caption<TAB>image` is a heading. A picture with several captions keeps the first.
 
     Args:
         path: the table, UTF-8.
-        base: the folder that relative paths start from; by default the table's own.
+        base: the folder of relative paths; by default the table's own.
 
     Raises:
         StoreError: there is no such file.
@@ -120,7 +120,7 @@ class TsvReader:
         with self.path.open("rb") as file:
             return sum(1 for line in file if line.strip())
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[PictureFile]:
         with self.path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
@@ -130,15 +130,15 @@ class TsvReader:
                 if number == 1 and (caption.strip().lower(), image.lower()) == ("caption", "image"):
                     continue
                 if not tab or not image:
-                    yield Picture(f"{self.path}, line {number}", problem="it is no line `caption<TAB>image`")
+                    yield PictureFile(f"{self.path}, line {number}", problem="it is not a line `caption<TAB>image`")
                 elif "://" in image or "\0" in image:
-                    yield Picture(image, problem="only files are read, no web addresses")
+                    yield PictureFile(image, problem="only files can be indexed, not web addresses")
                 else:
                     source = os.path.normpath(os.path.join(self.base, image))  # noqa: PTH118
-                    yield Picture(source, one_line(caption))
+                    yield PictureFile(source, one_line(caption))
 
     def covers(self, source: str) -> bool:
-        """Never: a shorter table is no sign that a picture is gone."""
+        """Never: a shorter table doesn't mean that a picture is gone."""
         return False
 
 

@@ -12,8 +12,8 @@ from fromage_lite.config import GenerationSettings, playground_dir
 from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit, Retriever
-from index.images import open_image
-from index.sources import is_address, picture_thumbnail
+from index.images import is_url, open_image
+from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,7 @@ class Agent:
     @property
     def index_size(self) -> int:
         """Pictures that can be found; 0 without an index."""
-        return len(self.index) if self.index is not None else 0  # type: ignore[arg-type]
+        return len(self.index) if self.index is not None else 0
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
         """A new dialogue."""
@@ -190,22 +190,24 @@ class Agent:
         """
         if self.index is None:
             raise ConfigError("There is no index to take a picture from.")
-        return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)  # type: ignore[attr-defined]
+        return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)
 
     def has_picture(self, hit: Hit) -> bool:
         """Whether a hit can be shown: the index keeps a small picture of it, or its source can be had."""
         try:
             return bool(self.thumbnail(hit))
-        except (FromageError, AttributeError):  # a retriever without thumbnails
+        except FromageError:
             return _file_key(hit.source) is not None
 
     def is_at_hand(self, hit: Hit) -> bool:
         """Whether a hit's picture can be had without asking the web."""
-        if not is_address(hit.source):
+        if not is_url(hit.source):
             return True
+        if self.index is None:
+            return False
         try:
-            return bool(self.index.thumbnail(hit.id))  # type: ignore[union-attr]
-        except (FromageError, AttributeError):
+            return bool(self.index.thumbnail(hit.id))
+        except FromageError:
             return False
 
     def tokens_near(self, path: str, k: int = 8) -> list[list[TokenMatch]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from fromage_lite.chat.agent import Agent, Progress, _open_index
 from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import FromageError
-
-FOREIGN = -1  # the id of a picture that is not in the open index
+from index.hits import FOREIGN
 
 
 def change_index(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -50,7 +50,7 @@ def turn_to_dict(turn: Turn) -> dict[str, Any]:
     """Plain JSON data of a turn; pictures of the message stand by their path."""
     message = [{"text": s} if isinstance(s, str) else {"image": s.path} for s in turn.message]
     reply = [
-        {"text": part} if isinstance(part, str) else {"hits": [_hit_to_dict(h) for h in part]} for part in turn.reply
+        {"text": part} if isinstance(part, str) else {"hits": [hit.to_dict() for hit in part]} for part in turn.reply
     ]
     return {"message": message, "reply": reply, "reason": turn.reason}
 
@@ -66,19 +66,11 @@ def turn_from_dict(data: Any) -> Turn:
             raise ValueError(f"unknown reason {data['reason']!r}")
         message = tuple(_text(s["text"]) if "text" in s else ImageSegment(_text(s["image"])) for s in data["message"])
         reply = tuple(
-            _text(p["text"]) if "text" in p else tuple(_hit_from_dict(h) for h in p["hits"]) for p in data["reply"]
+            _text(p["text"]) if "text" in p else tuple(Hit.from_dict(hit) for hit in p["hits"]) for p in data["reply"]
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"The saved dialogue can't be read: {described(error)}.") from error
     return Turn(message, reply, data["reason"])
-
-
-def _hit_to_dict(hit: Hit) -> dict[str, Any]:
-    return {"id": hit.id, "score": hit.score, "source": hit.source, "caption": hit.caption}
-
-
-def _hit_from_dict(data: Mapping[str, Any]) -> Hit:
-    return Hit(int(data["id"]), float(data["score"]), _text(data["source"]), _text(data.get("caption", "")))
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text import documents
 from fromage_lite.playground.text.document import Document, Picture, as_typed
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
@@ -126,7 +126,7 @@ def _features(
 ) -> npt.NDArray[np.floating]:
     """`(len(scenes), dim)` fp16, from the cache if they are there."""
     content = hashlib.sha256("\n".join(map(full_description, scenes)).encode()).hexdigest()[:12]
-    file = cache_folder() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
+    file = playground_cache() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
     if file.exists():
         cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(scenes), vision.dim):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from fromage_lite.errors import StoreError
 from fromage_lite.playground.text.grammar import full_description
@@ -18,6 +17,7 @@ from fromage_lite.playground.world.scene import Scene, random_group, sample_scen
 from fromage_lite.playground.world.things import SETTINGS, THINGS
 from index.errors import reason
 from index.files import replacing, write_bytes
+from index.paths import cache_folder
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
@@ -37,13 +37,13 @@ def gallery() -> list[Scene]:
     return scenes
 
 
-def cache_folder() -> Path:
+def playground_cache() -> Path:
     """Where generated pictures and features are kept."""
-    return Path(platformdirs.user_cache_dir("fromage-lite")) / "playground"
+    return cache_folder() / "playground"
 
 
 def _encoder_folder(model: Fromage) -> Path:
-    return cache_folder() / f"gallery-{_VERSION}-{model.vision.fingerprint()[:12]}"
+    return playground_cache() / f"gallery-{_VERSION}-{model.vision.fingerprint()[:12]}"
 
 
 def playground_index_path(model: Fromage) -> Path:
@@ -89,14 +89,14 @@ def ensure_playground_index(model: Fromage, progress: Progress | None = None) ->
             derive_index(folder / "store", projection(model), model.fingerprint(), index)
     except OSError as error:
         raise StoreError(
-            f"The playground's pictures can't be written to {cache_folder()}: {reason(error)}.",
+            f"The playground's pictures can't be written to {playground_cache()}: {reason(error)}.",
             "Free some space there, or set XDG_CACHE_HOME to a folder that can be written to.",
         ) from error
     return index
 
 
 def _pictures_folder() -> Path:
-    return cache_folder() / f"pictures-{_VERSION}"
+    return playground_cache() / f"pictures-{_VERSION}"
 
 
 def _write_pictures(say: Progress) -> None:

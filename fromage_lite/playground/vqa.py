@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.errors import ImageError
-from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text.questions import ask
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Group, Scene, sample_scene
@@ -60,7 +60,7 @@ def picture_of(image: Mapping[str, Any]) -> Path:
         scene, seed = _scene(image["scene"]), int(image["seed"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ImageError(f"The scene of a question can't be drawn ({described(error)}).") from error
-    path = cache_folder() / "vqa" / f"{seed}.png"
+    path = playground_cache() / "vqa" / f"{seed}.png"
     if not path.exists():
         picture = render(scene, seed)
         try:

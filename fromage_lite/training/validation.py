@@ -12,6 +12,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Batches, StepBatch
 from fromage_lite.training.losses import retrieval_pass, sequence_pass, step_losses
 from fromage_lite.training.recipe import Recipe
+from index.metrics import recall_at_k
 
 
 @torch.no_grad()
@@ -62,7 +63,7 @@ def _embeds(model: Fromage, batch: StepBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _recalls(queries: Tensor, keys: Tensor, groups: Tensor) -> dict[str, float]:
-    """Share of queries with a picture of the own group among the first 1 and 5."""
+    """R@1 and R@5: a picture is right if it is of the query's group."""
     best = (queries.float() @ keys.T).topk(min(5, len(keys))).indices
-    is_right = groups[best] == groups[:, None]
-    return {f"recall@{k}": is_right[:, :k].any(dim=1).float().mean().item() for k in (1, 5)}
+    is_right = (groups[best] == groups[:, None]).cpu().numpy()
+    return {f"recall@{k}": recall_at_k(is_right, k) for k in (1, 5)}

@@ -7,6 +7,7 @@ import numpy as np
 
 from fromage_lite.chat.events import TextDelta
 from fromage_lite.model import decoding
+from index.errors import StoreError
 from index.hits import Hit
 
 
@@ -24,6 +25,12 @@ class ListedPictures:
         assert query_embeds.dtype == np.float32
         self.queries += list(query_embeds)
         return [[hit for hit in self.hits if hit.id not in exclude][:k] for _ in query_embeds]
+
+    def row(self, id: int) -> tuple[str, str]:
+        for hit in self.hits:
+            if hit.id == id:
+                return hit.source, hit.caption
+        raise StoreError(f"There is no picture {id}.")
 
     def thumbnail(self, id: int) -> bytes:
         return b"thumbnail of %d" % id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def run(script, tiny_checkpoint):
 def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
     (album / "one" / "bad.png").write_text("no picture")
     said = run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
-    assert "bad.png is no picture" in said
+    assert "bad.png is not a picture" in said
     assert "23 pictures, 4 with a caption (23 new); 1 bad files skipped" in said
     index = ImageIndex.open(tmp_path / "index", tiny_model.fingerprint())
     store = FeatureStore.open(tmp_path / "index")
@@ -91,8 +92,8 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(FingerprintError) as refused:
         ImageIndex.open(tmp_path / "index", other.fingerprint(), model=str(tmp_path / "other"))
-    command = str(refused.value).split("build_index.py ")[1]
-    run(*command.split(), model=False)  # the very command that the error names
+    command = str(refused.value).split("fromage-lite index ")[1]
+    run(*shlex.split(command), model=False)  # the very command that the error names
     assert len(ImageIndex.open(tmp_path / "index", other.fingerprint())) == 23
     # And beside the store, which it refers to.
     run("--rederive", tmp_path / "index", "--out", tmp_path / "beside")

@@ -125,8 +125,12 @@ def test_bad_files_are_listed_and_skipped(album, tmp_path, encode):
     report = build(FolderReader(album), encode, tmp_path)
     assert report.total == 23
     assert sorted(Path(bad.source).name for bad in report.bad) == [
-        "empty.jpg", "evil\x1b[31m.gif", "gone.webp", "half.png", "text.png",
-    ]  # fmt: skip
+        "empty.jpg",
+        "evil\x1b[31m.gif",
+        "gone.webp",
+        "half.png",
+        "text.png",
+    ]
     assert all(Path(bad.source).name in bad.reason or "evil" in bad.reason for bad in report.bad)
     assert len((tmp_path / BAD_LIST).read_text().splitlines()) == 5
     assert "\x1b" not in (tmp_path / BAD_LIST).read_text()
@@ -224,8 +228,8 @@ def test_a_table_of_captions(album, tmp_path, encode):
     assert rows == [("01.png", "a cat with a tab"), ("03.png", "Füße"), ("05.png", "\ufffd\ufffd")]
     assert report.duplicates == 1
     assert [bad.reason.split(str(tmp_path))[-1] for bad in report.bad] == [
-        "/captions.tsv, line 6: it is no line `caption<TAB>image`.",
-        "https://example.org/x.png: only files are read, no web addresses.",
+        "/captions.tsv, line 6: it is not a line `caption<TAB>image`.",
+        "https://example.org/x.png: only files can be indexed, not web addresses.",
         "/album/none.png.",
     ]
     again = build(TsvReader(table), encode, tmp_path / "out")
@@ -246,7 +250,7 @@ def test_a_name_that_is_no_text_is_bad_not_fatal(album, tmp_path, encode):
     (album / os.fsdecode(b"caf\xe9.png")).write_bytes((album / "one" / "01.png").read_bytes())
     report = build(FolderReader(album), encode, tmp_path / "out")
     assert report.total == 23
-    assert "no valid UTF-8" in report.bad[0].reason
+    assert "not valid UTF-8" in report.bad[0].reason
 
 
 def test_large_pictures_do_not_wait_in_full_size(tmp_path, encode, painter):

@@ -84,3 +84,4 @@ def test_the_reason_is_one_line_without_a_full_stop(error, words):
 def test_an_unforeseen_exception_is_named():
     assert described(KeyError("turn")) == "KeyError: 'turn'"
     assert described(EOFError()) == "EOFError"
+    assert described(ValueError("bad\nluck.")) == "ValueError: bad luck"

@@ -16,6 +16,7 @@ from index.images import (
     PICTURE_SUFFIXES,
     bound_short_side,
     is_picture_name,
+    is_url,
     make_thumbnail,
     one_line,
     open_image,
@@ -114,14 +115,14 @@ def damaged_files():
     png = encoded(Image.effect_noise((200, 200), 80))
     return {
         "empty": (b"", "is empty"),
-        "text": (b"this is a letter, not a picture\n" * 20, "is no picture"),
+        "text": (b"this is a letter, not a picture\n" * 20, "is not a picture"),
         "truncated jpeg": (photo[: len(photo) // 2], "is truncated"),
         "truncated png": (png[: len(png) // 2], "is truncated"),
         "header only": (png[:30], "is"),
         "huge": (huge_png(20_000, 20_000), "is too large"),
         "absurd": (huge_png(2**31 - 1, 2**31 - 1), "is too large"),
         "thread": (huge_png(1, 60_000), "long and thin"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is no picture"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is not a picture"),
     }
 
 
@@ -142,8 +143,8 @@ def test_what_is_no_file_is_a_clear_error(tmp_path):
     cases = [
         (tmp_path / "missing.png", "There is no file"),
         (tmp_path, "is a folder"),
-        (tmp_path / "pipe.png", "no regular file"),  # reading it would wait for ever
-        ("/dev/zero", "no regular file"),
+        (tmp_path / "pipe.png", "not a regular file"),  # reading it would wait for ever
+        ("/dev/zero", "not a regular file"),
         ("https://example.org/cat.png", "web address"),
         ("a\0b.png", "can't be read"),
         ("x" * 5000, "can't be read"),
@@ -225,3 +226,10 @@ def test_what_cannot_be_opened_is_not_offered(suffix):
 def test_a_picture_of_a_phone_is_meant_as_one_though_it_cannot_be_opened():
     assert is_picture_name("IMG_0001.HEIC")
     assert not any(map(is_picture_name, ["notes.txt", "jpg", ".jpg", "a.jpg.txt", ""]))
+
+
+def test_a_web_address_is_told_from_a_file():
+    assert all(map(is_url, ["http://example.org/a.png", "https://example.org", "HTTPS://EXAMPLE.ORG/A.PNG"]))
+    assert not any(
+        map(is_url, ["/http://a.png", "ftp://example.org/a.png", "file:///a.png", "http:/a.png", "", "a.png"])
+    )

@@ -16,8 +16,8 @@ import typer
 from fromage_lite.errors import ImageError, MessageError
 from index.hits import Hit
 from index.images import one_line, open_image
+from index.paths import cache_folder
 from tui.input.clipboard import keep_picture
-from tui.settings import paths
 
 STDIN = "-"
 MAX_PICTURE_BYTES = 200_000_000
@@ -109,7 +109,7 @@ def _picture_from_stdin() -> str:
         raise ImageError(f"The standard input is longer than {MAX_PICTURE_BYTES // 10**6} MB.", "Name a smaller file.")
     if not data:
         raise ImageError("The standard input is empty: there is no picture.", "Name a file: --image FILE.")
-    return str(keep_picture(data, paths.cache_dir() / "stdin"))
+    return str(keep_picture(data, cache_folder() / "stdin"))
 
 
 def hit_line(hit: Hit) -> str:
@@ -119,7 +119,7 @@ def hit_line(hit: Hit) -> str:
 
 def hit_data(hit: Hit) -> dict[str, Any]:
     """A hit for programs."""
-    return {"id": hit.id, "path": hit.source, "score": round(hit.score, 6), "caption": hit.caption}
+    return {**hit.to_dict(), "score": round(hit.score, 6)}
 
 
 def echo_json(data: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import typer
 from fromage_lite.chat.doctor import Check
 from fromage_lite.errors import FromageError
 from index.images import one_line
+from index.paths import cache_folder
 from tui.cli import console
 from tui.cli.options import AsJson, Device, Dtype, Index, Model, Quantize
 from tui.settings import paths
@@ -66,7 +67,7 @@ def _files() -> Iterator[Check]:
     yield Check("config file", f"{config}{there}", " ".join(problems))
     yield _sessions(sessions)
     yield _folder("state folder", paths.state_dir())
-    yield _folder("cache folder", paths.cache_dir())
+    yield _folder("cache folder", cache_folder())
 
 
 def _sessions(path: Path) -> Check:

@@ -17,17 +17,12 @@ from PIL import Image
 from fromage_lite.errors import FromageError, ImageError
 from index.errors import reason
 from index.files import write_bytes
-from index.images import open_image, sanitize
+from index.images import is_url, open_image, sanitize
+from index.paths import cache_folder
 from tui.pictures.thumbnails import Picture
-from tui.settings.paths import cache_dir
 
 PATIENCE_SECONDS = 3  # a viewer that fails does so at once; one that works may stay open for hours
 LARGE_SIDE = 1600
-
-
-def is_url(source: str) -> bool:
-    """Whether a picture is somewhere in the web."""
-    return urlsplit(source).scheme in ("http", "https")
 
 
 def source_file(picture: Picture) -> Path | None:
@@ -51,7 +46,7 @@ def file_of(picture: Picture) -> Path:
         return path
     data = _small_copy(picture)
     name = hashlib.sha256(data).hexdigest()[:16]
-    copy = cache_dir() / "pictures" / f"{name}.png"
+    copy = cache_folder() / "pictures" / f"{name}.png"
     try:
         if not copy.exists():
             write_bytes(copy, data)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from fromage_lite.errors import ImageError
 from index.files import write_bytes
+from index.paths import cache_folder
 from tui.input.attachments import paths_of_argument
 from tui.input.clipboard import clipboard_pictures
 from tui.input.commands import Key, command
 from tui.screens.browser import FileBrowser
 from tui.screens.feature import Feature
 from tui.screens.sending import read_pictures
-from tui.settings import paths
 
 LAST_FOLDER = "last-folder"
 
@@ -65,7 +65,7 @@ class Attaching(Feature):
                 await self.chat.note_error(error)
 
     async def _paste(self) -> None:
-        await self._add_chips(await asyncio.to_thread(clipboard_pictures, paths.cache_dir() / "clipboard"))
+        await self._add_chips(await asyncio.to_thread(clipboard_pictures, cache_folder() / "clipboard"))
 
     async def _paste_picture_or_text(self) -> None:
         try:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
-from tui.pictures.files import file_of, is_url, open_outside
+from index.images import is_url
+from tui.pictures.files import file_of, open_outside
 from tui.pictures.thumbnails import Picture
 from tui.screens.interface import NOT_LOADED, Chat
 from tui.screens.saving import SavePicture

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromage_lite.chat.event_data import error_to_dict, event_to_dict, hit_from_dict
+from fromage_lite.chat.event_data import error_to_dict, event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
 from fromage_lite.chat.turns import turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
@@ -112,8 +112,8 @@ class _Visitor:
             "exclude": lambda request: self._own.exclude(request["ids"]),
             "include": lambda request: self._own.include(request["ids"]),
             "search": self._search,
-            "thumbnail": lambda request: pictures_to_data([self._picture(hit_from_dict(request["hit"]))]),
-            "is_at_hand": lambda request: self._agent.is_at_hand(hit_from_dict(request["hit"])),
+            "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
+            "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
             "patch_grid": lambda request: patches_to_data(self._agent.patch_grid(str(request["path"]))),
             "row": self._row,

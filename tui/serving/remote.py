@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fromage_lite.chat.event_data import error_from_dict, event_from_dict, hit_to_dict
+from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
 from fromage_lite.chat.turns import Turn, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
@@ -168,14 +168,14 @@ class RemoteAgent:
         if hit in self._pictures:
             return True
         try:
-            return bool(self._connection.call("is_at_hand", hit=hit_to_dict(hit)))
+            return bool(self._connection.call("is_at_hand", hit=hit.to_dict()))
         except FromageError:
             return False
 
     def thumbnail(self, hit: Hit) -> bytes:
         """As `Agent.thumbnail`."""
         if hit not in self._pictures:
-            self.keep(self._connection.call("thumbnail", hit=hit_to_dict(hit)))
+            self.keep(self._connection.call("thumbnail", hit=hit.to_dict()))
         found = self._pictures[hit]
         if isinstance(found, FromageError):
             raise found

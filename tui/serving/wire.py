@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fromage_lite.chat.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
+from fromage_lite.chat.event_data import error_from_dict, error_to_dict
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid
 from fromage_lite.text.message import Segment
@@ -55,7 +55,7 @@ def segments_from_data(data: Any) -> tuple[Segment, ...]:
 def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> list[dict[str, Any]]:
     """Hits with their small pictures, or with why there is none."""
     return [
-        {"hit": hit_to_dict(hit), **({"error": error_to_dict(found)} if isinstance(found, FromageError)
+        {"hit": hit.to_dict(), **({"error": error_to_dict(found)} if isinstance(found, FromageError)
                                      else {"data": base64.b64encode(found).decode()})}
         for hit, found in pictures
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def patches_from_data(data: Mapping[str, Any] | None) -> PatchGrid | None:
 def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
     """What `pictures_to_data` wrote."""
     return [
-        (hit_from_dict(entry["hit"]), error_from_dict(entry["error"]) if "error" in entry
+        (Hit.from_dict(entry["hit"]), error_from_dict(entry["error"]) if "error" in entry
          else base64.b64decode(entry["data"]))
         for entry in data
     ]  # fmt: skip

@@ -11,15 +11,13 @@ from typing import Any
 from fromage_lite.chat.events import Done, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import FromageError, ImageError
-from index.hits import Hit
-from index.images import make_thumbnail, open_image, sanitize
-from index.sources import is_address
+from index.hits import FOREIGN, Hit
+from index.images import is_url, make_thumbnail, open_image, sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import SavedTurn
 
 MORE_DRAWN = 30  # the last turns whose next best pictures are read again
-FOREIGN = -1  # the number of a picture that isn't in the open index
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def hit_pictures(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
 
 
 def _at_hand(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
-    near = [hit for hit in hits if not is_address(hit.source) or (_has(agent, hit) and agent.is_at_hand(hit))]
+    near = [hit for hit in hits if not is_url(hit.source) or (_has(agent, hit) and agent.is_at_hand(hit))]
     return tuple(picture for picture in hit_pictures(agent, near) if picture.image is not None)
 
 

@@ -92,7 +92,7 @@ def read_table(
 
 
 def read_store(path: Path, model: Fromage, seed: int = 0) -> TrainingData:
-    """Training data from a feature store (`scripts/build_index.py`) whose pictures have captions.
+    """Training data from a feature store (`fromage-lite index`) whose pictures have captions.
 
     Raises:
         DataError: no picture in it has a caption.

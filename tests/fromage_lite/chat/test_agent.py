@@ -8,6 +8,7 @@ from fromage_lite.chat.agent import Agent, is_playground
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import CheckpointError, ConfigError, FingerprintError, ImageError, MessageError, StoreError
 from fromage_lite.text.message import ImageSegment
+from index.hits import Retriever
 from tests.fromage_lite.fakes import ListedPictures
 
 
@@ -147,3 +148,11 @@ def test_which_models_are_the_playgrounds():
     assert is_playground(None)
     assert is_playground(playground_dir()) and is_playground(playground_dir() / "fromage")
     assert not is_playground("facebook/opt-125m") and not is_playground("/")
+
+
+def test_the_tests_own_retriever_is_a_whole_one():
+    pictures = ListedPictures()
+    assert isinstance(pictures, Retriever)
+    assert pictures.row(3) == ("/pictures/3.png", "picture number 3")
+    with pytest.raises(StoreError):
+        pictures.row(5)

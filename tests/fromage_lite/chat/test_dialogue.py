@@ -10,9 +10,11 @@ import numpy as np
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, Statistics, TextDelta
+from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
+from index.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, assert_reads, hear
 
 
@@ -200,6 +202,14 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
     hear(dialogue.reply("sure?"))
     hear(again.reply("sure?"))
     np.testing.assert_allclose(script.logits[2], script.logits[3], rtol=1e-3, atol=1e-3)
+
+
+def test_a_dialogue_that_an_earlier_version_saved_is_read(agent):
+    hit = {"id": 2, "score": 0.5, "source": "/pictures/2.png", "caption": "picture number 2"}
+    saved = {**agent.dialogue().to_dict(), "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}],
+                                                       "reason": "stop"}]}  # fmt: skip
+    again = Dialogue.from_dict(agent, json.loads(json.dumps(saved)))
+    assert again.turns == [Turn(("show me",), ((Hit(2, 0.5, "/pictures/2.png", "picture number 2"),),), "stop")]
 
 
 def test_a_seed_makes_sampled_replies_repeatable_and_regeneration_differs(agent):
