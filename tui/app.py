@@ -22,16 +22,16 @@ from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions
 from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.faults import LastingApp
-from tui.garbage import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
+from tui.idle_collection import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
 from tui.settings import paths
-from tui.settings.keeping import Keeper
 from tui.settings.keys import check_keys
 from tui.settings.preferences import Preferences, changed
+from tui.settings.writing import PreferencesWriter
 from tui.themes import DARK, LIGHT, preferred_theme
 
 QUIT_SECONDS = 3
@@ -75,11 +75,11 @@ class ChatApp(LastingApp):
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
-        self.keeper = Keeper(self, self.preferences)
+        self.writer = PreferencesWriter(self, self.preferences)
         self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
         self.mode = mode
         self._quit_armed = False
-        self._garbage = IdleCollector()
+        self._idle_collector = IdleCollector()
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.problems = list(self.preferences.problems)
@@ -100,13 +100,13 @@ class ChatApp(LastingApp):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):
-            self._garbage.note()
+            self._idle_collector.note()
         await super().on_event(event)
 
     def _collect(self) -> None:
         if self.chat is not None and self.chat.busy:
-            self._garbage.note()
-        self._garbage.look()
+            self._idle_collector.note()
+        self._idle_collector.look()
 
     def on_mount(self) -> None:
         self.set_interval(LOOK_EVERY, self._collect)
@@ -115,11 +115,11 @@ class ChatApp(LastingApp):
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self._known_theme:
             self._known_theme = theme.name
-            self.keeper.keep({"theme": theme.name})
+            self.writer.write_soon({"theme": theme.name})
 
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
-        """Has a change of settings kept for the next run."""
-        self.keeper.keep(changed(before, after))
+        """Keeps a change of settings for the next run."""
+        self.writer.write_soon(changed(before, after))
 
     def get_default_screen(self) -> Screen:
         return ChatScreen(self.conversation, self.mode, self)
@@ -223,7 +223,7 @@ def run_app(app: ChatApp) -> int:
     """Runs the chat until the user leaves; its exit code."""
     with collected_when_idle():
         app.run()
-    app.keeper.flush()
+    app.writer.flush()
     code = app.return_code or 0
     if app.conversation.working:
         # The agent's thread is deep inside a library, loading; the interpreter's end would wait for it or abort.

@@ -23,7 +23,7 @@ from fromage_lite.config import GenerationSettings
 from index.hits import Hit
 from index.images import make_thumbnail
 from tui.app import ChatApp
-from tui.garbage import collected_when_idle
+from tui.idle_collection import collected_when_idle
 from tui.pictures.image_mode import ImageMode
 from tui.screens.chat import ChatScreen
 

@@ -53,7 +53,7 @@ def clipboard_pictures(folder: Path) -> list[Path]:
 
 
 def _from_tools(folder: Path) -> list[Path]:
-    """Through wl-paste on Wayland, xclip on X11. Pillow uses them too, but waits for ever."""
+    """Through wl-paste on Wayland, xclip on X11. Pillow uses them too, but without a time limit."""
     if os.environ.get("WAYLAND_DISPLAY") and shutil.which("wl-paste"):
         ask, list_types = ["wl-paste", "--no-newline", "--type"], ["wl-paste", "--list-types"]
     elif os.environ.get("DISPLAY") and shutil.which("xclip"):

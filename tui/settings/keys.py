@@ -50,7 +50,7 @@ def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     problems = []
     for name, value in keys.items():
         if name not in known:
-            problems.append(f"knows no '{name}'; it can have {', '.join(sorted(known))}.")
+            problems.append(f"there is no action '{name}'; the actions are {', '.join(sorted(known))}.")
         elif wrong := next((key for key in value.split(",") if not _is_key(key)), None):
             problems.append(f"'{name}': there is no key '{wrong}'.")
         elif other := next((o for o in good if good[o] == value and known[o] is known[name]), None):

@@ -99,7 +99,7 @@ class _Reader:
     def preferences(self, data: Mapping[str, Any]) -> Preferences:
         for name in data:
             if name not in SECTIONS:
-                self._complain(f"knows no '{name}'; it can have {', '.join(SECTIONS)}")
+                self._complain(f"there is no option '{name}'; the options are {', '.join(SECTIONS)}")
         return Preferences(
             self._path,
             settings=self._settings(self._table(data, "settings")),
@@ -138,7 +138,7 @@ class _Reader:
         names = {entry.name for entry in fields(settings)}
         for name, value in table.items():
             if name not in names:
-                self._complain(f"[settings] knows no '{name}'")
+                self._complain(f"[settings] there is no setting '{name}'")
                 continue
             try:
                 settings = replace(settings, **{name: value})

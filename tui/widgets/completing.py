@@ -157,7 +157,7 @@ class Completion:
         return True
 
     def take(self, choice: Choice) -> None:
-        """A choice was clicked."""
+        """Puts a choice that was clicked into the text, if it still belongs there."""
         if self._shown is not None and self._shown == self._query:
             self._put(self._shown, choice)
             self._prompt.focus()

@@ -31,8 +31,6 @@ class Draft:
 
 
 class PromptArea(TextArea):
-    """The text itself."""
-
     BINDINGS = [
         Binding("enter", "submit", "Send the message", id="send"),
         Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="newline", key_display="^J"),
@@ -44,8 +42,6 @@ class PromptArea(TextArea):
     ]
 
     class Submitted(Message):
-        """The user pressed Enter."""
-
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
@@ -242,7 +238,6 @@ class Composer(Vertical):
             self.prompt.focus()
 
     def attach(self, picture: Picture) -> None:
-        """Adds a chip."""
         self.pictures = (*self.pictures, picture)
 
     def restore(self, draft: Draft) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from rich.color import Color
@@ -46,10 +46,10 @@ class Patches(Widget, can_focus=True):
     ]
 
     chosen = reactive(0)
-    """The patch whose words are told, counted row by row."""
+    """The patch whose words are shown, counted row by row."""
 
     class Chosen(Message):
-        """Another patch was chosen."""
+        """Another patch has been chosen; it is `Patches.chosen`."""
 
     def __init__(self, words: Sequence[str], grid: PatchGrid) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ class Patches(Widget, can_focus=True):
 
     def _halves(self, x: int, y: int) -> tuple[Pixel, Pixel]:
         assert self._pixels is not None
-        upper, lower = self._pixels.getpixel((x, 2 * y)), self._pixels.getpixel((x, 2 * y + 1))
-        return upper, lower  # type: ignore[return-value]  # RGB
+        upper, lower = (cast(Pixel, self._pixels.getpixel((x, 2 * y + half))) for half in (0, 1))  # the image is RGB
+        return upper, lower
 
     # Choosing ---------------------------------------------------------------------------------------------------
 
@@ -178,7 +178,6 @@ class TokenMap(VerticalGroup):
 
     @property
     def patches(self) -> Patches:
-        """The picture."""
         return self.query_one(Patches)
 
     def on_patches_chosen(self, event: Patches.Chosen) -> None:

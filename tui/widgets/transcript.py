@@ -42,7 +42,7 @@ class Transcript(VerticalScroll):
         self.anchor()
 
     async def clear(self) -> None:
-        """Back to the welcome."""
+        """Removes everything and shows the welcome again."""
         await self.feed.remove_children()
         await self.feed.mount(Welcome())
 

@@ -59,7 +59,6 @@ class Prose(Static):
         self._timer: Timer | None = None
 
     def append(self, text: str) -> None:
-        """Adds to the end."""
         first = not self.text.strip()
         self.text += sanitize(text)
         if first:
@@ -92,7 +91,7 @@ class Wheel(Static):
         self.update(SPINNER[self._step % len(SPINNER)])
 
     def rest(self) -> None:
-        """The reply is over."""
+        """Stops the wheel: the reply is complete."""
         if self._timer is not None:
             self._timer.stop()
         self.update(AT_REST)

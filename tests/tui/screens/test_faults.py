@@ -54,7 +54,7 @@ async def told_and_alive(chat: Driver, times: int = 1) -> None:
         ("/paste", "tui.screens.attaching.clipboard_pictures"),
         ("/image x.png", "tui.screens.attaching.read_pictures"),
         ("/set temperature 1", "tui.screens.settings.change_setting"),
-        ("/undo", "tui.screens.replying.Replying.undo"),
+        ("/reset", "tui.widgets.transcript.Transcript.clear"),
         ("/theme", "tui.app.ChatApp.action_switch_theme"),
         ("x.png what is it?", "tui.screens.sending.extract_pictures"),
         ("any words", "tui.screens.sending.Sending._show_message"),
@@ -64,9 +64,6 @@ async def test_in_a_feature(typed: str, where: str, monkeypatch: pytest.MonkeyPa
     async with chatting(size=(100, 40)) as chat:
         with monkeypatch.context() as planted:
             planted.setattr(where, broken)
-            if where.endswith("undo"):  # the method itself is in the table
-                action, feature = chat.screen._by_name["undo"]
-                planted.setitem(chat.screen._by_name, "undo", (type(action)(broken_later), feature))
             await chat.type(typed)
             await chat.until(lambda: chat.notes)
         await told_and_alive(chat)

@@ -116,7 +116,7 @@ async def test_a_changed_stop_key_stops() -> None:
 def test_unknown_and_clashing_keys_are_told_and_left_aside() -> None:
     good, problems = check_keys({"settings": "f4", "setings": "f5", "regenerate": "f6", "undo": "f6"})
     assert good == {"settings": "f4", "regenerate": "f6"}
-    assert "knows no 'setings'" in problems[0] and "settings" in problems[0]
+    assert "there is no action 'setings'" in problems[0] and "settings" in problems[0]
     assert "f6" in problems[1] and "'undo'" in problems[1]
     keys = {
         "settings": "ctrl+enter",
