@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -17,7 +17,8 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from fromage_lite.chat.events import Notice
-from fromage_lite.config import GenerationSettings
+from fromage_lite.chat.protocol import ChatAgent
+from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions
 from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.garbage import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
@@ -31,9 +32,6 @@ from tui.settings.keeping import Keeper
 from tui.settings.keys import check_keys
 from tui.settings.preferences import Preferences, changed
 from tui.themes import DARK, LIGHT, preferred_theme
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
 
 QUIT_SECONDS = 3
 
@@ -155,11 +153,7 @@ class ChatApp(App[None]):
 
 
 def run(
-    model: str | Path | None = None,
-    index: str | Path | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    quantize: str | None = None,
+    options: LoadOptions = LoadOptions(),
     images: str = "auto",
     settings: GenerationSettings | None = None,
     given: Collection[str] | None = None,
@@ -169,7 +163,7 @@ def run(
     """Opens the chat and returns its exit code when the user leaves.
 
     Args:
-        model, index, device, dtype, quantize: as for `Agent.load`.
+        options: what answers.
         images: auto, kitty, sixel, halfblock or none.
         settings: how replies are made; None is as the config file says.
         given: which of the settings count; the others are as the config file says. All of them if None.
@@ -190,27 +184,27 @@ def run(
     if settings is not None and given is not None:
         settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
-    def load(progress: Tell) -> Agent:
-        from fromage_lite.chat.agent import Agent
-
-        agent = Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
+    def load(progress: Tell) -> ChatAgent:
+        agent = _load(options, progress)
         keep_for_good()
         return agent
 
-    def load_other(other: str, progress: Tell) -> Agent:
-        from fromage_lite.chat.agent import NO_INDEX, Agent
-
+    def load_other(other: str, progress: Tell) -> ChatAgent:
         keep_no_longer()  # the model before is to go
-        return Agent.load(
-            other, NO_INDEX, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text))
-        )
+        return _load(dataclasses.replace(options, model=other, index=NO_INDEX), progress)
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(
         load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
     )
-    app.conversation.model, app.conversation.load_other = model, load_other
+    app.conversation.load_other = load_other
     return run_app(app)
+
+
+def _load(options: LoadOptions, progress: Tell) -> ChatAgent:
+    from fromage_lite.start import load_agent
+
+    return load_agent(options, progress, notice=lambda text: progress(Notice(text)))
 
 
 def run_app(app: ChatApp) -> int:

@@ -12,6 +12,7 @@ from fromage_lite.config import FromageConfig, playground_dir
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.placement import choose_device, default_dtype, parse_dtype
 from fromage_lite.vision import VisionEncoder
 
 OPT_SHAPES: dict[str, dict[str, int]] = {
@@ -28,12 +29,14 @@ CLIP_SHAPES: dict[str, dict[str, int]] = {
 }  # fmt: skip
 
 
-def random_model(lm: str, encoder: str, device: torch.device, dtype: torch.dtype) -> Fromage:
+def random_model(lm: str, encoder: str, device_name: str, precision: str) -> Fromage:
     """A FROMAGe with random weights between an OPT and a CLIP of these shapes; the tokenizer is the playground's.
 
     Raises:
-        ConfigError: an unknown shape.
+        ConfigError: an unknown shape, device or precision.
     """
+    device = choose_device(device_name)
+    dtype = parse_dtype(precision) or default_dtype(device)
     for name, shapes in ((lm, OPT_SHAPES), (encoder, CLIP_SHAPES)):
         if name not in shapes:
             raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")

@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from fromage_lite.errors import ConfigError
+from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text import documents
 from fromage_lite.playground.text.document import Document, Picture, as_typed
@@ -18,7 +20,10 @@ from fromage_lite.playground.text.turns import as_turns
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
 from fromage_lite.text.template import Template
+from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
+from fromage_lite.training.data.sources import counting
+from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
 from index.files import replacing
 
@@ -30,8 +35,35 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.mixed_dialogue: 1.5,
 }
 ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
+SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
 _VERSION = 2  # of the drawing and the grammar: raise it when pictures or texts change
+
+
+def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[TrainingData, str]:
+    """A run's data: captions and dialogues over scenes drawn for it, and a sentence on them. `recipe.data` says how
+    many.
+
+    Raises:
+        ConfigError: the recipe does not say how many.
+    """
+    if set(recipe.data) != SIZES:
+        raise ConfigError(
+            f"The recipe {recipe.name} must give {', '.join(sorted(SIZES))} under [data].",
+            "It may also be trained on a table of captions: --data.",
+        )
+    with counting("Drawing the playground's pictures") as progress:
+        template = get_template(model.config.prompt_template, model.language.tokenizer)
+        data = training_data(
+            model.vision,
+            template,
+            **recipe.data,
+            seed=seed,
+            ret_ends_reply=model.config.ret_ends_reply,
+            progress=progress,
+        )
+    count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
+    return data, f"{count} over {len(data.features)} pictures of the playground."
 
 
 def training_data(

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.config import playground_dir
 from fromage_lite.errors import ImageError
+from fromage_lite.evaluate.vqa import VqaFile
 from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text.questions import ask
 from fromage_lite.playground.world.render import render
@@ -17,6 +19,7 @@ from fromage_lite.playground.world.things import SETTINGS, THINGS
 from index.errors import described, reason
 from index.files import replacing, write_bytes
 
+FILE = "vqa.json"  # in the folder of the shipped models
 COUNT = 150
 FIRST_SEED = HELD_OUT_SEED + 900_000_000  # apart from the pictures of the evaluation
 
@@ -48,6 +51,19 @@ def write_vqa(path: Path, count: int = COUNT) -> None:
         lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in data[name])
         parts.append(f'"{name}": [\n{lines}\n]')
     write_bytes(path, ("{" + ",\n".join(parts) + "}\n").encode())
+
+
+def open_questions(path: str | Path | None = None, folder: str | Path | None = None) -> VqaFile:
+    """Questions whose pictures are files, or scenes of the playground.
+
+    Args:
+        path: as for `VqaFile.read`; None is the playground's own.
+        folder: as for `VqaFile.read`.
+
+    Raises:
+        DataError: a file is missing or has another form.
+    """
+    return VqaFile.read(playground_dir() / FILE if path is None else path, folder, draw=picture_of)
 
 
 def picture_of(image: Mapping[str, Any]) -> Path:

@@ -32,18 +32,18 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def agent(tiny_model, monkeypatch):
-    """The agent that the commands load."""
+    """The agent that the commands load; `loads` has the options that they loaded it with."""
     from fromage_lite.chat.agent import Agent
     from tests.fromage_lite.fakes import ListedPictures
 
     agent = Agent(tiny_model, ListedPictures())
     agent.loads = []
 
-    def load(*args, **kwargs):
-        agent.loads.append((args, kwargs))
+    def load(options, progress=None, notice=None):
+        agent.loads.append(options)
         return agent
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     return agent
 
 

@@ -124,7 +124,9 @@ class InspectingScreen(DialogueScreen):
     def _draw_question(self, argument: str) -> tuple[Question, Path]:
         source = tuple(str(path) for path in paths_of_argument(argument))
         if self._vqa is None or (source and source != self._vqa_source):
-            self._vqa, self._vqa_source = VqaFile.read(*source[:2]), source
+            from fromage_lite.playground.vqa import open_questions
+
+            self._vqa, self._vqa_source = open_questions(*source[:2]), source
         question = self._vqa.draw(random.Random())
         return question, self._vqa.picture(question)
 

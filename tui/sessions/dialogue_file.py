@@ -18,7 +18,7 @@ from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, 
 from tui.sessions.restore import known_ids, turns_for
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
 
 
 class DialogueFile:
@@ -54,25 +54,25 @@ class DialogueFile:
             ) from error
         return cls(path, Session(SessionInfo(0, "", time.time(), time.time())))
 
-    def resume(self, dialogue: Dialogue) -> None:
-        """Gives a dialogue the turns of the file; the model reads them at the next reply."""
-        dialogue.turns = turns_for(dialogue.agent, [turn.as_turn for turn in self.session.turns])
-        dialogue.exclude(known_ids(dialogue.agent, self.session.hidden))
+    def resume(self, agent: ChatAgent, dialogue: ChatDialogue) -> None:
+        """Gives a dialogue of this agent the turns of the file; the model reads them at the next reply."""
+        dialogue.turns = turns_for(agent, [turn.as_turn for turn in self.session.turns])
+        dialogue.exclude(known_ids(agent, self.session.hidden))
+        index = agent.index_path.name if agent.index_path is not None else ""
+        self.session = replace(self.session, info=replace(self.session.info, model=agent.model_name, index=index))
 
-    def add(self, dialogue: Dialogue, statistics: Statistics | None = None) -> None:
+    def add(self, dialogue: ChatDialogue, statistics: Statistics | None = None) -> None:
         """Writes the file with the last turn of the dialogue; whole or not at all.
 
         Raises:
             SessionError: it can't be written.
         """
-        turn, agent, now = dialogue.turns[-1], dialogue.agent, time.time()
+        turn, now = dialogue.turns[-1], time.time()
         saved = SavedTurn(absolute(turn.message), turn.reply, turn.reason, now, statistics)
         info = replace(
             self.session.info,
             title=self.session.info.title or title_of(turn.message),
             updated=now,
-            model=agent.model_name,
-            index=agent.index_path.name if agent.index_path is not None else "",
             turns=len(self.session.turns) + 1,
         )
         self.session = replace(self.session, info=info, turns=(*self.session.turns, saved))

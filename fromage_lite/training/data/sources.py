@@ -1,4 +1,4 @@
-"""Where training data comes from: the playground, a table of captions, or a feature store."""
+"""Where training data comes from: a table of captions, a feature store, or whoever starts the run."""
 
 from __future__ import annotations
 
@@ -8,39 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.tables import read_store, read_table
 from fromage_lite.training.recipe import Recipe
 
-PLAYGROUND_SIZES = {"captions", "dialogues", "validation"}
-
-
-def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
-    """Captions and dialogues over scenes that are drawn for this run; `recipe.data` says how many.
-
-    Raises:
-        ConfigError: the recipe does not say how many.
-    """
-    from fromage_lite.playground.data import training_data
-
-    if set(recipe.data) != PLAYGROUND_SIZES:
-        raise ConfigError(
-            f"The recipe {recipe.name} must give {', '.join(sorted(PLAYGROUND_SIZES))} under [data].",
-            "It may also be trained on a table of captions: --data.",
-        )
-    with counting("Drawing the playground's pictures") as progress:
-        template = get_template(model.config.prompt_template, model.language.tokenizer)
-        return training_data(
-            model.vision,
-            template,
-            **recipe.data,
-            seed=seed,
-            ret_ends_reply=model.config.ret_ends_reply,
-            progress=progress,
-        )
+DataSource = Callable[[Fromage, Recipe, int], tuple[TrainingData, str]]
+"""Makes the data of a run that names no file, from model, recipe and seed; with a sentence on what it is."""
 
 
 def file_data(

@@ -143,7 +143,7 @@ def test_max_new_tokens_ends_a_reply_for_length(agent, script):
 
 
 def test_pictures_are_never_shown_twice_and_running_out_is_said(agent, script):
-    agent.index = ListedPictures(2)
+    agent.engine.index = ListedPictures(2)
     script.say("a[RET]b[RET]c[RET]", "more[RET]")
     dialogue = agent.dialogue(GenerationSettings(max_images=5))
     events, _ = hear(dialogue.reply("all"))
@@ -195,7 +195,7 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
     dialogue = agent.dialogue(GenerationSettings(temperature=0.5, seed=7))
     hear(dialogue.reply("show me a cat."))
     hear(dialogue.reply("what is it?", attachments=[picture]))
-    again = Dialogue.from_dict(agent, json.loads(json.dumps(dialogue.to_dict())))
+    again = Dialogue.from_dict(agent.engine, json.loads(json.dumps(dialogue.to_dict())))
     assert again.turns == dialogue.turns
     assert again.settings == dialogue.settings
     assert again.shown == {0}

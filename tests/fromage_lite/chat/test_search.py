@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fromage_lite.chat.agent import Agent
-from fromage_lite.chat.search import Term, parse_terms, search
+from fromage_lite.chat.search import Term, parse_terms
 from fromage_lite.errors import ConfigError, ImageError, MessageError
 from fromage_lite.text.message import ImageSegment
 from tests.fromage_lite.fakes import ListedPictures
@@ -30,7 +30,7 @@ def text(words: str, weight: float = 1.0) -> Term:
 
 def found_with(agent: Agent, *terms: Term) -> np.ndarray:
     """The vector that the index was searched with."""
-    search(agent, terms, 1)
+    agent.find(terms, 1)
     return agent.index.queries[-1]
 
 
@@ -100,17 +100,17 @@ def test_terms_are_added_by_their_weights(agent, picture):
 
 def test_terms_that_cancel_each_other_are_refused(agent):
     with pytest.raises(MessageError, match="cancel"):
-        search(agent, [text("a cat"), text("a cat", -1)], 1)
+        agent.find([text("a cat"), text("a cat", -1)], 1)
     with pytest.raises(MessageError, match="nothing"):
-        search(agent, [], 1)
+        agent.find([], 1)
 
 
 def test_what_cannot_be_searched_says_so(agent, picture, tmp_path):
     with pytest.raises(ImageError):
-        search(agent, [Term(1, (ImageSegment(str(tmp_path / "gone.png")),))], 1)
+        agent.find([Term(1, (ImageSegment(str(tmp_path / "gone.png")),))], 1)
     with pytest.raises(MessageError, match="too long"):
-        search(agent, [text("a " * 100_000)], 1)
-    agent.index = None
+        agent.find([text("a " * 100_000)], 1)
+    agent.engine.index = None
     for term in (text("a cat"), Term(1, (ImageSegment(picture),))):
         with pytest.raises(ConfigError, match="no index"):
-            search(agent, [term], 1)
+            agent.find([term], 1)

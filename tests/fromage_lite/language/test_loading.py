@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.events import Done
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.language.loading import attach_return, bring_back, lm_options
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.placement import Placement, choose_placement
+from fromage_lite.start import load_agent
 
 ROOT = Path(__file__).parents[3]
 
@@ -128,7 +128,7 @@ def test_a_quantised_language_model(wider_lm, quantize, rounding):
 
 def test_a_quantised_model_chats(tiny_checkpoint):
     pytest.importorskip("bitsandbytes")
-    agent = Agent.load(tiny_checkpoint, "none", device="cpu", quantize="int8")
+    agent = load_agent(LoadOptions(str(tiny_checkpoint), "none", "cpu", quantize="int8"))
     dialogue = agent.dialogue(GenerationSettings(max_new_tokens=5))
     assert isinstance(list(dialogue.reply("hello."))[-1], Done)
     assert dialogue.undo() is not None

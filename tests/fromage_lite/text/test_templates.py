@@ -175,7 +175,7 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
         assert events[-1].reason == "stop"
     assert [turn.text for turn in dialogue.turns] == ["a red car", "here it is.", "yes."]
 
-    pooled = [agent.pooled(str(tmp_path / f"{i}.png")) for i in (0, 1, 0)]
+    pooled = [agent.engine.features(str(tmp_path / f"{i}.png")) for i in (0, 1, 0)]
     texts = [f"{SLOT} what is this?\nSay two words.", "a red car", f"compare {SLOT} with {SLOT}",
              "here it is.[RET]", "and in the desert?", "yes."]  # fmt: skip
     expected = one_go(model, of_role(texts), pooled)
@@ -208,7 +208,7 @@ def test_a_dialogue_from_a_file_is_read_in_the_same_form(model, name, monkeypatc
         {"message": [{"text": "and this?"}], "reply": [{"text": "a cat"}, {"hits": []}], "reason": "length"},
     ]}  # fmt: skip
     dictation.say(BLANKS.get(name, "") + "yes.")
-    dialogue = Dialogue.from_dict(agent, data)
+    dialogue = Dialogue.from_dict(agent.engine, data)
     hear(dialogue.reply("really?"))
     texts = ["what is this?", "a red car", "and this?", "a cat[RET]", "really?", "yes."]
     expected = one_go(model, of_role(texts), [])
@@ -304,7 +304,7 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
     agent, tag = Agent(model, ListedPictures()), f"<image:{tmp_path / '0.png'}>"
     dictation = Dictation(model, monkeypatch, "</s>")
     dialogue = agent.dialogue()
-    visual = model.visual_embeds(agent.pooled(str(tmp_path / "0.png"))[None])[0]
+    visual = model.visual_embeds(agent.engine.features(str(tmp_path / "0.png"))[None])[0]
     expected = [model.token_embeds([sentencepiece.bos_token_id])[0]]
     for message, reply in [(f"{tag} what is this?", "a cat"), (f"compare {tag} with {tag}", "yes"), ("and now?", "a")]:
         dictation.say(reply)
@@ -323,7 +323,7 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
 
     turns = [((Image(0), "what is this?"), ("a cat",)), (("compare", Image(0), "with", Image(0)), ("yes",)),
              (("and now?",), ("a",))]  # fmt: skip
-    data = TrainingData(agent.pooled(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
+    data = TrainingData(agent.engine.features(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
     encoded = SequenceEncoder(model.language, model.config).example(
         dialogue_example(get_template("inst", sentencepiece), turns)
     )

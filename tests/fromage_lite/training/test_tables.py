@@ -31,13 +31,118 @@ def test_shipped_recipes_load_and_survive_json(name):
         ('schedule = "linear"', "schedule must be cosine or constant"),
         ("steps = ", "no valid TOML"),
         ('betas = "x"', "betas must be"),
-        ("learning_rate = 'fast'", "wrong type"),
+        ("learning_rate = 'fast'", "learning_rate must be a number, not 'fast'"),
+        ("steps = true", "steps must be a whole number, not True"),
+        ("betas = [0.9]", "betas must be a list"),
+        ("whiten_features = 1", "whiten_features must be true or false, not 1"),
+        ("weights = 1", "weights must be a section"),
+        ("[weights]\nretrieval = '1'", "weights.retrieval must be a number, not '1'"),
+        ("[data]\ncaptions = 'many'", "data must be a section"),
+        ("lerning_rate = 1", "Did you mean 'learning_rate'"),
+        ("extends = 3", "extends must be the name of a recipe, not 3"),
+        ('extends = "fromag"', "There is no recipe 'fromag'"),
+        ('extends = "mine.toml"', "extends itself"),
     ],
 )
 def test_a_wrong_recipe_says_which_key(tmp_path, text, message):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_recipe(tmp_path / "mine.toml")
+
+
+PLAYGROUND = {
+    "bridge": {
+        "n_visual_tokens": 17,
+        "retrieval_dim": 256,
+        "image_prefix": " [",
+        "image_suffix": " ]",
+        "suppress_tokens": [" [", "["],
+        "ret_ends_reply": True,
+    },
+    "weights": dict.fromkeys(["captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive"], 1.0),
+    "steps": 600,
+    "batch_size": 64,
+    "concat_probability": 0.5,
+    "caption_separator": " ",
+    "input_prefix": "",
+    "learning_rate": 0.01,
+    "visual_rate": 0.005,
+    "visual_init": "text",
+    "whiten_features": True,
+    "betas": [0.9, 0.95],
+    "weight_decay": 0.0,
+    "warmup_steps": 100,
+    "schedule": "cosine",
+    "final_learning_rate": 0.01,
+    "clip_norm": 1.0,
+    "max_scale": 100.0,
+    "mixed_precision": "bf16",
+    "validate_every": 200,
+    "save_every": 200,
+    "validation_examples": 512,
+}
+VALUES = {
+    "fromage": PLAYGROUND
+    | {
+        "name": "fromage",
+        "data": {"captions": 12000, "dialogues": 0, "validation": 512},
+        "dialogue_batch_size": 0,
+        "extra_negatives": 0,
+        "max_tokens": 128,
+    },
+    "fromage-chat": PLAYGROUND
+    | {
+        "name": "fromage-chat",
+        "data": {"captions": 12000, "dialogues": 12000, "validation": 512},
+        "dialogue_batch_size": 32,
+        "extra_negatives": 512,
+        "max_tokens": 500,
+    },
+    "paper": PLAYGROUND
+    | {
+        "name": "paper",
+        "bridge": {"n_visual_tokens": 1, "retrieval_dim": 256},
+        "data": {},
+        "steps": 20000,
+        "batch_size": 180,
+        "dialogue_batch_size": 0,
+        "extra_negatives": 0,
+        "caption_separator": "",
+        "max_tokens": 24,
+        "learning_rate": 0.0003,
+        "visual_rate": 1.0,
+        "visual_init": "random",
+        "whiten_features": False,
+        "schedule": "constant",
+        "final_learning_rate": 0.0,
+        "validate_every": 1000,
+        "save_every": 500,
+    },
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_shipped_recipes_hold_these_values(name):
+    assert load_recipe(name).to_dict() == VALUES[name]
+
+
+def test_a_recipe_extends_another_in_its_sections_too(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "base.toml").write_text('extends = "paper"\nsteps = 7\n[bridge]\nn_visual_tokens = 4\n')
+    (tmp_path / "sub" / "mine.toml").write_text('extends = "../base.toml"\nseed = 1\n')
+    with pytest.raises(ConfigError, match="no key 'seed' in a recipe"):
+        load_recipe(tmp_path / "sub" / "mine.toml")
+    (tmp_path / "sub" / "mine.toml").write_text('extends = "../base.toml"\nbatch_size = 3\n')
+    recipe = load_recipe(tmp_path / "sub" / "mine.toml")
+    assert (recipe.name, recipe.steps, recipe.batch_size, recipe.max_tokens) == ("mine", 7, 3, 24)
+    assert recipe.bridge == {"n_visual_tokens": 4, "retrieval_dim": 256}
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path):
+    (tmp_path / "one.toml").write_text('extends = "two.toml"')
+    (tmp_path / "two.toml").write_text('extends = "one.toml"')
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_recipe(tmp_path / "one.toml")
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones():
