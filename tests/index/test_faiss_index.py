@@ -138,15 +138,16 @@ def test_vectors_that_do_not_fit_are_refused(store_path, tmp_path, normalise):
         ([sound * 3], "unit norm; one has norm 3"),
     ]:
         with pytest.raises(StoreError, match=reason):
-            build_index(store, blocks, "bridge", tmp_path)
+            build_index(store, store.live_ids(), blocks, "bridge", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_or_damaged_index_is_a_clear_error(store_path, tmp_path):
     with pytest.raises(StoreError, match="There is no index"):
         ImageIndex.open(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="no index yet"):
-        ImageIndex.open(store_path)
+    wanted = f"pictures are embedded, but there is no index.*: fromage-lite index --model m --out {store_path}$"
+    with pytest.raises(StoreError, match=f"index at {store_path} is unfinished.*{wanted}"):
+        ImageIndex.open(store_path, model="m")
     derive_index(store_path, project, "bridge", tmp_path)
     file = tmp_path / "index.faiss"
     whole = file.read_bytes()
@@ -169,7 +170,7 @@ def test_a_build_that_fails_leaves_the_old_index(store_path, tmp_path, monkeypat
     with pytest.raises(StoreError, match="disk full"):
         derive_index(store_path, project, "bridge-b", tmp_path)
     assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.faiss", "index.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "index.faiss", "index.json"]
 
 
 def test_a_place_that_can_not_be_written_is_a_clear_error(store_path, tmp_path):

@@ -80,7 +80,7 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     beside = ImageIndex.open(tmp_path / "beside")
     assert len(beside) == 23
     assert beside.thumbnail(0)[:2] == b"\xff\xd8"
-    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == ["index.faiss", "index.json"]
+    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == [".lock", "index.faiss", "index.json"]
 
 
 def test_errors_are_one_sentence_and_exit_code_2(run, album, tmp_path, tiny_checkpoint):
