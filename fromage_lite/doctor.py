@@ -119,7 +119,7 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield Check("image encoder", facts["vision_encoder"])
     yield Check("runs on", f"{facts['device']}, {facts['dtype']}")
     yield _index(agent, options)
-    yield from _pictures(agent)
+    yield from _pictures(agent, options)
 
 
 def _index(agent: Agent, options: LoadOptions) -> Check:
@@ -137,7 +137,7 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
     return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
 
 
-def _pictures(agent: Agent) -> Iterator[Check]:
+def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:
     """Whether the index keeps what its pictures look like to this model's encoder; a sample is embedded again."""
     from index.faiss_index import ImageIndex
     from index.unfinished import resuming
@@ -161,10 +161,12 @@ def _pictures(agent: Agent) -> Iterator[Check]:
     value = ", ".join([str(found.compared), *(f"{count} {what}" for what, count in notes.items() if count)])
     fault = ""
     if wrong := found.differing:
+        remedy = f"Delete {index.store.path} and build it again: {resuming(index.store.path)}"
+        if options.index is None:
+            remedy = f"Delete {index.store.path.parent}: the next start of the chat makes it again."
         names = ", ".join(wrong[:NAMED]) + (f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else "")
         fault = (
             f"The index keeps something else than the pictures' features or thumbnails of {len(wrong)} of "
-            f"{found.compared}: {names}. "
-            f"Delete {index.store.path} and build it again: {resuming(index.store.path)}"
+            f"{found.compared}: {names}. {remedy}"
         )
     yield Check("pictures embedded again", value, fault)

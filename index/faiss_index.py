@@ -159,7 +159,7 @@ class ImageIndex:
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
             raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
-        store = FeatureStore.open(path / manifest.store)
+        store = FeatureStore.open(path if manifest.store == "." else (path / manifest.store).resolve())
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(
                 f"The index at {path} and its store at {store.path} come from different encoders.",

@@ -7,6 +7,8 @@ A store is a folder of four files:
     rows.sqlite     per row: source, caption, where its thumbnail is, size and date of the file
     manifest.json   written last
 
+and `.lock`, which its builder holds.
+
 Rows come into being only with SQLite's commit: their features and thumbnails are on disk before it, and the next
 writer cuts off whatever lies beyond the committed rows. So a build may be killed at any instant.
 Rows are never deleted, only marked as removed, and keep their ids.

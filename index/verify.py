@@ -22,6 +22,10 @@ from index.store import FeatureStore
 TOLERANCE = 0.05
 """Largest distance of two features of one picture, over their norm. fp16 keeps 0.0002, an encoder in bf16 is within
 0.01 of one in fp32; the most alike of different pictures are about 0.04 apart, most of them 0.5 and more."""
+SPREAD_TOLERANCE = 0.25
+"""The same, over the root mean square distance of the sample's features from their mean: for encoders whose features
+are all much alike. Precision sets a limit to it, `LEAST_TOLERANCE` of the norm."""
+LEAST_TOLERANCE = 0.012
 THUMBNAIL_TOLERANCE = 24.0  # mean difference of pixels, of 255: two pictures, not two ways to scale one down
 CHECKSUM_BYTES = 256_000_000  # features read for their checksums; of a larger store blocks spread evenly over it
 THUMBNAILS = 256  # decoded
@@ -83,19 +87,29 @@ def compare_pictures(store: FeatureStore, embed: Embed, sample: int = 64, batch_
         StoreError: the store can't be read.
     """
     missed = {"gone": 0, "changed": 0, "unreadable": 0}
-    compared, differing = 0, []
+    sources: list[str] = []
+    has_thumbnail: list[bool] = []
+    kept, fresh = [], []
     pictures = _pictures(store, _spread(store.live_ids(), sample), missed)
     while batch := list(islice(pictures, batch_size)):
-        fresh = np.asarray(embed([image for _, _, image in batch]), dtype=np.float32)
-        kept = np.asarray(store.features[[id for id, _, _ in batch]], dtype=np.float32)
-        distance = np.linalg.norm(kept - fresh, axis=1)
-        # Written so that NaN fails too.
-        same = distance <= TOLERANCE * np.linalg.norm(fresh, axis=1)
-        for (id, source, image), is_same in zip(batch, same, strict=True):
-            if not is_same or not _is_thumbnail(store.thumbnail(id), image):
-                differing.append(source)
-        compared += len(batch)
-    return Comparison(compared, missed["gone"], missed["changed"], missed["unreadable"], tuple(differing))
+        fresh.append(np.asarray(embed([image for _, _, image in batch]), dtype=np.float32))
+        kept.append(np.asarray(store.features[[id for id, _, _ in batch]], dtype=np.float32))
+        sources += [source for _, source, _ in batch]
+        has_thumbnail += [_is_thumbnail(store.thumbnail(id), image) for id, _, image in batch]
+    differing: tuple[str, ...] = ()
+    if sources:
+        sound = _are_same(np.concatenate(kept), np.concatenate(fresh)) & np.array(has_thumbnail)
+        differing = tuple(source for source, is_sound in zip(sources, sound, strict=True) if not is_sound)
+    return Comparison(len(sources), missed["gone"], missed["changed"], missed["unreadable"], differing)
+
+
+def _are_same(kept: npt.NDArray[np.float32], fresh: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which of the features (n, dim) are those of the same picture; NaN never is."""
+    norms = np.linalg.norm(fresh, axis=1)
+    spread = np.sqrt(np.square(fresh - fresh.mean(axis=0)).sum(axis=1).mean())
+    limits = np.maximum(np.minimum(SPREAD_TOLERANCE * spread, TOLERANCE * norms), LEAST_TOLERANCE * norms)
+    same: npt.NDArray[np.bool_] = np.linalg.norm(kept - fresh, axis=1) <= limits
+    return same
 
 
 def _pictures(
