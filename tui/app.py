@@ -210,6 +210,8 @@ def run(
         load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
     )
     app.conversation.model, app.conversation.load_other = model, load_other
+    app.conversation.model_path = str(model) if model is not None else ""
+    app.conversation.is_index_named = index is not None
     return run_app(app)
 
 

@@ -115,6 +115,7 @@ class ChatScreen(SessionCommands, AttachingScreen, SettingsScreen, SwitchingScre
         try:
             found = await self.conversation.search(segments, FIND_COUNT)
             await self.transcript.add(Found(words, found, self.mode))
+            self.conversation.note_search(words, found)
         except FromageError as error:
             await self.note_error(error)
         finally:

@@ -15,6 +15,7 @@ from tui.pictures.thumbnails import Picture
 from tui.screens.dialogue import STOP_FIRST, DialogueScreen
 from tui.screens.saving import SavePicture
 from tui.screens.viewer import Viewer, key_line
+from tui.sessions.conversation import SavedConversation
 from tui.widgets.found import Found
 from tui.widgets.picture import FocusablePicture, Wish
 
@@ -23,6 +24,8 @@ SIMILAR_COUNT = 8
 
 class PictureScreen(DialogueScreen):
     """The dialogue screen with pictures that keys act on."""
+
+    conversation: SavedConversation
 
     # Focus ------------------------------------------------------------------------------------------------------
 
@@ -90,6 +93,7 @@ class PictureScreen(DialogueScreen):
             found = await self.conversation.search((ImageSegment(str(path)),), SIMILAR_COUNT, itself)
             view = Found(picture.caption, found, self.mode, like=True)
             await self.transcript.add(view)
+            self.conversation.note_search(picture.caption, found, like=True)
             if cards := view.query(FocusablePicture):
                 cards.first().focus()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from textual.message import Message
@@ -19,9 +20,10 @@ from tui.screens.pictures import PictureScreen
 from tui.sessions.conversation import LAST, SavedConversation
 from tui.sessions.dialogs import Confirm
 from tui.sessions.records import Session, SessionError
-from tui.sessions.restore import DrawnTurn
+from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, draft_of, unreadable
 from tui.sessions.screen import Choice, SessionsScreen
 from tui.widgets.composer import Draft
+from tui.widgets.found import Found
 from tui.widgets.turn import Note, TurnView
 
 DRAWN = 200  # the last turns of a conversation, drawn when it is resumed; all of them are kept and exported
@@ -109,33 +111,48 @@ class SessionCommands(PictureScreen):
     async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
         self._resuming = True
         try:
-            drawn = await self.conversation.draw(session.turns[-DRAWN:], more=True)
-            await self.conversation.go_on_with(session, ids)
+            note = await self.conversation.go_on_with(session, ids)
+            drawn = await self.conversation.draw(session.items[-DRAWN:], more=True)
             with self.app.batch_update():
                 await self._redraw(session, drawn)
-            self.show_hidden()
+            self.show_agent()  # another index may be open
+            if note:
+                await self.note(note)
+            for problem in session.problems:
+                await self.note(f"Left out: {problem}.", "warning")
         finally:
             self._resuming = False
 
-    async def _redraw(self, session: Session, drawn: Sequence[DrawnTurn]) -> None:
+    async def _redraw(self, session: Session, drawn: Sequence[Drawn]) -> None:
         await self.transcript.clear()
         self.turns.clear()
         self.waiting = self.failed = None
         self.status.statistics = None
-        if hidden := len(session.turns) - len(drawn):
+        if hidden := len(session.items) - len(drawn):
             await self.transcript.add(Note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all."))
-        for number, turn in enumerate(drawn, 1):
-            view = TurnView(turn.parts, self.mode)
-            await self.transcript.add(view)
-            for item in turn.items:
-                await view.apply(item)
-            if turn.turn.reason is not None:
-                self.turns.append(view)
+        for number, item in enumerate(drawn, 1):
+            if isinstance(item, DrawnSearch):
+                search = item.search
+                await self.transcript.add(Found(search.words, item.pictures, self.mode, like=search.like))
             else:
-                await self._interrupted(view, turn, is_last=number == len(drawn))
-        if self.turns and drawn[-1].turn.statistics is not None:
-            self.status.statistics = drawn[-1].turn.statistics
+                await self._redraw_turn(item, is_last=number == len(drawn))
+        turns = [item.turn for item in drawn if isinstance(item, DrawnTurn)]
+        if self.turns and turns[-1].statistics is not None:
+            self.status.statistics = turns[-1].statistics
         self.hint(f"Opened: {session.info.title}")
+
+    async def _redraw_turn(self, turn: DrawnTurn, *, is_last: bool) -> None:
+        if turn.turn.problem and not turn.parts:
+            await self.transcript.add(Note(unreadable(turn.turn), "warning"))
+            return
+        view = TurnView(turn.parts, self.mode)
+        await self.transcript.add(view)
+        for item in turn.items:
+            await view.apply(item)
+        if turn.turn.reason is not None:
+            self.turns.append(view)
+        elif not turn.turn.problem:
+            await self._interrupted(view, turn, is_last=is_last)
 
     async def _interrupted(self, view: TurnView, turn: DrawnTurn, *, is_last: bool) -> None:
         """Ends the view of a reply that never ended. The last one can be asked for again, as one that failed."""
@@ -144,9 +161,7 @@ class SessionCommands(PictureScreen):
             await view.apply(Done("", "stop"))
             return
         await view.apply(Failed(SessionError(INTERRUPTED)))
-        pictures = tuple(part for part in turn.parts if isinstance(part, Picture))
-        text = " ".join(part for part in turn.parts if isinstance(part, str))
-        self.failed = Outgoing(Draft(text, pictures), turn.turn.message, view)
+        self.failed = Outgoing(Draft(*draft_of(turn.parts)), turn.turn.message, view)
 
     # Commands ---------------------------------------------------------------------------------------------------
 
@@ -209,7 +224,7 @@ class SessionCommands(PictureScreen):
                 return
             if path.exists() and not await self._may_replace(path):
                 return
-            drawn = await self.conversation.draw(session.turns)
+            drawn = await self.conversation.draw(session.items)
             await asyncio.to_thread(export, session, drawn, path)
         except FromageError as error:
             await self.note_error(error)
@@ -236,7 +251,8 @@ class SessionCommands(PictureScreen):
             archive = self.conversation.archive
             if archive is not None and self.conversation.keeps:
                 id = await archive.ask(lambda store: store.add(session))
-                await self._open(*await self.conversation.fetch(id))
+                kept, ids = await self.conversation.fetch(id)
+                await self._open(replace(kept, problems=session.problems), ids)
             else:
                 await self._open(session, None)
         except FromageError as error:
