@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -116,6 +117,7 @@ class FakeDialogue:
 class FakeAgent:
     model_name = "playground"
     device = "cpu"
+    index_path: Path | None = None
 
     def __init__(self, *scripts: Script, hits: Sequence[Hit] = (), index_size: int = 2000) -> None:
         self.scripts = list(scripts)

@@ -64,23 +64,16 @@ def turn_of_row(row: Row) -> ReadTurn:
     said = fields.read("message", message, lambda text: records.message_of_data(_json(text)), None)
     answered = fields.read("reply", reply, lambda text: records.reply_of_data(_json(text)), None)
     ended = fields.read("reason", reason, _reason, None)
-    problem = " and ".join(
-        name
-        for name, is_damaged in (
-            ("message", said is None),
-            ("reply", answered is None),
-            ("reason", "reason" in fields.faults),
-        )
-        if is_damaged
-    )
+    names = {"message": said is None, "reply": answered is None, "reason": "reason" in fields.faults}
+    damaged = [name for name, is_damaged in names.items() if is_damaged]
     turn = SavedTurn(
         said or (),
         answered or (),
-        None if problem else ended,
+        None if damaged else ended,
         fields.read("created", created, _time, 0.0),
         fields.read("statistics", statistics, _statistics, None),
         fields.read("more", more, pictures_of_text, NO_PICTURES),
-        f"its {problem} is damaged" if problem else "",
+        f"its {' and '.join(damaged)} {'is' if len(damaged) == 1 else 'are'} damaged" if damaged else "",
     )
     return ReadTurn(turn, tuple(fields.faults))
 

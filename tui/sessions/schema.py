@@ -11,7 +11,7 @@ from pathlib import Path
 
 from index.errors import reason
 from tui.sessions.records import SessionError
-from tui.sessions.words import create_words
+from tui.sessions.words import create_words, is_damage
 
 APPLICATION_ID = 0x46524F4D  # "FROM"
 BUSY_SECONDS = 5.0  # how long one app waits for another one's write
@@ -51,8 +51,11 @@ def _version_1(connection: sqlite3.Connection) -> None:
 
 
 def _version_2(connection: sqlite3.Connection) -> None:
-    """Full-text search over messages and replies."""
+    """Full-text search over messages and replies. A row has its turn's id, and goes with it."""
     create_words(connection)
+    connection.execute(
+        "CREATE TRIGGER forget_words AFTER DELETE ON turns BEGIN DELETE FROM words WHERE rowid = old.id; END"
+    )
 
 
 def _version_3(connection: sqlite3.Connection) -> None:
@@ -76,7 +79,6 @@ def _version_4(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX items_of_session ON items (session)")
     for column in ("model_path", "index_path"):
         connection.execute(f"ALTER TABLE sessions ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
-    connection.execute("DROP TRIGGER IF EXISTS forget_words")  # a damaged search index kept turns from being deleted
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3, _version_4)
@@ -111,6 +113,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 _migrate(connection)
+                _mend_search(connection)
         except BaseException:
             connection.close()
             raise
@@ -153,6 +156,20 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def _mend_search(connection: sqlite3.Connection) -> None:
+    """Makes a damaged search index anew from the turns: no turn could be written or deleted with it."""
+    try:
+        with transaction(connection):
+            connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")  # 20 ms for 1,000 turns
+    except sqlite3.DatabaseError as error:
+        if _name(error).startswith("SQLITE_BUSY"):
+            return  # another app writes: the next start will look
+        if not is_damage(error):
+            raise
+        with transaction(connection):
+            create_words(connection)
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of it or nothing. Waits for another app's write first, not in the middle."""
@@ -181,8 +198,12 @@ def trouble(path: Path) -> Iterator[None]:
         raise SessionError(f"Conversations can't be saved in {path}: {reason(error)}.", GO_ON) from error
 
 
+def _name(error: sqlite3.DatabaseError) -> str:
+    return getattr(error, "sqlite_errorname", None) or ""  # only errors of SQLite's own have one
+
+
 def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = _name(error)
     if name.startswith("SQLITE_READONLY"):
         return f"There is no permission to write to {path}."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -19,7 +19,7 @@ from index.images import one_line
 from tui.sessions import records, rows
 from tui.sessions.records import LONGEST_TITLE, HeldWith, SavedSearch, SavedTurn, Session, SessionError, SessionInfo
 from tui.sessions.schema import connect, transaction, trouble
-from tui.sessions.words import forget_words, index_words
+from tui.sessions.words import index_words
 
 LISTED = """
     SELECT s.id, s.title, s.created, s.updated, s.model, s."index", s.model_path, s.index_path,
@@ -180,7 +180,6 @@ class SessionStore:
         with self._write() as db:
             row = db.execute("DELETE FROM turns WHERE id = ? RETURNING session", (turn,)).fetchone()
             if row is not None:
-                forget_words(db, [turn])
                 self._touch(db, row[0])
                 db.execute(
                     "DELETE FROM sessions WHERE id = ? AND title IS NULL "
@@ -256,9 +255,7 @@ class SessionStore:
     def delete(self, session: int) -> None:
         """Deletes a conversation with everything in it."""
         with self._write() as db:
-            turns = [id for (id,) in db.execute("SELECT id FROM turns WHERE session = ?", (session,)).fetchall()]
             db.execute("DELETE FROM sessions WHERE id = ?", (session,))
-            forget_words(db, turns)
 
     def add(self, session: Session) -> int:
         """Adds a whole conversation (an import); its id. It is the newest one then."""
