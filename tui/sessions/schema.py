@@ -11,7 +11,7 @@ from pathlib import Path
 
 from index.errors import reason
 from tui.sessions.records import SessionError
-from tui.sessions.words import create_words, is_damage
+from tui.sessions.words import create_words, error_name, is_damage
 
 APPLICATION_ID = 0x46524F4D  # "FROM"
 BUSY_SECONDS = 5.0  # how long one app waits for another one's write
@@ -162,7 +162,7 @@ def _mend_search(connection: sqlite3.Connection) -> None:
         with transaction(connection):
             connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")  # 20 ms for 1,000 turns
     except sqlite3.DatabaseError as error:
-        if _name(error).startswith("SQLITE_BUSY"):
+        if error_name(error).startswith("SQLITE_BUSY"):
             return  # another app writes: the next start will look
         if not is_damage(error):
             raise
@@ -198,12 +198,8 @@ def trouble(path: Path) -> Iterator[None]:
         raise SessionError(f"Conversations can't be saved in {path}: {reason(error)}.", GO_ON) from error
 
 
-def _name(error: sqlite3.DatabaseError) -> str:
-    return getattr(error, "sqlite_errorname", None) or ""  # only errors of SQLite's own have one
-
-
 def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
-    name = _name(error)
+    name = error_name(error)
     if name.startswith("SQLITE_READONLY"):
         return f"There is no permission to write to {path}."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

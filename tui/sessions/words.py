@@ -30,7 +30,11 @@ def index_words(connection: sqlite3.Connection, turn: int, message: object, repl
     )
 
 
+def error_name(error: sqlite3.DatabaseError) -> str:
+    """SQLite's name of what went wrong, like "SQLITE_BUSY"; empty where the error is Python's."""
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether SQLite complains of the search index alone, and not of the file, the disk or another app's lock."""
-    name: str = getattr(error, "sqlite_errorname", None) or ""  # only errors of SQLite's own have one
-    return name == "SQLITE_CORRUPT_VTAB" or "no such table: words" in str(error)
+    return error_name(error) == "SQLITE_CORRUPT_VTAB" or "no such table: words" in str(error)
