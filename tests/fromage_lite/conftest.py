@@ -52,6 +52,7 @@ def index(tmp_path, album, tiny_model):
         encoder_fingerprint=tiny_model.vision.fingerprint(),
     )
     with torch.no_grad():
-        derive_index(store, lambda rows: tiny_model.image_embeds(torch.from_numpy(rows)).numpy(),
-                     tiny_model.fingerprint(), out)  # fmt: skip
+        derive_index(
+            store, lambda rows: tiny_model.image_embeds(torch.from_numpy(rows)).numpy(), tiny_model.fingerprint(), out
+        )
     return out

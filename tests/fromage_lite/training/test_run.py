@@ -19,8 +19,17 @@ from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.run import RunOptions, run
 
 REPOSITORY = Path(__file__).parents[3]
-RECIPE = Recipe("tiny", steps=12, batch_size=4, dialogue_batch_size=2, extra_negatives=3, learning_rate=1e-2,
-                warmup_steps=3, validate_every=6, save_every=4)  # fmt: skip
+RECIPE = Recipe(
+    "tiny",
+    steps=12,
+    batch_size=4,
+    dialogue_batch_size=2,
+    extra_negatives=3,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    validate_every=6,
+    save_every=4,
+)
 
 # --- from names to a checkpoint ---
 
@@ -35,8 +44,9 @@ def options(tmp_path, tiny_lm_dir, tiny_encoder_dir):
     table.write_text("".join(f"a picture {number}\t{number}.png\n" for number in range(24)))
     recipe = Recipe.from_dict({**RECIPE.to_dict(), "steps": 6, "bridge": {"retrieval_dim": 8}})
     encoder = f"open_clip:local-dir:{tiny_encoder_dir}"
-    return RunOptions(recipe, tmp_path / "run", table, folder, str(tiny_lm_dir), encoder, device="cpu",
-                      export=tmp_path / "exported")  # fmt: skip
+    return RunOptions(
+        recipe, tmp_path / "run", table, folder, str(tiny_lm_dir), encoder, device="cpu", export=tmp_path / "exported"
+    )
 
 
 def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
@@ -94,8 +104,13 @@ def test_naming_one_frozen_model_only_is_refused(options):
 def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path):
     def script(*arguments):
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", "TERM": "dumb"}
-        return subprocess.run([sys.executable, REPOSITORY / "scripts" / "train.py", *arguments], capture_output=True,
-                              text=True, env=environment, cwd=tmp_path)  # fmt: skip
+        return subprocess.run(
+            [sys.executable, REPOSITORY / "scripts" / "train.py", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
 
     result = script("--help")
     assert result.returncode == 0 and "--resume" in result.stdout and "playground" in result.stdout
@@ -146,10 +161,12 @@ def test_two_processes_make_the_gradients_of_one(tiny_checkpoint, tmp_path):
     """In the reference the contrastive gradient was divided by the number of processes."""
     runs = [(0, 1), (0, 2), (1, 2)]
     started = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint),
-                          str(REPOSITORY)], cwd=REPOSITORY)
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint), str(REPOSITORY)],
+            cwd=REPOSITORY,
+        )
         for rank, world in runs
-    ]  # fmt: skip
+    ]
     assert [process.wait(timeout=300) for process in started] == [0, 0, 0]
     one, two, _ = (torch.load(tmp_path / f"result-{rank}-of-{world}.pt", weights_only=True) for rank, world in runs)
     one.pop("loss.dialogue_contrastive")  # its negatives are each process's own

@@ -25,8 +25,17 @@ from fromage_lite.training.state import has_checkpoint
 from fromage_lite.training.trainer import Trainer, TrainingError, learning_rate
 
 REPOSITORY = Path(__file__).parents[3]
-RECIPE = Recipe("tiny", steps=12, batch_size=4, dialogue_batch_size=2, extra_negatives=3, learning_rate=1e-2,
-                warmup_steps=3, validate_every=6, save_every=4)  # fmt: skip
+RECIPE = Recipe(
+    "tiny",
+    steps=12,
+    batch_size=4,
+    dialogue_batch_size=2,
+    extra_negatives=3,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    validate_every=6,
+    save_every=4,
+)
 NAMES = ["cat", "dog", "tree", "lion", "car", "apple"]
 
 
@@ -35,10 +44,12 @@ def make_data(model, held_out: bool = True) -> TrainingData:
     features = rng.normal(size=(6, model.vision.dim)).astype(np.float32)
     captions = [(f"a {name}", row) for row, name in enumerate(NAMES)]
     dialogues = [
-        dialogue_example(TEMPLATES["qa"], [((Image(row), "what is this?"), (f"a {name}.",)),
-                                           ((f"show me a {name}.",), ("here.", Ret(row)))])
+        dialogue_example(
+            TEMPLATES["qa"],
+            [((Image(row), "what is this?"), (f"a {name}.",)), ((f"show me a {name}.",), ("here.", Ret(row)))],
+        )
         for row, name in enumerate(NAMES)
-    ]  # fmt: skip
+    ]
     validation = TrainingData(features, captions[:4], dialogues[:2]) if held_out else None
     return TrainingData(features, captions, dialogues, validation=validation, fingerprint="made-up")
 
@@ -46,8 +57,16 @@ def make_data(model, held_out: bool = True) -> TrainingData:
 def fit(model, out, recipe=RECIPE, resume=False, max_steps=None, data=None, **options):
     """Runs a trainer; returns its result and the losses of each step."""
     seen = {}
-    trainer = Trainer(model, data or make_data(model), recipe, out, show_progress=False, tensorboard=False,
-                      on_step=lambda step, losses: seen.__setitem__(step, losses), **options)  # fmt: skip
+    trainer = Trainer(
+        model,
+        data or make_data(model),
+        recipe,
+        out,
+        show_progress=False,
+        tensorboard=False,
+        on_step=lambda step, losses: seen.__setitem__(step, losses),
+        **options,
+    )
     return trainer.fit(resume=resume, max_steps=max_steps), seen
 
 
@@ -234,8 +253,18 @@ def test_tensorboard_gets_every_loss_by_its_name(make_model, tmp_path):
     (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents.*")}
     log = EventAccumulator(str(folder)).Reload()
     names = set(log.Tags()["scalars"])
-    assert {"captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive", "total", "learning_rate",
-            "gradient_norm", "validation/total", "validation/recall@1"} <= names  # fmt: skip
+    assert {
+        "captioning",
+        "retrieval",
+        "contrastive",
+        "dialogue",
+        "dialogue_contrastive",
+        "total",
+        "learning_rate",
+        "gradient_norm",
+        "validation/total",
+        "validation/recall@1",
+    } <= names
     assert [event.step for event in log.Scalars("validation/total")] == [6, 12]
 
 
