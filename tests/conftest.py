@@ -210,6 +210,22 @@ def pictures():
 
 
 @pytest.fixture
+def picture(tmp_path, pictures) -> str:
+    """The first of them as a file with a space in its name."""
+    path = tmp_path / "red picture.png"
+    pictures[0].save(path)
+    return str(path)
+
+
+@pytest.fixture
+def script(agent):
+    """Decides what the model of the fixture `agent` says."""
+    from tests.fromage_lite.fakes import Script
+
+    return Script(agent)
+
+
+@pytest.fixture
 def web(tmp_path, monkeypatch):
     """A server of pages: {path: (status, headers, body)}; notes what was asked for."""
     pages, asked = {}, []

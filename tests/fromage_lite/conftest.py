@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fromage_lite.fakes import ListedPictures, Script
+from tests.fromage_lite.fakes import ListedPictures
 
 
 @pytest.fixture
@@ -12,18 +12,6 @@ def agent(tiny_model):
     from fromage_lite.chat.agent import Agent
 
     return Agent(tiny_model, ListedPictures())
-
-
-@pytest.fixture
-def script(agent):
-    return Script(agent)
-
-
-@pytest.fixture
-def picture(tmp_path, pictures):
-    path = tmp_path / "red picture.png"
-    pictures[0].save(path)
-    return str(path)
 
 
 @pytest.fixture
