@@ -11,7 +11,7 @@ from PIL import Image
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import DataError, ImageError
-from fromage_lite.evaluate.vqa import Question, VqaFile, same_answer
+from fromage_lite.evaluate.vqa import Question, VqaFile, exact_match
 from fromage_lite.playground import vqa
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, is_trainable
 
@@ -111,8 +111,8 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_answers_are_compared_as_people_would() -> None:
-    assert same_answer(" Two.", "two") and same_answer("2", "two") and same_answer("A big cat!", "big cat")
-    assert not same_answer("a cat", "two cats") and not same_answer("", "yes")
+    assert exact_match(" Two.", "two") and exact_match("2", "two") and exact_match("A big cat!", "big cat")
+    assert not exact_match("a cat", "two cats") and not exact_match("", "yes")
 
 
 def test_the_shipped_file_is_what_the_generator_makes_and_small(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_missing_and_damaged_checkpoints(checkpoint_copy, tmp_path):
         Fromage.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="is a file"):
         Fromage.from_pretrained(checkpoint_copy / "config.json")
-    with pytest.raises(CheckpointError, match="could it be fetched"):
+    with pytest.raises(CheckpointError, match="could not be downloaded"):
         Fromage.from_pretrained("nobody/nothing")
     weights = checkpoint_copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
