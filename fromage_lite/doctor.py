@@ -1,4 +1,4 @@
-"""What is installed, what works and what is wrong. Loads the model as the chat would; downloads and builds nothing."""
+"""What is installed, what works and what is wrong. It loads the model as the chat would, and builds nothing."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Check:
     """One finding.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         value: what was found.
-        fault: what is wrong with it and what to do; empty if it is all right.
+        fault: what is wrong and what to do; empty if all is well.
     """
 
     name: str
@@ -49,11 +49,12 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether there is no fault."""
         return not self.fault
 
 
 def examine(options: LoadOptions) -> Iterator[Check]:
-    """Checks versions, devices, the model and its index, the cheap things first."""
+    """Checks versions, devices, the model and its index, cheap checks first."""
     yield from _versions()
     yield from _devices()
     yield Check("playground models", str(playground_dir()))
@@ -69,7 +70,7 @@ def _versions() -> Iterator[Check]:
     faiss = {name: version for name in ("faiss-gpu", "faiss-cpu") if (version := _version(name))}
     fault = ""
     if len(faiss) != 1:
-        fault = "Exactly one of faiss-gpu and faiss-cpu must be installed: they hold the same module."
+        fault = "Install exactly one of faiss-gpu and faiss-cpu: they contain the same module."
     yield Check("faiss", ", ".join(f"{name} {version}" for name, version in faiss.items()) or "missing", fault)
 
 
@@ -94,7 +95,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _precisions() -> str:
-    """What can be asked for with --dtype; bf16 needs a card that computes in it, fp16 is slow on a CPU."""
+    """What --dtype can be here; bf16 needs a GPU that computes in it, fp16 is slow on a CPU."""
     import torch
 
     if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -129,7 +130,7 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
         return Check("index", "none: replies come without pictures")
     path = playground_index_path(agent.model) if options.index is None else Path(options.index).expanduser()
     if options.index is None and not path.exists():
-        return Check("index", "the playground's pictures, to be made at the first start of the chat")
+        return Check("index", "the playground's pictures; the chat will make it when it first starts")
     try:
         agent.use_index(path)
     except FromageError as error:

@@ -207,8 +207,10 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
 
 def test_a_dialogue_that_an_earlier_version_saved_is_read(agent):
     hit = {"id": 2, "score": 0.5, "source": "/pictures/2.png", "caption": "picture number 2"}
-    saved = {**agent.dialogue().to_dict(), "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}],
-                                                       "reason": "stop"}]}  # fmt: skip
+    saved = {
+        **agent.dialogue().to_dict(),
+        "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}], "reason": "stop"}],
+    }
     again = Dialogue.from_dict(agent, json.loads(json.dumps(saved)))
     assert again.turns == [Turn(("show me",), ((Hit(2, 0.5, "/pictures/2.png", "picture number 2"),),), "stop")]
 

@@ -38,7 +38,7 @@ def lines_of(result) -> dict[str, str]:
 def test_every_path_is_told_and_a_new_user_has_nothing_wrong(home):
     result = call("doctor")
     lines = lines_of(result)
-    assert result.exit_code == 0 and result.stdout.endswith("Nothing is wrong.\n")
+    assert result.exit_code == 0 and result.stdout.endswith("No problems found.\n")
     for name, path in {
         "config file": home / "config" / "fromage-lite" / "config.toml",
         "conversations": home / "data" / "fromage-lite" / "sessions.db",

@@ -57,7 +57,7 @@ def test_an_interrupted_build_goes_on(run, album, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Fromage, "image_features", image_features)
     result = run(album, "--out", tmp_path / "index", "--batch-size", 5, code=130)
-    assert result.stderr.splitlines()[-1] == "Interrupted; nothing is lost. The same command goes on from here."
+    assert result.stderr.splitlines()[-1] == "Interrupted; nothing is lost. Run the same command again to continue."
     monkeypatch.undo()
     assert "13 new, 10 unchanged" in run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
 

@@ -18,12 +18,6 @@ from tui.sessions.schema import VERSION
 from tui.sessions.search import search
 from tui.sessions.store import SessionStore
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "sessions.db"
-
-
 VERSION_1 = """
 CREATE TABLE sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT, created REAL NOT NULL, updated REAL NOT NULL,
     model TEXT NOT NULL DEFAULT '', "index" TEXT NOT NULL DEFAULT '');

@@ -21,11 +21,6 @@ from tui.sessions.search import search
 from tui.sessions.store import SessionStore
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "sessions.db"
-
-
 class Said:
     """A recording whose clock the test moves, and the store behind it."""
 

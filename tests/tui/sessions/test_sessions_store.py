@@ -12,22 +12,10 @@ import pytest
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
 from tests.tui.fake_agent import STATISTICS, hit
-from tests.tui.saved import Clock, say, turn
+from tests.tui.saved import say, turn
 from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, shorten, title_of
 from tui.sessions.search import search
 from tui.sessions.store import SessionStore
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "sessions.db"
-
-
-@pytest.fixture
-def store(path: Path) -> SessionStore:
-    store = SessionStore.open(path, clock=Clock())
-    yield store
-    store.close()
 
 
 def test_a_conversation_comes_back_as_it_was(store: SessionStore, path: Path) -> None:
