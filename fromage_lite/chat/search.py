@@ -134,8 +134,8 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     segments = clean(segments)
     if not segments:
         raise _nothing()
-    # The beginning of the text and [RET] have a position each.
-    check_length(engine.model, segments, segments, engine.model.language.max_positions - 2)
+    room = engine.model.language.max_positions - 1  # the last is for [RET]
+    check_length(engine.model, segments, segments, room, add_bos=True)
     return engine.model.query_embeds(engine.open_segments(segments))
 
 
