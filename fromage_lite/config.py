@@ -102,6 +102,13 @@ class FromageConfig(PlainData):
         are_texts = all(isinstance(text, str) and text for text in suppressed)
         _require(are_texts, "suppress_tokens", "a list of texts", suppressed)
 
+    @property
+    def text_after_image(self) -> str:
+        """`image_suffix` as it is read. The adapters with `inst` were trained on texts tokenized one by one: behind a
+        picture, too, they begin with what SentencePiece makes of a blank."""
+        is_apart = self.prompt_template == "inst" and self.image_suffix and not self.image_suffix[0].isspace()
+        return f" {self.image_suffix}" if is_apart else self.image_suffix
+
 
 @dataclass(frozen=True)
 class GenerationSettings(PlainData):

@@ -15,7 +15,7 @@ from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
 from fromage_lite.model.decoding import DecodingState, Token, stream
-from fromage_lite.text.marks import RET
+from fromage_lite.text.marks import MARKED_RET, without_marks
 from fromage_lite.text.message import Segment
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
@@ -186,12 +186,14 @@ class Context:
 
     def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
         rendered = self.template.render_turn(message, is_first)
-        # One position is for the beginning-of-text token.
-        check_length(self.model, message, rendered, room - is_first)
+        check_length(self.model, message, rendered, room, add_bos=is_first)
         return self.model.prompt_embeds(self.engine.open_segments(rendered), add_bos=is_first)
 
 
 def reply_prompt(template: Template, turn: Turn) -> str:
-    """A reply as the LM said it, with `[RET]` where pictures came."""
-    text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
-    return text if not text or text.startswith(RET) else template.render_reply(text)
+    """A reply as the LM said it, with the token `[RET]` where pictures came. One in its words is words."""
+    said = [part for part in turn.reply if part != ""]
+    words = [template.render_reply if not position else without_marks for position in range(len(said))]
+    return "".join(
+        render(part) if isinstance(part, str) else MARKED_RET for part, render in zip(said, words, strict=True)
+    )

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 MAX_CHARACTERS_PER_POSITION = 100
 
 
-def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[Segment], room: int) -> None:
+def check_length(
+    model: Fromage, message: Sequence[Segment], rendered: Sequence[Segment], room: int, *, add_bos: bool
+) -> None:
     """Refuses a message that does not fit into `room` positions, before any picture is opened.
 
     Args:
@@ -23,6 +25,7 @@ def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[
         message: what the user said.
         rendered: the same as a prompt.
         room: positions that the prompt may take.
+        add_bos: whether the prompt begins a text; what begins one counts.
 
     Raises:
         MessageError: it does not fit; the error says how long the message may be.
@@ -30,7 +33,7 @@ def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[
     text = "".join(s for s in message if isinstance(s, str))
     if len(text) > room * MAX_CHARACTERS_PER_POSITION:
         raise _too_long(len(text), None, room)
-    needed = model.prompt_length(rendered, add_bos=False)
+    needed = model.prompt_length(rendered, add_bos)
     if needed > room:
         words = len(model.language.tokenize(text))
         raise _too_long(len(text), words, room - (needed - words))

@@ -135,8 +135,8 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     segments = clean(segments)
     if not segments:
         raise _nothing()
-    # Beginning-of-text and [RET] take one position each.
-    check_length(engine.model, segments, segments, engine.model.language.max_positions - 2)
+    room = engine.model.language.max_positions - 1  # the last is for [RET]
+    check_length(engine.model, segments, segments, room, add_bos=True)
     return engine.model.query_embeds(engine.open_segments(segments))
 
 

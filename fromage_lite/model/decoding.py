@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
-from fromage_lite.language.model import LMOutput
+from fromage_lite.language.decoder import LMOutput
 from fromage_lite.model import sampling
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.sampling import Chooser, apply_ret_policy, must_say_ret, probability

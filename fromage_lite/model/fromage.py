@@ -79,7 +79,7 @@ class Fromage(Pretrained):
         the LM's beginning-of-text token; images before that text stay in front of the token, as in the paper's code.
         """
         texts = (Text(segment) if isinstance(segment, str) else segment for segment in segments)
-        for piece in interleave(texts, self.config.image_prefix, self.config.image_suffix):
+        for piece in interleave(texts, self.config.image_prefix, self.config.text_after_image):
             if isinstance(piece, list):
                 yield self.language.tokenize(joined(piece), add_bos)
                 add_bos = False

@@ -136,7 +136,8 @@ def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int
     texts = captions if data.texts is None else dict(enumerate(data.texts))
     rows = sorted(texts)[:: -(-len(texts) // _SAMPLE)]
     length = model.config.n_visual_tokens
-    ids = [model.language.tokenize(texts[row])[:length] for row in rows]
+    begin = len(model.language.beginning)
+    ids = [model.language.tokenize(texts[row], add_bos=True)[begin : begin + length] for row in rows]
     filled = [part + part[-1:] * (length - len(part)) for part in ids if part]
     kept = [row for row, part in zip(rows, ids, strict=True) if part]
     return np.array(kept, dtype=np.int64), torch.tensor(filled, device=model.language.device)

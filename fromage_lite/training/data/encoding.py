@@ -60,7 +60,7 @@ class SequenceEncoder:
         """Encodes an interleaved example.
 
         Raises:
-            DataError: it is longer than `max_tokens`, or a text in it holds a literal `[RET]`.
+            DataError: it is longer than `max_tokens`.
         """
         encoded = self._encode(example.segments, add_bos=True)
         if max_tokens is not None and len(encoded) > max_tokens:
@@ -108,7 +108,7 @@ class SequenceEncoder:
         ids: list[int] = []
         is_label: list[bool] = []
         pieces: Iterator[list[Text] | Image | Ret]
-        pieces = interleave(segments, self._config.image_prefix, self._config.image_suffix)
+        pieces = interleave(segments, self._config.image_prefix, self._config.text_after_image)
         for piece in pieces:
             if isinstance(piece, Image):
                 ids += [IMAGE_SLOT] * self._config.n_visual_tokens
@@ -141,10 +141,7 @@ class SequenceEncoder:
     def _ids(self, text: str, add_bos: bool) -> tuple[int, ...]:
         key = (text, add_bos)
         if key not in self._memory:
-            ids = tuple(self._language.tokenize(text, add_bos=add_bos))
-            if self._language.ret_token_id in ids:
-                raise DataError(f"A text of the training data holds a literal [RET]: {text[:80]!r}.")
-            self._memory[key] = ids
+            self._memory[key] = tuple(self._language.tokenize(text, add_bos=add_bos))
         return self._memory[key]
 
 

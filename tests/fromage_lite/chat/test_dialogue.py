@@ -15,7 +15,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
-from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
+from tests.fromage_lite.fakes import ListedPictures, Script, as_said, assert_reads, hear
 
 
 def test_events_come_in_order_and_add_up(agent, script):
@@ -34,7 +34,7 @@ def test_events_come_in_order_and_add_up(agent, script):
     assert statistics.cached_tokens == 0
     assert statistics.prompt_tokens == len(agent.model.language.tokenize("Q: show me a cat.\nA:", add_bos=True))
     # The line break that ends the reply was generated too.
-    assert statistics.new_tokens == len(agent.model.language.tokenize(" here you are.[RET] a cat.\n"))
+    assert statistics.new_tokens == len(agent.model.language.tokenize(as_said(" here you are.[RET] a cat.\n")))
     assert statistics.time_to_first_token > 0 and statistics.tokens_per_second > 0
 
 

@@ -12,7 +12,8 @@ import torch
 
 from fromage_lite.config import FromageConfig, GenerationSettings
 from fromage_lite.errors import CheckpointError
-from fromage_lite.language.loading import check_logits, load_language_model
+from fromage_lite.language.checking import check_logits
+from fromage_lite.language.loading import load_language_model
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage

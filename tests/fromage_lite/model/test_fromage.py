@@ -9,6 +9,7 @@ from fromage_lite.config import FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.placement import choose_device
+from fromage_lite.text.marks import MARKED_RET
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_a_failed_save_keeps_the_old_weights(tiny_model, checkpoint_copy, monkey
 
 
 def test_only_the_bridge_is_trained(tiny_model, pictures):
-    embeds = tiny_model.prompt_embeds(["a ", pictures[0], " b[RET]"])
+    embeds = tiny_model.prompt_embeds(["a ", pictures[0], f" b{MARKED_RET}"])
     output = tiny_model.language.forward(embeds)
     loss = tiny_model.language.logits(output.hidden, tiny_model.bridge.output_row).logsumexp(-1).sum()
     loss += tiny_model.bridge.query_embeds([output.hidden[:, -1]]).sum()
