@@ -74,8 +74,11 @@ class LanguageModel:
             raise ConfigError(f"lm_rows is {rows}, but the language model {name} has {available} rows.")
         self.vocab_size: int = rows or available
         self._text = TextEncoder(tokenizer)
+        # Read once: a configuration's attributes are slow to come by, and these are asked for at every token.
+        self._n_layers: int = self._text_config.num_hidden_layers
         self._input_factor = input_factor(self._text_config)
         self._output_factor = output_factor(self._text_config)
+        self._soft_cap: float | None = getattr(self._text_config, "final_logit_softcapping", None)  # Gemma 2
 
     # --- sizes and names ---
 
@@ -115,7 +118,7 @@ class LanguageModel:
         """Whether input and output embeddings are one matrix."""
         return self._head.weight.data_ptr() == self._embedding.weight.data_ptr()
 
-    @property
+    @cached_property
     def max_positions(self) -> int:
         """How many positions a sequence may have: what the model was made for, also where nothing ends there."""
         for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
@@ -155,7 +158,7 @@ class LanguageModel:
         Raises:
             ConfigError: if there is no such layer.
         """
-        count = self._text_config.num_hidden_layers
+        count = self._n_layers
         if not -(count + 1) <= layer <= count:
             raise ConfigError(f"text_emb_layers has {layer}, but {self.name} has hidden states 0 to {count}.")
         return self.head_dim if layer in (-1, count) else self._text_config.hidden_size
@@ -230,7 +233,7 @@ class LanguageModel:
         kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         if not self.can_crop or kinds != {"full_attention"} or getattr(config, "sliding_window", None):
             raise ConfigError(f"The language model {self.name} can't be compiled.", "Leave --compile out.")
-        self._compiled = CompiledDecoder(self.decoder.forward, config.num_hidden_layers, self.max_positions)
+        self._compiled = CompiledDecoder(self.decoder.forward, self._n_layers, self.max_positions)
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
         """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
@@ -260,7 +263,7 @@ class LanguageModel:
             mask: (B, past + T) bool, false at padding on the left: positions count from each row's first token.
                 None is no padding.
         """
-        count = self._text_config.num_hidden_layers
+        count = self._n_layers
         options = {} if mask is None else self._masked(mask, inputs_embeds.shape[1])
         is_step = mask is None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
         run = self._compiled if self._compiled is not None and is_step else self.decoder
@@ -296,6 +299,6 @@ class LanguageModel:
         logits = torch.cat([words, ret[..., None]], dim=-1)
         if self._output_factor != 1:
             logits = logits * self._output_factor
-        if cap := getattr(self._text_config, "final_logit_softcapping", None):  # Gemma 2
-            logits = cap * torch.tanh(logits / cap)
+        if self._soft_cap:
+            logits = self._soft_cap * torch.tanh(logits / self._soft_cap)
         return logits

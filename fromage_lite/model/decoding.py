@@ -27,7 +27,7 @@ class Token:
         text: what may be shown now; whole characters, never part of a stop string.
         query_embeds: at `[RET]` where it points in the retrieval space, (1, R) float32 on the CPU; else None.
         ret_probability: how likely `[RET]` was at this step for the model itself, before bias, temperature and policy;
-            None where it was not asked.
+            None where nobody asked.
     """
 
     id: int | None
@@ -156,6 +156,7 @@ class _Reply:
     state: DecodingState
     settings: GenerationSettings
     choose: Chooser
+    trace: bool
     text: TextStream
     start: int  # length of the dialogue where the reply begins
     ids: list[int] = field(default_factory=list)
@@ -171,7 +172,8 @@ class _Reply:
             return ret_id
         with torch.inference_mode():
             logits = self.model.next_logits(hidden)[0]
-            self.ret_probability = probability(logits, ret_id)
+            if self.trace:
+                self.ret_probability = probability(logits, ret_id)
             apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
             return self.choose(logits, self.settings.temperature, self.settings.top_p, generator)
 
@@ -221,6 +223,7 @@ def stream(
     choose: Chooser = sampling.choose,
     stop_strings: Sequence[str] = (),
     stop_ids: Collection[int] = (),
+    trace: bool = False,
     cancel: threading.Event | None = None,
     generator: torch.Generator | None = None,
 ) -> Generator[Token]:
@@ -237,6 +240,7 @@ def stream(
         choose: chooses a token; the policy on `[RET]` is in its logits already.
         stop_strings: the reply ends before the first of these.
         stop_ids: further tokens that end it, as end of text does.
+        trace: whether to note how likely `[RET]` was at each step.
         cancel: when set, the reply ends within one token.
         generator: source of chance on the CPU; None makes one from `settings.seed`.
 
@@ -248,7 +252,7 @@ def stream(
     language = model.language
     state.finish_reason = None
     hidden = state.feed(inputs_embeds).hidden[:, -1]
-    reply = _Reply(model, state, settings, choose, TextStream(language.decode, stop_strings), start=state.length)
+    reply = _Reply(model, state, settings, choose, trace, TextStream(language.decode, stop_strings), state.length)
     reason: FinishReason = "length"
     while not reply.is_full:
         if cancel is not None and cancel.is_set():
