@@ -53,6 +53,7 @@ class Decoder:
         base = model.base_model
         self.module = model.model if base is model else base  # where the body's name is not the announced one
         self._config = model.config.get_text_config()
+        self._n_layers: int = self._config.num_hidden_layers  # a configuration's attributes are slow to come by
         self._embedding = model.get_input_embeddings()
         self._scaling = LengthScaling(self.module)
         self._feeding: Feeding | None = None
@@ -90,7 +91,7 @@ class Decoder:
         is_plain = self.can_crop and self.feeding == Feeding() and not self._scaling.is_dynamic
         if not is_plain or kinds != {"full_attention"} or getattr(self._config, "sliding_window", None):
             raise ConfigError(f"The language model {self._name} can't be compiled.", "Leave --compile out.")
-        self._compiled = CompiledDecoder(self.module.forward, self._config.num_hidden_layers, self._max_positions)
+        self._compiled = CompiledDecoder(self.module.forward, self._n_layers, self._max_positions)
 
     # --- feeding ---
 
@@ -163,7 +164,7 @@ class Decoder:
         self, embeds: Tensor, past: Any, layers: Sequence[int], mask: Tensor | None, first: int | None
     ) -> LMOutput:
         """One pass. `first` is the number of its first position, if the model must be told."""
-        count, new = self._config.num_hidden_layers, embeds.shape[1]
+        count, new = self._n_layers, embeds.shape[1]
         weight = self._embedding.weight
         options = {} if mask is None else self._masked(mask, new)
         if mask is None and first is not None and self._takes_positions:
