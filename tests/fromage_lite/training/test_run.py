@@ -61,7 +61,9 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(recipe, options, tmp_path):
     assert exported.config.retrieval_dim == 8
     assert not (tmp_path / "exported" / "training_state.json").exists()
     card = (tmp_path / "exported" / "README.md").read_text()
-    (counts,) = re.findall(r"Data: (\d+) captions, 0 dialogues and 24 pictures of captions.tsv; (\d+) more captions", card)
+    (counts,) = re.findall(
+        r"Data: (\d+) captions, 0 dialogues and 24 pictures of captions.tsv; (\d+) more captions", card
+    )
     assert sum(map(int, counts)) == 24
     assert "6 steps of 4 captions" in card and "| total |" in card and str(tmp_path) not in card
     with pytest.raises(ConfigError, match="already a run"):
