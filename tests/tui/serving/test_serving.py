@@ -438,7 +438,7 @@ def test_every_address_of_the_host_is_ours():
     try:
         ports = {listening.getsockname()[1] for listening in sockets}
         assert len(ports) == 1
-        with pytest.raises(ConfigError, match="taken"):
+        with pytest.raises(ConfigError, match="in use"):
             bind("localhost", ports.pop())
     finally:
         for listening in sockets:
