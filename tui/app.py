@@ -101,6 +101,10 @@ class ChatApp(LastingApp):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):
             self._idle_collector.note()
+        is_typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
+        chat = self.chat if is_typed else None
+        if chat is not None and chat is self.screen and await chat.typing.take(event):
+            return
         await super().on_event(event)
 
     def _collect(self) -> None:

@@ -31,10 +31,11 @@ from tui.screens.replying import Replying
 from tui.screens.sending import Sending
 from tui.screens.settings import Settings
 from tui.screens.switching import Switching
+from tui.screens.typing import Typing
 from tui.screens.viewer import key_line
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
-from tui.widgets.composer import Chip, Composer, Draft, PromptArea
+from tui.widgets.composer import Composer, Draft, PromptArea
 from tui.widgets.picture import FocusablePicture
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
@@ -89,6 +90,7 @@ class ChatScreen(Screen[None]):
         self.waiting: Outgoing | None = None
         self.failed: Outgoing | None = None
         self._workload = Workload(self._show_work)
+        self.typing = Typing(self)
         self._sending, self._pictures = Sending(self), Pictures(self)
         self._features = {kind: kind(self, self._sending) for kind in FEATURES}
         actions = [(action, feature) for kind, feature in self._features.items() for action in actions_of(kind)]
@@ -285,13 +287,3 @@ class ChatScreen(Screen[None]):
     def on_descendant_blur(self) -> None:
         if not isinstance(self.focused, FocusablePicture):
             self.status.keys = ""
-
-    def on_key(self, event: events.Key) -> None:
-        # Whoever types means the composer, wherever the focus is; but for the keys of what has it.
-        prompt = self.composer.prompt
-        if event.key in self.active_bindings:
-            return
-        if event.is_printable and event.character and not prompt.has_focus and not isinstance(self.focused, Chip):
-            prompt.focus()
-            prompt.insert(event.character)
-            event.stop()

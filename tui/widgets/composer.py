@@ -145,11 +145,16 @@ class PromptArea(TextArea):
         self.suggestion = self.completion.suggestion() if self.cursor_location == self.document.end else ""
 
     async def _on_key(self, event: events.Key) -> None:
-        # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later.
-        bound = self.screen.active_bindings.get(event.key)  # as the user's config file has it
-        if bound is not None and bound.node is self and await self.app.run_action(bound.binding.action, self):
-            event.prevent_default()
-            event.stop()
+        # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later. And the
+        # screen knows no keys of a widget that has lost the focus meanwhile, as when a browser's page does: Enter
+        # would be a new line.
+        bindings = self._bindings.copy()
+        bindings.apply_keymap(self.app._keymap)  # as the user's config file has it
+        for binding in bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.prevent_default()
+                event.stop()
+                return
 
     async def _on_paste(self, event: events.Paste) -> None:
         if paths := dropped_paths(event.text):
