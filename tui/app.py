@@ -58,6 +58,7 @@ class ChatApp(LastingApp):
         Binding("ctrl+p", "command_palette", "All commands", id="palette", priority=True, show=False),
         Binding("ctrl+c", "interrupt", "Copy the selection, stop, or (twice) quit", id="interrupt"),
         Binding("ctrl+q", "quit", "Quit", id="quit", priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend the chat; fg brings it back", id="suspend", priority=True),
     ]
 
     def __init__(
@@ -101,10 +102,10 @@ class ChatApp(LastingApp):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):
             self._idle_collector.note()
-        is_typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
-        chat = self.chat if is_typed else None
-        if chat is not None and chat is self.screen and await chat.typing.take(event):
-            return
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            chat = self.chat
+            if chat is not None and chat is self.screen and await chat.typing.take(event):
+                return
         await super().on_event(event)
 
     def _collect(self) -> None:
@@ -163,6 +164,12 @@ class ChatApp(LastingApp):
             self._quit_armed = True
             self.set_timer(QUIT_SECONDS, self._disarm)
             chat.hint("Ctrl+C again quits")
+
+    def action_suspend_process(self) -> None:
+        if self._driver is not None and self._driver.can_suspend:
+            super().action_suspend_process()
+        elif self.chat is not None:
+            self.chat.hint("There is no shell here to go back to")
 
     def _disarm(self) -> None:
         self._quit_armed = False

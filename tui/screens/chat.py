@@ -54,7 +54,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Navigating,
 )
 # The order of the keys in the help; others come after them.
-KEY_ORDER = ("stop", "regenerate", "undo", "reset", "sessions", "attach", "settings", "stats", "help")
+KEY_ORDER = ("stop", "regenerate", "undo", "edit", "copy", "reset", "sessions", "attach", "settings", "stats", "help")
 
 AnyFeature = TypeVar("AnyFeature", bound=Feature)
 
@@ -211,10 +211,19 @@ class ChatScreen(Screen[None]):
     # Commands and keys ------------------------------------------------------------------------------------------
 
     async def run_command(self, command: Command, argument: str = "") -> None:
-        """Does what a command says."""
+        """Does what a command says.
+
+        Raises:
+            Occupied: it can't be done now.
+        """
         self.log(f"command {command.name}")
         action, feature = self._by_name[command.name]
-        await self._attempt(action.run(feature, argument))
+        try:
+            await action.run(feature, argument)
+        except Occupied:
+            raise
+        except Exception as error:
+            await self.tell(error)
 
     async def choose_command(self, command: Command) -> None:
         """A command chosen in the palette: run, or put into the composer if it wants an argument."""
@@ -222,7 +231,7 @@ class ChatScreen(Screen[None]):
             self.composer.prompt.fill(f"/{command.name} ")
             self.composer.prompt.focus()
         else:
-            await self.run_command(command)
+            await self._attempt(self.run_command(command))
 
     async def action_run(self, key: str) -> None:
         """Does what a key is for.
@@ -245,7 +254,12 @@ class ChatScreen(Screen[None]):
             return
         self.composer.take(Draft(event.draft.text))
         self.composer.pictures = event.draft.pictures
-        await self.run_command(command, argument)
+        try:
+            await self.run_command(command, argument)
+        except Occupied as error:
+            self.hint(str(error))
+            if argument:  # it would be a pity to type it again
+                self.composer.restore(event.draft)
 
     def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
         self.feature(Attaching).attach_files([event.path])

@@ -7,10 +7,10 @@ from functools import partial
 from fromage_lite.text.message import Segment, parse_message
 from tui.input.commands import command
 from tui.screens.feature import Feature
-from tui.screens.interface import NOT_LOADED
 from tui.widgets.found import Found
 
 FIND_COUNT = 8
+WAITS = "The search waits for the model"
 
 
 class Finding(Feature):
@@ -23,10 +23,16 @@ class Finding(Feature):
         if not segments:
             await self.chat.note("What are you looking for? /find WORDS, with or without attached pictures.")
         elif self.chat.conversation.agent is None:
-            self.chat.hint(NOT_LOADED)
+            self.sending.after_loading(partial(self._find_later, segments, argument))
+            self.chat.composer.pictures = ()
+            self.chat.hint(WAITS if self.chat.busy else f"{WAITS} · /retry loads it")
         else:
             self.chat.begin("searching", partial(self._find, segments, argument))
             self.chat.composer.pictures = ()
+
+    async def _find_later(self, segments: tuple[Segment, ...], words: str) -> None:
+        with self.chat.working("searching"):
+            await self._find(segments, words)
 
     async def _find(self, segments: tuple[Segment, ...], words: str) -> None:
         found = await self.chat.conversation.search(segments, FIND_COUNT)

@@ -71,6 +71,16 @@ def draw_turn(agent: ChatAgent | None, turn: SavedTurn, *, more: bool = False) -
     return DrawnTurn(turn, parts, tuple(items))
 
 
+def draft_of(parts: Sequence[str | Picture]) -> tuple[str, tuple[Picture, ...]]:
+    """A message as it was written: the words, and the pictures attached before them. A picture between the words is
+    written as `<image:PATH>`, so that sending it again gives the same message."""
+    attached = 0
+    while attached < len(parts) and isinstance(parts[attached], Picture):
+        attached += 1
+    words = " ".join(part if isinstance(part, str) else f"<image:{part.path}>" for part in parts[attached:])
+    return words, tuple(part for part in parts[:attached] if isinstance(part, Picture))
+
+
 def user_picture(path: str) -> Picture:
     """The user's picture from its file; a card that says so where it is gone."""
     try:

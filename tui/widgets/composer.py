@@ -39,6 +39,8 @@ class PromptArea(TextArea):
         Binding("tab", "complete", "Complete a command, a path or @picture; or try an example", id="complete"),
         Binding("backspace", "erase", "At the very beginning: remove the last picture", id="erase"),
         Binding("ctrl+v", "paste_clipboard", "Paste a picture or text from the clipboard", id="paste"),
+        Binding("ctrl+u", "clear", "Clear the whole draft; ↑ brings its words back", id="clear"),
+        Binding("ctrl+underscore", "undo", "Undo the last change of the text", id="undo-typing"),
     ]
 
     class Submitted(Message):
@@ -58,6 +60,9 @@ class PromptArea(TextArea):
 
     class ExampleWanted(Message):
         """Tab in an empty composer."""
+
+    class Cleared(Message):
+        """The whole draft is to go, pictures too."""
 
     class PasteWanted(Message):
         """The clipboard is asked for, not a paste that the terminal made."""
@@ -92,6 +97,14 @@ class PromptArea(TextArea):
     def action_submit(self) -> None:
         if not self.completion.accept_on_enter():
             self.post_message(self.Submitted(self.text))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "redo"  # its key copies the reply
+
+    def action_clear(self) -> None:
+        self._earlier_prompts.add(self.text)
+        self.fill("")
+        self.post_message(self.Cleared())
 
     def action_paste_clipboard(self) -> None:
         self.post_message(self.PasteWanted())
@@ -219,6 +232,7 @@ class Composer(Vertical):
         """
         super().__init__(id=id)
         self._earlier_prompts = history
+        self._handed_back: Draft | None = None
         self._choices, self._prompt = Completions(), PromptArea(history)
         self.completion = self._prompt.completion = Completion(
             self._prompt, self._choices, commands, lambda path: self.post_message(self.PictureChosen(path))
@@ -245,12 +259,21 @@ class Composer(Vertical):
     def attach(self, picture: Picture) -> None:
         self.pictures = (*self.pictures, picture)
 
-    def restore(self, draft: Draft) -> None:
-        """Hands a draft back, unless something new has been written meanwhile."""
-        if not self.prompt.text.strip():
+    def restore(self, draft: Draft) -> bool:
+        """Hands a draft back, unless something new has been written meanwhile; whether its words are there now."""
+        before, now = self._handed_back, Draft(self.prompt.text, self.pictures)
+        if now == before or not now.text.strip():
             self.prompt.fill(draft.text)
-        if not self.pictures:
-            self.pictures = draft.pictures
+            if now == before or not now.pictures:
+                self.pictures = draft.pictures
+            self._handed_back = Draft(draft.text, self.pictures)
+        return self.prompt.text == draft.text
+
+    def replace(self, draft: Draft) -> None:
+        """Puts a draft in the place of what is there, which Up brings back."""
+        self._earlier_prompts.add(self.prompt.text)
+        self.prompt.fill(draft.text)
+        self.pictures = draft.pictures
 
     def on_text_area_changed(self) -> None:
         self.completion.update()
@@ -272,6 +295,10 @@ class Composer(Vertical):
         if self._earlier_prompts.add(draft.text):
             self.run_worker(partial(self._earlier_prompts.keep, draft.text), group="history", thread=True)
         self.prompt.fill(self.prompt.text.removeprefix(draft.text))
+        self.pictures = ()
+
+    def on_prompt_area_cleared(self, event: PromptArea.Cleared) -> None:
+        event.stop()
         self.pictures = ()
 
     def on_prompt_area_erased_at_start(self, event: PromptArea.ErasedAtStart) -> None:

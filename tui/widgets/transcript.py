@@ -10,7 +10,7 @@ from textual.events import Resize
 from textual.widget import Widget
 
 from tui.widgets.picture import FocusablePicture, PictureCard
-from tui.widgets.turn import Note
+from tui.widgets.turn import Note, TurnView
 from tui.widgets.welcome import Welcome
 
 
@@ -68,6 +68,11 @@ class Transcript(VerticalScroll):
             if pictures := [widget for widget in child.query(FocusablePicture) if widget.display]:
                 return pictures
         return []
+
+    @property
+    def turns(self) -> list[TurnView]:
+        """The messages with their replies, whole or not, in their order."""
+        return list(self.feed.query_children(TurnView))
 
     @property
     def shows_welcome(self) -> bool:

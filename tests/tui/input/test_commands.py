@@ -102,6 +102,8 @@ def test_the_commands_are_those_that_users_know_in_their_order() -> None:
         "/find WORDS",
         "/regenerate",
         "/undo",
+        "/edit",
+        "/copy",
         "/reset",
         "/tokens [PATH]",
         "/why",
@@ -115,7 +117,7 @@ def test_the_commands_are_those_that_users_know_in_their_order() -> None:
         "/rename TITLE",
         "/export FILE",
         "/import FILE.json",
-        "/theme",
+        "/theme [NAME]",
         "/help",
         "/quit",
     ]

@@ -63,6 +63,19 @@ async def test_the_theme_switches_between_dark_and_light(monkeypatch: pytest.Mon
     assert preferred_theme() == LIGHT.name
 
 
+async def test_a_theme_is_chosen_by_its_name() -> None:
+    async with chatting(size=(120, 30)) as chat:
+        await chat.type("/theme nord")
+        assert chat.app.theme == "nord"
+        await chat.type("/theme no-such-theme")
+        assert chat.app.theme == "nord"
+        assert "There is no theme 'no-such-theme'" in chat.notes[-1] and "fromage-light, gruvbox" in chat.notes[-1]
+        await chat.pilot.press("ctrl+u", *"/theme dracu")
+        await chat.until(lambda: "❯ dracula" in chat.text or "  dracula" in chat.text)
+        await chat.pilot.press("tab", "enter")
+        await chat.until(lambda: chat.app.theme == "dracula")
+
+
 @pytest.mark.parametrize("size", [(40, 24), (80, 24), (200, 60)])
 async def test_a_conversation_fits_every_size_and_survives_a_resize(size: tuple[int, int], cat) -> None:
     agent = FakeAgent([" Here:", ImagesFound((hit(1),)), ImagesFound((hit(2), hit(3), hit(4)))])

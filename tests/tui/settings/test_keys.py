@@ -17,8 +17,11 @@ from tui.settings.keys import check_keys, key_names, own_bindings, owners
 from tui.settings.preferences import Preferences
 
 # What a VT220 and its descendants send, each as bytes of its own. Ctrl+I, Ctrl+M, Ctrl+H and Ctrl+[ are Tab, Enter,
-# Backspace and Escape there; Ctrl+B and Ctrl+A are the prefixes of tmux and screen; Ctrl+Z suspends.
+# Backspace and Escape there; Ctrl+B and Ctrl+A are the prefixes of tmux and screen; Ctrl+Z suspends,
+# here too.
 LEGACY = {
+    "ctrl+z",
+    "ctrl+underscore",
     *(f"ctrl+{letter}" for letter in set(string.ascii_lowercase) - set("imhabz")),
     *(f"f{number}" for number in range(1, 13)),
     *"up down left right home end pageup pagedown insert delete".split(),
@@ -66,6 +69,8 @@ def test_the_keys_of_the_chat_are_those_that_config_files_name_in_the_order_of_t
         ("stop", "escape"),
         ("regenerate", "ctrl+r"),
         ("undo", "ctrl+t"),
+        ("edit", "f3"),
+        ("copy", "ctrl+y"),
         ("reset", "ctrl+n"),
         ("sessions", "ctrl+l"),
         ("attach", "ctrl+o"),
