@@ -29,7 +29,7 @@ from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
 from tui.settings import paths
-from tui.settings.keys import check_keys
+from tui.settings.keys import check_keys, clashes
 from tui.settings.preferences import Preferences, changed
 from tui.settings.writing import PreferencesWriter
 from tui.themes import DARK, LIGHT, preferred_theme
@@ -96,7 +96,7 @@ class ChatApp(LastingApp):
 
     def _use_keys(self) -> None:
         keys, problems = check_keys(self.preferences.keys)
-        self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in problems]
+        self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in [*problems, *clashes(keys)]]
         self.set_keymap(keys)
 
     async def on_event(self, event: events.Event) -> None:
