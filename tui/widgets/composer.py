@@ -13,9 +13,11 @@ from textual.containers import HorizontalScroll, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static, TextArea
+from textual.widgets.text_area import Location, Selection
 
 from tui.input.attachments import dropped_paths
 from tui.input.commands import CommandTable
+from tui.input.graphemes import grapheme_at, snap
 from tui.input.prompt_history import PromptHistory
 from tui.pictures.thumbnails import Picture
 from tui.widgets.completing import Completion
@@ -146,6 +148,32 @@ class PromptArea(TextArea):
             self.post_message(self.ErasedAtStart())
         else:
             self.action_delete_left()
+
+    # The cursor stands between graphemes, never in one -------------------------------------------------------------
+
+    def get_cursor_left_location(self) -> Location:
+        row, column = self.cursor_location
+        if not column:
+            return super().get_cursor_left_location()
+        return row, grapheme_at(self.document.get_line(row), column - 1)[0]
+
+    def get_cursor_right_location(self) -> Location:
+        row, column = self.cursor_location
+        line = self.document.get_line(row)
+        return (row, grapheme_at(line, column)[1]) if column < len(line) else super().get_cursor_right_location()
+
+    def get_cursor_word_left_location(self) -> Location:
+        return self._snapped(super().get_cursor_word_left_location())
+
+    def get_cursor_word_right_location(self) -> Location:
+        return self._snapped(super().get_cursor_word_right_location())
+
+    def validate_selection(self, selection: Selection) -> Selection:
+        return Selection(self._snapped(selection.start), self._snapped(selection.end))
+
+    def _snapped(self, location: Location) -> Location:
+        row, column = location
+        return row, snap(self.document.get_line(row), column) if row < self.document.line_count else column
 
     def action_cursor_page_up(self) -> None:
         self.post_message(self.PageWanted(-1))

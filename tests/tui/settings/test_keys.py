@@ -142,7 +142,10 @@ def test_a_key_that_two_actions_have_at_the_same_time_is_told() -> None:
         ({"picture-open": "f1"}, ("f1", "help", "picture-open")),
         ({"undo": "?", "help": "question_mark"}, ("question_mark", "help", "undo")),  # one key by two names
         ({"stats": "ctrl+q"}, ("ctrl+q", "quit", "stats")),  # the app's
-        ({"stats": "ctrl+k"}, ("ctrl+k", "delete to line end (not to be changed)", "stats")),  # Textual's own, where one writes
+        (
+            {"stats": "ctrl+k"},
+            ("ctrl+k", "delete to line end (not to be changed)", "stats"),
+        ),  # Textual's own, where one writes
         ({"viewer-close": "o"}, ("o", "picture-open", "viewer-close")),
     ):
         key, first, second = told
