@@ -23,6 +23,7 @@ from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.faults import LastingApp
 from tui.idle_collection import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
+from tui.model_names import ModelNames
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
@@ -212,9 +213,15 @@ def run(
         keep_for_good()
         return agent
 
+    names = ModelNames(options.model)
+
     def load_other(other: str, progress: Tell) -> ChatAgent:
         keep_no_longer()  # the model before is to go
-        return _load(dataclasses.replace(options, model=other, index=NO_INDEX), progress)
+        model = names.find(other)
+        index = options.index if model == options.model else NO_INDEX
+        agent = _load(dataclasses.replace(options, model=model, index=index), progress)
+        names.add(agent.model_name, model)
+        return agent
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(

@@ -16,6 +16,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError, unexpected
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import Segment
+from index.paths import cache_folder
 from tui.agent_thread import Abandoned, AgentThread
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
@@ -229,16 +230,23 @@ def _drawable(agent: ChatAgent, event: Event) -> ReplyItem:
 
 
 def _carry_index(agent: ChatAgent, index: Path | None, emit: Tell) -> tuple[str, ...]:
-    """Opens the index of the model before, else the model's own; what the user should know about it."""
-    problems: tuple[str, ...] = ()
+    """Opens the index of the model before, else keeps the one that the agent has, else opens the model's own; what
+    the user should know about it."""
+    trouble: FromageError | None = None
     if index is not None:
         try:
             agent.use_index(index, emit)
             return ()
         except FromageError as error:
-            problems = (str(error),)
-    agent.use_index(None, emit)
-    return problems
+            trouble = error
+    if agent.index_path is None:
+        agent.use_index(None, emit)
+    if trouble is None or agent.index_size:
+        return ()  # each model has its pictures
+    if index is not None and cache_folder() in index.parents:
+        # Made for a shipped model, so not one for this model to make anew.
+        return ("The pictures so far belong to the model before. /index FOLDER opens some that this one can find.",)
+    return (str(trouble),)
 
 
 @contextmanager
