@@ -49,6 +49,7 @@ class ChatApp(LastingApp):
         state: the folder of what is remembered between runs; None remembers nothing.
         archive: where conversations are kept; None keeps none.
         resume: id of a saved conversation to begin with, or "last".
+        small_world: whether the shipped model answers.
     """
 
     TITLE = "fromage_lite"
@@ -72,8 +73,10 @@ class ChatApp(LastingApp):
         state: Path | None = None,
         archive: Archive | None = None,
         resume: int | Literal["last"] | None = None,
+        small_world: bool = True,
     ) -> None:
         super().__init__()
+        self.small_world = small_world
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
@@ -225,7 +228,14 @@ def run(
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(
-        load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
+        load,
+        mode,
+        settings,
+        preferences=preferences,
+        state=paths.state_dir(),
+        archive=archive,
+        resume=resume,
+        small_world=_is_shipped(options.model),
     )
     app.conversation.load_other = load_other
     return run_app(app)
@@ -235,6 +245,12 @@ def _load(options: LoadOptions, progress: Tell) -> ChatAgent:
     from fromage_lite.start import load_agent
 
     return load_agent(options, progress, notice=lambda text: progress(Notice(text)))
+
+
+def _is_shipped(model: str | None) -> bool:
+    from fromage_lite.start import is_playground
+
+    return is_playground(model)
 
 
 def run_app(app: ChatApp) -> int:

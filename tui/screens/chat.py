@@ -16,6 +16,7 @@ from textual.widgets import Markdown
 
 from fromage_lite.errors import FromageError, unexpected
 from index.images import sanitize
+from tui.input.attachments import exists
 from tui.input.commands import Command, CommandTable, actions_of, parse_command
 from tui.input.prompt_history import FILE, PromptHistory
 from tui.pictures.image_mode import ImageMode
@@ -110,7 +111,7 @@ class ChatScreen(Screen[None]):
         keeps = archive is None or archive.saves  # --no-save means what is typed, too
         history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
         with Vertical(id="column"):
-            yield Transcript(id="transcript")
+            yield Transcript(self.host.small_world, id="transcript")
             yield Composer(self.commands, history, id="composer")
             yield StatusBar(id="status")
 
@@ -249,7 +250,10 @@ class ChatScreen(Screen[None]):
             await self._attempt(self._sending.submit(event.draft))
             return
         name, argument = parsed
-        if (command := self.commands.find(name)) is None:
+        if (command := self.commands.find(name)) is None and exists(event.draft.text):
+            await self._attempt(self._sending.submit(event.draft))  # /tmp is a folder
+            return
+        if command is None:
             await self.note(f"There is no command /{name}. {self.commands.similar(name)}", "warning")
             return
         self.composer.take(Draft(event.draft.text))

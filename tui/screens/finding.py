@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
+from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.text.message import Segment, parse_message
+from tui.input.attachments import refuse_folder, to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
+from tui.screens.sending import read_pictures
 from tui.widgets.found import Found
 
 FIND_COUNT = 8
@@ -19,7 +23,11 @@ class Finding(Feature):
     @command("find", "Search the pictures; attached ones count too", argument="WORDS", aliases=("search",))
     async def find(self, argument: str) -> None:
         pictures = self.chat.composer.pictures
-        segments = parse_message(argument, (picture.path for picture in pictures))
+        attached = [picture.path for picture in pictures]
+        if is_meant_as_path(argument):
+            await asyncio.to_thread(refuse_folder, path := to_path(argument))
+            attached, argument = [*attached, str((await read_pictures([path]))[0].path)], ""
+        segments = parse_message(argument, attached)
         if not segments:
             await self.chat.note("What are you looking for? /find WORDS, with or without attached pictures.")
         elif self.chat.conversation.agent is None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.chat.events import Done, Failed, Notice, Statistics
+from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.errors import FromageError, ImageError, unexpected
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.images import sanitize
 from tui.conversation import ReplyItem
-from tui.input.attachments import extract_pictures, is_picture_path, to_path
+from tui.input.attachments import extract_pictures, refuse_folder, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
 from tui.screens.interface import Chat, Outgoing
@@ -132,8 +133,9 @@ class Sending:
     async def _submit(self, draft: Draft) -> None:
         try:
             found, text = extract_pictures(draft.text)
-            if is_picture_path(text) and " " not in text and "<" not in text:
-                found, text = [*found, to_path(text)], ""  # a path that leads nowhere: reading it says so
+            if is_meant_as_path(text):
+                await asyncio.to_thread(refuse_folder, path := to_path(text))
+                found, text = [*found, path], ""  # a path that leads nowhere: reading it says so
             attached = [*draft.pictures, *await read_pictures(found)]
             if found and not text:  # nothing but pictures: they wait for a question
                 self._chat.composer.pictures = tuple(attached)

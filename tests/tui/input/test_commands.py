@@ -98,6 +98,7 @@ def test_every_command_has_a_name_of_its_own() -> None:
 def test_the_commands_are_those_that_users_know_in_their_order() -> None:
     assert [entry.usage for entry in COMMANDS] == [
         "/image [PATH]",
+        "/sample",
         "/paste",
         "/find WORDS",
         "/regenerate",

@@ -316,3 +316,51 @@ async def test_one_picture_of_a_message_is_as_large_as_before_and_pictures_betwe
         assert parts == ["Static", "PictureGrid", "Static", "PictureGrid", "Static"]
         captions = [str(card.query_one(".caption").render()) for card in chat.screen.turns[1].query(PictureCard)]
         assert captions == ["1. cat.png", "2. my dog.png"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("{folder}", "is a folder, not a picture"),
+        ("{folder}/", "is a folder, not a picture"),
+        ("/tmp", "/tmp is a folder, not a picture"),
+        ("{folder}/nosuch", "nosuch"),
+        ("nosuch.jfif", "nosuch.jfif"),
+        ("{folder}/nosuch.png", "nosuch.png"),
+        ("/find nosuch.png", "nosuch.png"),
+        ("/find {folder}", "is a folder, not a picture"),
+    ],
+)
+async def test_a_path_that_is_no_picture_is_named_not_chatted_about(album: Path, typed: str, told: str) -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.type(typed.format(folder=album / "cats"))
+        await chat.until(lambda: any(told in note for note in chat.notes))
+        assert not agent.messages and not agent.searches
+
+
+@pytest.mark.parametrize("typed", ["cats", "and/or", "~ is a tilde", "./run it", "what is a .png file?", "..."])
+async def test_words_stay_words(album: Path, typed: str) -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.say(typed)
+        assert agent.messages == [(typed,)]
+
+
+async def test_a_picture_of_a_rarer_kind_is_one(album: Path) -> None:
+    (album / "photo.jfif").write_bytes(picture_bytes())
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.type("photo.jfif")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        await chat.pilot.press("ctrl+u")
+        await chat.type("/find photo.jfif")
+        await chat.until(lambda: agent.searches)
+        assert [Path(path).name for path in image_paths(agent.searches[0])] == ["photo.jfif"]
+
+
+async def test_a_folder_given_to_image_opens_there(album: Path) -> None:
+    async with chatting() as chat:
+        await chat.type(f"/image {album / 'cats'}")
+        await chat.until(lambda: isinstance(chat.app.screen, FileBrowser))
+        await chat.until(lambda: "tabby.png" in chat.text and "rex.png" not in chat.text)

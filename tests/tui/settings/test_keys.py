@@ -77,6 +77,7 @@ def test_the_keys_of_the_chat_are_those_that_config_files_name_in_the_order_of_t
         ("settings", "f2"),
         ("stats", "f4"),
         ("help", "f1"),
+        ("sample", "f5"),
         ("page-up", "pageup"),
         ("page-down", "pagedown"),
         ("top", "ctrl+home"),
