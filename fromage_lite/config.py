@@ -1,4 +1,4 @@
-"""Everything that rebuilds a model and steers a reply: frozen dataclasses, JSON in and out, validated at the door."""
+"""What it takes to rebuild a model and to steer a reply: frozen, validated dataclasses that read and write JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ VisualInput = Literal["pooled", "grid"]
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
-NO_INDEX = "none"  # as the name of an index: there is to be none
+NO_INDEX = "none"  # in place of an index's name
 CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
-"""All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
+"""The only tensors of a bridge that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,28 @@ class FromageConfig(PlainData):
     """The frozen models by name, and the shape of the bridge between them.
 
     Attributes:
-        language_model: Hub name or folder of a causal LM; a relative folder counts from the checkpoint's own folder.
+        language_model: Hub id or folder of a causal LM; a relative folder counts from the checkpoint's own folder.
         vision_encoder: name of an image encoder (see `vision.VisionEncoder.load`); relative folders likewise.
-        language_model_revision: Hub revision of the LM; None is the newest.
-        vision_encoder_revision: Hub revision of the encoder; None is the newest.
-        visual_input: which feature of an image becomes visual tokens: its `pooled` one, or each patch of the `grid`.
-        n_visual_tokens: LM positions that one image takes; of a grid it is the number of patches, whatever is given.
+        language_model_revision: Hub revision of the LM; None is the latest.
+        vision_encoder_revision: Hub revision of the encoder; None is the latest.
+        visual_input: what becomes visual tokens: an image's `pooled` feature, or each patch of its `grid`.
+        n_visual_tokens: LM positions that one image takes; for a grid always the number of patches.
         retrieval_dim: width of the space in which `[RET]` finds images.
         text_emb_layers: indices into the LM's hidden states (0 is the embedding, -1 the last after the final norm)
             that make the query; one linear map each, summed.
-        image_prefix: text put before the visual tokens of every image.
-        image_suffix: text put after them.
+        image_prefix: text before the visual tokens of every image.
+        image_suffix: text after them.
         prompt_template: how dialogue turns become text: `qa` (`Q: … A: …`), `chat` (the tokenizer's own chat template),
             `inst` (`[INST] … [/INST]`) or `plain`.
-        tie_ret: whether `[RET]` has one row for input and output; None does as the LM's own embeddings.
+        tie_ret: whether `[RET]` has one row for input and output; None follows the LM's own embeddings.
         suppress_tokens: texts of single LM tokens that are never generated.
-        ret_ends_reply: whether a reply ends with its first `[RET]`. An LM whose own text goes on inside a picture
-            (tags, alt texts) would otherwise go on so; the paper's code too drops what follows the last `[RET]`.
-        lm_rows: how many of the LM's embedding rows are words; `[RET]` gets this number as its id.
-            None is all of them; the released FROMAGe uses fewer (`retrieval_token_idx`).
+        ret_ends_reply: whether a reply ends with its first `[RET]`. An LM that has learnt to describe pictures in its
+            text (tags, alt texts) would otherwise do so; the paper's code, too, drops what follows the last `[RET]`.
+        lm_rows: how many of the LM's embedding rows are words; this number is the id of `[RET]`. None is all of them;
+            the released FROMAGe uses fewer (`retrieval_token_idx`).
         has_retrieval: whether the bridge was trained to find pictures. If not (adapters for captions alone), a
             checkpoint holds `visual_embeddings` only, `[RET]` is never said and no index can be searched.
-        visual_dim: width of the encoder's feature; stored with a checkpoint and compared when it is loaded.
+        visual_dim: width of the encoder's feature; stored with a checkpoint and checked when it is loaded.
         lm_dim: width of the LM's embeddings; likewise.
     """
 
@@ -102,33 +102,40 @@ class FromageConfig(PlainData):
         are_texts = all(isinstance(text, str) and text for text in suppressed)
         _require(are_texts, "suppress_tokens", "a list of texts", suppressed)
 
+    @property
+    def text_after_image(self) -> str:
+        """`image_suffix` as it is read. The adapters with `inst` were trained on texts tokenized one by one: behind a
+        picture, too, they begin with what SentencePiece makes of a blank."""
+        is_apart = self.prompt_template == "inst" and self.image_suffix and not self.image_suffix[0].isspace()
+        return f" {self.image_suffix}" if is_apart else self.image_suffix
+
 
 @dataclass(frozen=True)
 class GenerationSettings(PlainData):
-    """How one reply is generated. The options of the commands, `/set` and the config file are made of these fields."""
+    """How a reply is generated. The options of the commands, `/set` and the config file are made from these fields."""
 
     SUBJECT = "the settings of replies"
 
     max_new_tokens: int = 64
     """Longest reply in tokens, `[RET]` included."""
     temperature: float = 0.0
-    """0 always takes the likeliest token; higher values vary more, 1 as the model has learnt."""
+    """0 always takes the likeliest token; higher values vary more; 1 samples from the model as it is."""
     top_p: float = 1.0
-    """Sample only among the likeliest tokens that together have this probability (nucleus sampling); 1 keeps all."""
+    """Sample only from the likeliest tokens that together have this probability (nucleus sampling); 1 keeps all."""
     ret_mode: RetMode = "auto"
-    """Whether a reply has pictures: never (off), as the model decides (auto), or always."""
+    """Whether replies have pictures: never (off), when the model says so (auto), or always."""
     ret_bias: float = 0.0
     """Added to the logit of `[RET]` in auto: above 0 for more pictures, below 0 for fewer."""
     ret_scale_factor: float | None = None
     """The paper's factor on the logit of `[RET]` in auto; it lowers a negative logit. Default: off."""
     min_word_tokens: int = 0
-    """Fewest tokens of words before the first `[RET]`."""
+    """Fewest word tokens before the first `[RET]`."""
     images_per_ret: int = 1
-    """Pictures delivered for one `[RET]`."""
+    """Pictures to show for one `[RET]`."""
     max_images: int = 3
     """Most pictures in one reply; after that many, `[RET]` is forbidden."""
     score_threshold: float | None = None
-    """Lowest cosine similarity of a picture that is delivered. Default: any."""
+    """Lowest cosine similarity of a picture to show. Default: any."""
     seed: int | None = None
     """Makes sampling repeatable. Default: none."""
 
@@ -150,26 +157,26 @@ class GenerationSettings(PlainData):
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What is loaded, where it runs and how precisely: one object from the command line to the loader."""
+    """What to load, where to run it and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
     """Model folder or Hugging Face id. Default: the playground that comes with the program."""
     index: str | None = None
     """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Where to run: auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"
     """Precision of the frozen models: auto (by the device), fp32, bf16, fp16."""
     quantize: str = "none"
-    """Round the language model as it loads, where memory is short: int8, int4 or none."""
+    """Quantise the language model as it loads, to save memory: int8, int4 or none."""
 
 
 def read_config(folder: Path) -> FromageConfig:
     """The configuration of a checkpoint folder.
 
     Raises:
-        CheckpointError: if there is none or it is no JSON object.
-        ConfigError: if a value in it can't work.
+        CheckpointError: it is missing, or not a JSON object.
+        ConfigError: a value in it is invalid.
     """
     path = folder / CONFIG_FILE
     try:
@@ -182,7 +189,7 @@ def read_config(folder: Path) -> FromageConfig:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download the model again.") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is no JSON object.", "Copy or download the model again.")
+        raise CheckpointError(f"{path} is not a JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)
 
 

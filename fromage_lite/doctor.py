@@ -1,4 +1,4 @@
-"""What is installed, what works and what is wrong. Loads the model as the chat would; downloads and builds nothing."""
+"""What is installed, what works and what is wrong. It loads the model as the chat would, and builds nothing."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ PACKAGES = (
     "huggingface_hub",
     "accelerate",
 )
+NAMED = 5  # of the pictures that are wrong in the index
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Check:
     """One finding.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         value: what was found.
-        fault: what is wrong with it and what to do; empty if it is all right.
+        fault: what is wrong and what to do; empty if all is well.
     """
 
     name: str
@@ -48,11 +49,12 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether there is no fault."""
         return not self.fault
 
 
 def examine(options: LoadOptions) -> Iterator[Check]:
-    """Checks versions, devices, the model and its index, the cheap things first."""
+    """Checks versions, devices, the model and its index, cheap checks first."""
     yield from _versions()
     yield from _devices()
     yield Check("playground models", str(playground_dir()))
@@ -68,7 +70,7 @@ def _versions() -> Iterator[Check]:
     faiss = {name: version for name in ("faiss-gpu", "faiss-cpu") if (version := _version(name))}
     fault = ""
     if len(faiss) != 1:
-        fault = "Exactly one of faiss-gpu and faiss-cpu must be installed: they hold the same module."
+        fault = "Install exactly one of faiss-gpu and faiss-cpu: they contain the same module."
     yield Check("faiss", ", ".join(f"{name} {version}" for name, version in faiss.items()) or "missing", fault)
 
 
@@ -93,7 +95,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _precisions() -> str:
-    """What can be asked for with --dtype; bf16 needs a card that computes in it, fp16 is slow on a CPU."""
+    """What --dtype can be here; bf16 needs a GPU that computes in it, fp16 is slow on a CPU."""
     import torch
 
     if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -118,6 +120,7 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield Check("image encoder", facts["vision_encoder"])
     yield Check("runs on", f"{facts['device']}, {facts['dtype']}")
     yield _index(agent, options)
+    yield from _pictures(agent, options)
 
 
 def _index(agent: Agent, options: LoadOptions) -> Check:
@@ -127,9 +130,44 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
         return Check("index", "none: replies come without pictures")
     path = playground_index_path(agent.model) if options.index is None else Path(options.index).expanduser()
     if options.index is None and not path.exists():
-        return Check("index", "the playground's pictures, to be made at the first start of the chat")
+        return Check("index", "the playground's pictures; the chat will make it when it first starts")
     try:
         agent.use_index(path)
     except FromageError as error:
         return Check("index", str(path), str(error))
     return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
+
+
+def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:
+    """Whether the index keeps what its pictures look like to this model's encoder; a sample is embedded again."""
+    from index.faiss_index import ImageIndex
+    from index.unfinished import resuming
+    from index.verify import compare_pictures, verify_index
+
+    index = agent.engine.index
+    if not isinstance(index, ImageIndex):
+        return
+    faults = verify_index(index)
+    yield Check("index files", f"{index.store.path}, {len(index.store):,} rows", " ".join(faults))
+    if index.store.bridge_fingerprint is not None:
+        return  # another program embedded these pictures
+    try:
+        found = compare_pictures(
+            index.store, lambda images: agent.model.image_features(images).pooled.float().cpu().numpy()
+        )
+    except Exception as error:  # whatever an encoder or a damaged file raises
+        yield Check("pictures embedded again", "not possible", described(error))
+        return
+    notes = {"gone": found.gone, "changed since": found.changed, "unreadable now": found.unreadable}
+    value = ", ".join([str(found.compared), *(f"{count} {what}" for what, count in notes.items() if count)])
+    fault = ""
+    if wrong := found.differing:
+        remedy = f"Delete {index.store.path} and build it again: {resuming(index.store.path)}"
+        if options.index is None:
+            remedy = f"Delete {index.store.path.parent}: the next start of the chat makes it again."
+        names = ", ".join(wrong[:NAMED]) + (f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else "")
+        fault = (
+            f"The index keeps something else than the pictures' features or thumbnails of {len(wrong)} of "
+            f"{found.compared}: {names}. {remedy}"
+        )
+    yield Check("pictures embedded again", value, fault)

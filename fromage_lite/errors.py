@@ -1,4 +1,4 @@
-"""Typed errors of the model, the data and the dialogue. Base class and index errors come from `index.errors`."""
+"""Errors of the model, the data and the dialogue. The base class and the index's errors are in `index.errors`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class ConfigError(FromageError):
-    """A configuration value that can't work."""
+    """An option or a configuration value that is invalid."""
 
 
 class CheckpointError(FromageError):
@@ -43,12 +43,12 @@ class MessageError(FromageError):
 
 
 def unexpected(what: str, error: Exception, level: int = logging.ERROR) -> FromageError:
-    """An error for the user made from one that nobody foresaw; the traceback goes to the log.
+    """Turns an unforeseen error into one for the user; the traceback goes to the log.
 
     Args:
         what: what has failed, a sentence without its full stop.
         error: why.
-        level: the log record's level.
+        level: level of the log record.
     """
     log.log(level, "%s", what, exc_info=error)
     return FromageError(f"{what}: {described(error)}.")

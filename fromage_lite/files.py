@@ -1,7 +1,8 @@
-"""Files of tensors: written atomically, and one clear sentence where one is damaged."""
+"""Paths as users type them, and files of tensors: written atomically, with one clear sentence for a damaged one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,17 @@ from fromage_lite.errors import CheckpointError
 from index.errors import reason
 from index.files import write_bytes
 
-if TYPE_CHECKING:  # what only writes bytes needn't wait for torch
+if TYPE_CHECKING:  # whoever only needs paths should not wait for torch
     from torch import Tensor
 
 
+def expand_user(path: str | Path) -> str:
+    """The path with `~` replaced by the user's home. Unlike pathlib's version it leaves `~nobody` alone."""
+    return os.path.expanduser(path)  # noqa: PTH111
+
+
 def damaged(what: str, name: str, error: Exception) -> CheckpointError:
-    """The error for a frozen model that did not load."""
+    """The error for a frozen model that failed to load."""
     return CheckpointError(
         f"The {what} {name} could not be loaded: {reason(error)}.",
         "Copy or download it again, and check its name in the model's config.json.",
@@ -23,10 +29,10 @@ def damaged(what: str, name: str, error: Exception) -> CheckpointError:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file.
+    """The tensors of a safetensors file, by name.
 
     Raises:
-        CheckpointError: if it is missing or damaged.
+        CheckpointError: it is missing or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -41,9 +47,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a safetensors file atomically; the old file stays if anything goes wrong."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file atomically: if anything goes wrong, the old file stays."""
     from safetensors.torch import save
 
     data = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(data, metadata=dict(metadata or {"format": "pt"})))
+    write_bytes(path, save(data, metadata={"format": "pt"}))

@@ -1,4 +1,4 @@
-"""Making pictures searchable: an index for a model, from pictures, from kept features, or from published embeddings."""
+"""Making pictures searchable: a model's index, from pictures, stored features, or published embeddings."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
 from index.build import BuildReport, FolderReader, TsvReader, build_store, derive_index
-from index.derive import Progress
 from index.manifest import IndexManifest
+from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
-"""Called with a title and the unit that is counted; what it gives is told the progress while the context is open."""
+"""As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
 
 
 @contextmanager
 def no_bar(title: str, unit: str) -> Iterator[Progress]:
-    """Shows nothing."""
+    """A bar that shows nothing."""
     yield lambda done, total: None
 
 
 def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
-    """A model by its folder or Hub id; the playground's by default.
+    """Loads a model by its folder or Hub id; the playground's by default.
 
     Raises:
         CheckpointError: it is missing or damaged.
@@ -46,11 +46,11 @@ def index_pictures(
     device: str = "auto",
     bar: Bar = no_bar,
 ) -> tuple[BuildReport, IndexManifest]:
-    """Embeds pictures and indexes them; goes on where an interrupted call stopped.
+    """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
         pictures: a folder, or a table of lines caption<TAB>image.
-        out: the folder of the index and of the features that it is made of.
+        out: folder of the index and of the features that it is made from.
         model_name: as for `load_model`.
         captions: a table of captions for the pictures of the folder.
         batch_size: pictures embedded at once.
@@ -60,7 +60,7 @@ def index_pictures(
     Raises:
         FromageError: the pictures, the model or `out` can't be used.
     """
-    # Before the model: a mistyped folder should not cost the time of loading it.
+    # Before loading the model, so that a mistyped folder fails at once.
     reader = TsvReader(pictures) if pictures.is_file() else FolderReader(pictures, captions)
     model = load_model(model_name, device)
     with bar("Embedding", "picture") as progress:
@@ -71,27 +71,28 @@ def index_pictures(
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
+            resume=_words(model_name, pictures, captions=captions),
         )
     return report, derive_index(out, projection(model), model.fingerprint())
 
 
 def index_features(store: Path, out: Path, model: Fromage, *, bar: Bar = no_bar) -> IndexManifest:
-    """Indexes the pictures of a store for another bridge, from the features that it keeps: no picture is opened.
+    """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
 
     Args:
-        store: its folder.
+        store: the store's folder.
         out: the index's folder, which may be the same.
         model: the bridge, with the encoder that made the features.
         bar: shows the progress.
 
     Raises:
-        FingerprintError: the features are another encoder's.
-        StoreError: the store is missing or damaged, or `out` can't be written to.
+        FingerprintError: another encoder made the features.
+        StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
     if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
         raise FingerprintError(
-            f"The store at {store} holds the features of another image encoder than the model's.",
+            f"The features in {store} were made by another image encoder than the model's.",
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
     with bar("Projecting", "row") as progress:
@@ -108,29 +109,30 @@ def index_embeddings(
     bar: Bar = no_bar,
     report: Callable[[Path, ImportReport], None] = lambda file, report: None,
 ) -> IndexManifest:
-    """Indexes image embeddings that come with the original FROMAGe.
+    """Indexes the image embeddings that come with the original FROMAGe.
 
     Args:
         files: pickles of paths and embeddings.
         out: the index's folder.
         model_name: folder or Hub id of the model that made them; its language model is not loaded.
         base: the folder that paths in the files are relative to; None is each file's own.
-        device: where the image encoder runs, for its fingerprint.
+        device: where the image encoder runs; it is needed for the fingerprint.
         bar: shows the progress.
-        report: gets what was read from each file.
+        report: gets a summary of each file.
 
     Raises:
-        ConfigError: the embeddings are of another width than the model's.
+        ConfigError: the embeddings have another width than the model's.
         FromageError: a file, the model or `out` can't be used.
     """
     known: tuple[str, int] | None = None
+    files = list(files)
     for file in files:
         with bar(f"Reading {file.name}", "byte") as progress:
             reference = read_reference(file, progress)
         fingerprint, dim = known = known or fingerprint_without_lm(model_name, device)
         if reference.dim != dim:
             raise ConfigError(
-                f"The embeddings in {file} are of width {reference.dim}, and those of {model_name} of width {dim}.",
+                f"The embeddings in {file} have {reference.dim} dimensions, and those of {model_name} {dim}.",
                 "Name the model that made them.",
             )
         with bar("Storing", "row") as progress:
@@ -141,10 +143,25 @@ def index_embeddings(
                 base=base or file.parent,
                 total=len(reference),
                 progress=progress,
+                resume=_words(model_name, from_reference=files, relative_to=base),
             )
-        del reference  # gigabytes, which the index needs now
+        del reference  # frees gigabytes that the index needs now
         report(file, imported)
     if known is None:
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
         return derive_index(out, lambda vectors: vectors, known[0], progress=progress)
+
+
+def _words(
+    model_name: str | Path | None, pictures: Path | None = None, **options: Path | Iterable[Path] | None
+) -> list[str]:
+    """Arguments of the command that goes on with an index, from whatever folder."""
+    words = [str(pictures.absolute())] if pictures is not None else []
+    for name, value in options.items():
+        for path in [value] if isinstance(value, Path) else value or ():
+            words += [f"--{name.replace('_', '-')}", str(path.absolute())]
+    if model_name is not None:
+        is_folder = Path(model_name).exists()
+        words += ["--model", str(Path(model_name).absolute() if is_folder else model_name)]
+    return words

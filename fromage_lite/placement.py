@@ -36,9 +36,9 @@ class Placement:
     Attributes:
         device: of the image encoder, the bridge and the LM's embeddings.
         dtype: of everything that is not quantised.
-        quantize: what the LM's linear layers are rounded to; None leaves them.
-        max_memory: bytes that the LM may take on each GPU (by its number) when it is spread over several; None puts it
-            on `device` alone.
+        quantize: precision to round the LM's linear layers to; None leaves them as they are.
+        max_memory: bytes that the LM may take on each GPU (by number) when it is spread over several; None puts it on
+            `device` alone.
     """
 
     device: torch.device = torch.device("cpu")
@@ -48,7 +48,7 @@ class Placement:
 
     @property
     def precision(self) -> str:
-        """The precision of the LM in one word: `int8`, `bfloat16`, …"""
+        """The LM's precision in one word: `int8`, `bfloat16`, …"""
         return self.quantize or str(self.dtype).removeprefix("torch.")
 
 
@@ -58,15 +58,15 @@ CPU = Placement()
 def choose_placement(
     device: str | torch.device = "auto", dtype: str | torch.dtype = "auto", quantize: str = "none"
 ) -> Placement:
-    """A placement on one device, from options as a user gives them.
+    """A placement on one device, from a user's options.
 
     Args:
         device: `auto`, or a device as torch names it.
-        dtype: `auto`, or a precision by its name.
+        dtype: `auto`, or the name of a precision.
         quantize: `none`, `int8` or `int4`.
 
     Raises:
-        ConfigError: a value is unknown, the device is not there, or the library that rounds is not installed.
+        ConfigError: a value is unknown, the device does not exist, or bitsandbytes is not installed.
     """
     place = choose_device(device)
     return Placement(place, choose_dtype(dtype, place), choose_quantize(quantize))
@@ -76,7 +76,7 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     """`auto` -> cuda, else mps, else cpu; anything else as torch names it.
 
     Raises:
-        ConfigError: if the device is unknown or not there.
+        ConfigError: the device is unknown or does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -89,7 +89,7 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The precision of that name. `auto` -> bfloat16 on a GPU that computes it (float16 on an older one), else float32.
+    """The precision of a name. `auto` -> bfloat16 on a GPU that computes in it (float16 on an older one), else float32.
 
     Raises:
         ConfigError: there is no such precision.
@@ -108,10 +108,10 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def choose_quantize(name: str) -> Quantize | None:
-    """What to round the LM's linear layers to; None for `none`.
+    """The precision to round the LM's linear layers to; None for `none`.
 
     Raises:
-        ConfigError: there is no such quantisation, or the library that rounds is not installed.
+        ConfigError: there is no such precision, or bitsandbytes is not installed.
     """
     if name not in _QUANTIZE:
         raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
@@ -125,7 +125,7 @@ def choose_quantize(name: str) -> Quantize | None:
 
 @contextlib.contextmanager
 def without_weights() -> Iterator[None]:
-    """Models made here have shapes and no weights. The libraries' advice on missing weights is not for anybody."""
+    """Models made here have shapes but no weights, and the libraries' warnings about missing weights are off."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -136,5 +136,5 @@ def without_weights() -> Iterator[None]:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers a model's parameters are; shared ones count once."""
+    """How many numbers a model's parameters have; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())

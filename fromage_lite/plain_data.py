@@ -1,4 +1,4 @@
-"""Frozen dataclasses as plain JSON or TOML data: read strictly, and documented by a docstring under each field."""
+"""Frozen dataclasses that read JSON or TOML data strictly, and are documented by a docstring under each field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fromage_lite.errors import ConfigError
 
 
 class PlainData:
-    """A base for dataclasses whose fields are numbers, texts, truth values, tuples and mappings of them, or dataclasses
+    """A base for dataclasses whose fields are numbers, strings, booleans, tuples and mappings of these, or dataclasses
     of the same kind.
 
     Attributes:
@@ -23,7 +23,7 @@ class PlainData:
     """
 
     SUBJECT = "this data"
-    if TYPE_CHECKING:  # for `fields` and `asdict`; where the program runs, it would pass for a field's type
+    if TYPE_CHECKING:  # for `fields` and `asdict`; at run time `get_type_hints` would take it for a field
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -32,10 +32,10 @@ class PlainData:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
-            ConfigError: on an unknown or missing key, or a value that can't work; the key is named.
+            ConfigError: a key is unknown or missing, or its value is invalid; the error names the key.
         """
         return cls._read(data, cls.SUBJECT, "")
 
@@ -63,23 +63,23 @@ class PlainData:
         return cls(**values)
 
     def require(self, name: str, holds: bool, wanted: str) -> None:
-        """For `__post_init__`.
+        """Validates a field in `__post_init__`.
 
         Raises:
-            ConfigError: `holds` is false: the field of that name must be what is wanted.
+            ConfigError: `holds` is false; the error says that the field must be what is `wanted`.
         """
         if not holds:
             raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)!r}.")
 
 
 def field_types(kind: type[PlainData]) -> dict[str, Any]:
-    """The types of a dataclass's fields, resolved, in their order."""
+    """The resolved types of a dataclass's fields, in order."""
     hints = get_type_hints(kind)
     return {item.name: hints[item.name] for item in fields(kind)}
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The docstrings under a dataclass's fields, each on one line; nothing for a field that has none."""
+    """The docstrings under a dataclass's fields, each on one line; fields without one are left out."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
     docs = {}
@@ -122,7 +122,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def _in_words(kind: Any) -> str:
-    """A field's type for people."""
+    """A field's type in words."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return " or ".join(filter(None, [", ".join(inner[:-1]), inner[-1]]))

@@ -1,6 +1,6 @@
 """From names and options to an agent: the one place that knows the shipped models and their pictures.
 
-The top of the package: whatever starts a chat, a command or a script calls `load_agent`, and nothing below knows it.
+It is the top of the package: chats, commands and scripts start with `load_agent`.
 """
 
 from __future__ import annotations
@@ -8,24 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from fromage_lite.chat.agent import Agent
-from fromage_lite.chat.protocol import Progress
 from fromage_lite.config import LoadOptions, playground_dir
+from fromage_lite.progress import Report
 
 
 def load_agent(
-    options: LoadOptions = LoadOptions(),
-    progress: Progress | None = None,
-    notice: Progress | None = None,
+    options: LoadOptions = LoadOptions(), progress: Report | None = None, notice: Report | None = None
 ) -> Agent:
     """Loads a model and opens its index.
 
     Args:
         options: what to load, where and how precisely. The index of the playground's pictures is made on first use.
-        progress: gets what takes time, in words.
-        notice: gets what memory a large model will take, in a sentence.
+        progress: gets a sentence about each step that takes time.
+        notice: gets a sentence about the memory that a large model will take.
 
     Raises:
-        FromageError: the model or the index is missing, damaged, or they don't belong together.
+        FromageError: the model or the index is missing or damaged, or they don't belong together.
     """
     name = model_label(options.model)
     if progress is not None:

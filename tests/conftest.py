@@ -76,8 +76,9 @@ def tiny_tokenizer():
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<pad>", "</s>"], initial_alphabet=alphabet,
-                                  show_progress=False)  # fmt: skip
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<pad>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(CORPUS, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="</s>", eos_token="</s>", pad_token="<pad>")
 
@@ -90,10 +91,18 @@ def tiny_lm_dir(_tiny_root, tiny_tokenizer) -> Path:
 
     torch.manual_seed(1)
     config = OPTConfig(
-        vocab_size=len(tiny_tokenizer) + 8, hidden_size=32, word_embed_proj_dim=32, num_hidden_layers=2,
-        num_attention_heads=2, ffn_dim=64, max_position_embeddings=128, init_std=0.2,
-        bos_token_id=1, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=len(tiny_tokenizer) + 8,
+        hidden_size=32,
+        word_embed_proj_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        ffn_dim=64,
+        max_position_embeddings=128,
+        init_std=0.2,
+        bos_token_id=1,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     folder = _tiny_root / "lm"
     model = OPTForCausalLM(config)
     for name, parameter in model.named_parameters():  # strong enough that the reply depends on every token before it
@@ -119,8 +128,13 @@ def tiny_encoder_dir(_tiny_root) -> Path:
         "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
         "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
     }
-    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bicubic",
-                  "resize_mode": "shortest", "size": 32}  # fmt: skip
+    preprocess = {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+        "size": 32,
+    }
     folder = _tiny_root / "encoder"
     folder.mkdir()
     model = open_clip.CLIP(**model_config)
@@ -156,9 +170,14 @@ def tiny_checkpoint(_tiny_root, tiny_parts) -> Path:
     torch.manual_seed(3)
     folder = _tiny_root / "fromage"
     config = FromageConfig(
-        language_model="../lm", vision_encoder="open_clip:local-dir:../encoder", n_visual_tokens=2, retrieval_dim=16,
-        image_prefix="[", image_suffix="]", suppress_tokens=("[", " ["),
-    )  # fmt: skip
+        language_model="../lm",
+        vision_encoder="open_clip:local-dir:../encoder",
+        n_visual_tokens=2,
+        retrieval_dim=16,
+        image_prefix="[",
+        image_suffix="]",
+        suppress_tokens=("[", " ["),
+    )
     Fromage.from_parts(*tiny_parts, config, base_dir=folder).save_pretrained(folder)
     return folder
 
@@ -188,6 +207,22 @@ def pictures():
         picture.paste("black", (4 * number, 4, 4 * number + 12, 20))
         pictures.append(picture)
     return pictures
+
+
+@pytest.fixture
+def picture(tmp_path, pictures) -> str:
+    """The first of them as a file with a space in its name."""
+    path = tmp_path / "red picture.png"
+    pictures[0].save(path)
+    return str(path)
+
+
+@pytest.fixture
+def script(agent):
+    """Decides what the model of the fixture `agent` says."""
+    from tests.fromage_lite.fakes import Script
+
+    return Script(agent)
 
 
 @pytest.fixture

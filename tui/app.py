@@ -238,6 +238,8 @@ def run(
         small_world=_is_shipped(options.model),
     )
     app.conversation.load_other = load_other
+    app.conversation.model_path = options.model or ""
+    app.conversation.is_index_named = options.index is not None
     return run_app(app)
 
 

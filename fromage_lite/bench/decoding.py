@@ -1,4 +1,4 @@
-"""Decoding: first token, tokens per second as a share of what memory allows, a dialogue, `generate` of transformers."""
+"""Decoding: first token, tokens per second against the memory bandwidth, a dialogue, transformers' `generate`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class DecodingFigures:
     """Medians, in seconds unless named otherwise.
 
     Attributes:
-        first_token: an image and 20 text tokens to the first new token.
-        reply: the same to the last new token.
+        first_token: from an image and 20 text tokens to the first new token.
+        reply: from the same to the last new token.
         tokens_per_second: after the first.
-        bandwidth_share: bytes read per second over what a matrix-vector product reaches.
+        bandwidth_share: bytes read per second, as a share of what a matrix-vector product reads.
         dialogue: five such turns.
-        generate: the reply by `transformers`' `generate` on the same `inputs_embeds`.
-        reply_over_generate: the reply's time over that of `generate` right after it.
-        peak_bytes: most memory held.
+        generate: the same reply by transformers' `generate`, on the same `inputs_embeds`.
+        reply_over_generate: the reply's time over that of the `generate` right after it.
+        peak_bytes: peak memory.
     """
 
     first_token: float
@@ -75,7 +75,7 @@ def _prompt(model: Fromage) -> list[ModelSegment]:
 
 
 def _turn(model: Fromage, state: DecodingState, settings: GenerationSettings) -> float:
-    """One turn; the time to its first token, the image's encoding included."""
+    """Runs one turn; returns the time to its first token, the encoding of the image included."""
     started = time.perf_counter()
     first = 0.0
     with torch.inference_mode():
@@ -110,10 +110,7 @@ def _generate(model: Fromage, new_tokens: int) -> None:
 
 
 def _bytes_per_token(model: Fromage) -> int:
-    """Weights that one token reads: all but the input table, of which it reads a row; a tied table is the head's."""
+    """The weights that each token reads: all but an untied input table, of which it reads one row."""
     language = model.language
-    total = sum(p.numel() * p.element_size() for p in language.model.parameters())  # a tied table counts once
-    if language.is_tied:
-        return total
-    table = language.model.get_input_embeddings().weight
-    return total - table.numel() * table.element_size()
+    total = sum(parameter.nbytes for parameter in language.model.parameters())  # a tied table counts once
+    return total if language.is_tied else total - language.model.get_input_embeddings().weight.nbytes

@@ -1,4 +1,4 @@
-"""What the machine is and what it could do at best, and how a time is taken."""
+"""What the machine is, what it can do at best, and how to time a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 
 def device_name(device: torch.device) -> str:
-    """The device as its maker names it, with its cores or memory."""
+    """The device's model name, with its cores or memory."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
@@ -33,7 +33,7 @@ def _cpu_name() -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Waits until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -52,17 +52,18 @@ def seconds(task: Callable[[], Any], device: torch.device, repeats: int = 5, war
 
 
 def paired_seconds(
-    first: Callable[[], Any], second: Callable[[], Any], device: torch.device, repeats: int = 5, warm_up: int = 1
+    first: Callable[[], Any], second: Callable[[], Any], device: torch.device, repeats: int = 5
 ) -> list[tuple[float, float]]:
-    """Times of two tasks that take turns, in seconds: what else the machine does then slows both."""
-    return [(seconds(first, device, 1, 0), seconds(second, device, 1, 0)) for _ in range(warm_up + repeats)][warm_up:]
+    """Times of two tasks in turns, in seconds, so that other load on the machine slows both. The first pair, a warm-up,
+    is dropped."""
+    return [(seconds(first, device, 1, 0), seconds(second, device, 1, 0)) for _ in range(1 + repeats)][1:]
 
 
 @torch.inference_mode()
 def memory_bandwidth(device: torch.device, dtype: torch.dtype) -> float:
     """Bytes per second at which a matrix-vector product reads a matrix far larger than any cache.
 
-    This is what bounds decoding at batch size 1: each token reads all weights once.
+    It bounds decoding at batch size 1, where each token reads all weights once.
     """
     rows = (2**32 if device.type == "cuda" else 2**29) // (4096 * dtype.itemsize)
     matrix = torch.ones(rows, 4096, device=device, dtype=dtype)
@@ -72,7 +73,7 @@ def memory_bandwidth(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes held so far: on the GPU by tensors, on a CPU by the process."""
+    """Peak memory so far, in bytes: of tensors on a GPU, of the process on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if platform.system() == "Darwin" else 1024

@@ -1,4 +1,4 @@
-"""Models of real shapes with random weights, made in memory: speed depends on shapes alone."""
+"""Models of real shapes with random weights, made in memory: speed depends only on shapes."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ CLIP_SHAPES: dict[str, dict[str, int]] = {
 
 
 def random_model(lm: str, encoder: str, place: Placement) -> Fromage:
-    """A FROMAGe with random weights between an OPT and a CLIP of these shapes. No word ends its texts.
+    """A FROMAGe with random weights between an OPT and a CLIP of these shapes. It has no end-of-text token.
 
     Raises:
-        ConfigError: an unknown shape.
+        ConfigError: there is no such shape.
     """
     for name, shapes in ((lm, OPT_SHAPES), (encoder, CLIP_SHAPES)):
         if name not in shapes:
@@ -67,14 +67,14 @@ def _opt(name: str, place: Placement) -> Any:
         ffn_dim=4 * shape["hidden_size"],
         word_embed_proj_dim=shape["hidden_size"],
         vocab_size=OPT_ROWS,
-        eos_token_id=None,  # random weights would end a text at any time; every run is of full length
+        eos_token_id=None,  # random weights would end a text at random; this way every run has its full length
     )
-    with place.device:  # the weights are made where they are used: there is never a second copy
+    with place.device:  # weights are made where they are used, so there is never a second copy
         return AutoModelForCausalLM.from_config(config, dtype=place.dtype)
 
 
 def _tokenizer() -> Any:
-    """As many words as OPT has, `word0` to `word50264`, so that no more of the vocabulary is suppressed than there."""
+    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Training steps of the paper's recipe with cached features, and what the optimiser holds."""
+"""Training steps of the paper's recipe with cached features, and the optimiser's memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainingFigures:
         examples_per_second: pictures with a caption.
         gradient_bytes: all gradients.
         optimizer_bytes: AdamW's two moments.
-        peak_bytes: most memory held.
+        peak_bytes: peak memory.
     """
 
     step: float
@@ -63,7 +63,7 @@ def measure_training(model: Fromage, batch_size: int, repeats: int) -> TrainingF
     return TrainingFigures(
         step=median,
         examples_per_second=batch_size / median,
-        gradient_bytes=sum(t.numel() * t.element_size() for t in held),
-        optimizer_bytes=sum(t.numel() * t.element_size() for t in moments),
+        gradient_bytes=sum(gradient.nbytes for gradient in held),
+        optimizer_bytes=sum(moment.nbytes for moment in moments),
         peak_bytes=peak_memory(device),
     )

@@ -1,4 +1,4 @@
-"""An agent: what a chat, a command or a script asks of a model and its pictures."""
+"""An agent: a model and its pictures, as a chat, a command or a script uses them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromage_lite.chat.engine import Engine, expand_user
-from fromage_lite.chat.protocol import Progress
+from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.search import Term, find
 from fromage_lite.config import NO_INDEX, GenerationSettings
 from fromage_lite.errors import ConfigError
+from fromage_lite.files import expand_user
+from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment, clean
 from index.hits import Hit, Retriever
 from index.images import open_image
@@ -20,25 +21,26 @@ if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
 
-OwnIndex = Callable[["Fromage", Progress | None], Path]  # makes a model's own index if need be; its folder
+OwnIndex = Callable[["Fromage", Report | None], Path]
+"""Makes a model's own index if need be, and returns its folder."""
 
 
 class Agent:
-    """A model and an index. Holds no dialogue; any number of dialogues can share it, one reply at a time.
+    """A `ChatAgent` whose model is in this process. Any number of dialogues can share it, one reply at a time.
 
     `fromage_lite.start.load_agent` makes one from names and options.
 
     Args:
         model: the joined model.
-        index: what retrieves pictures; None: there are none, and replies come without.
+        index: what retrieves pictures; with None, replies come without.
         model_name: the model's name in messages.
         checkpoint: the model as a command line names it, for the commands in hints; by default its name.
-        own_index: where the model has pictures of its own: makes their index, if need be, and names its folder.
+        own_index: makes the index of the model's own pictures if need be, and returns its folder; None if it has none.
 
     Attributes:
         engine: model and index, which all dialogues share.
         model_name: as above.
-        index_path: the index's folder; None without an index, or where it has no folder.
+        index_path: the index's folder; None without an index, or if the index is not in a folder.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Agent:
 
     @property
     def model(self) -> Fromage:
-        """The joined model."""
+        """What the engine computes with."""
         return self.engine.model
 
     @property
@@ -75,12 +77,8 @@ class Agent:
         """Pictures that can be found; 0 without an index."""
         return len(self.index) if self.index is not None else 0
 
-    def use_index(self, index: str | Path | None, progress: Progress | None = None) -> None:
-        """Opens another index; if it can't be opened, the one before stays.
-
-        Args:
-            index: an index folder; "none" is no index; None is the model's own, where it has one, else none.
-            progress: gets what takes time, in words.
+    def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
+        """As `ChatAgent.use_index`.
 
         Raises:
             ConfigError: the model was not trained to find pictures.
@@ -91,7 +89,7 @@ class Agent:
             self.engine.index = self.index_path = None
             return
         if not self.model.config.has_retrieval:
-            raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Leave it out.")
+            raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
         from index.faiss_index import ImageIndex
 
         if index is None:
@@ -109,8 +107,8 @@ class Agent:
         return Dialogue(self.engine, settings)
 
     def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for words and pictures, best first, without generation: `[RET]` is appended and its
-        state is the query. A picture alone is its own embedding, which no words need to describe first.
+        """As `ChatAgent.search`: `[RET]` is appended and its state is the query. A picture alone is its own embedding;
+        the language model does not have to put it into words first.
 
         Raises:
             ConfigError: there is no index, or the model was not trained to find pictures.
@@ -121,44 +119,32 @@ class Agent:
         return self.find([Term(1.0, message)] if message else [], k, exclude)
 
     def find(self, terms: Sequence[Term], k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for several weighted things at once, best first; a score is the cosine with
-        their weighted sum.
+        """At most `k` pictures for a weighted sum of terms, best first; a score is the cosine with that sum.
 
-        Raises: as `search`, and MessageError where the terms cancel each other out.
+        Raises: as `search`, and MessageError if the terms cancel each other out.
         """
         return find(self.engine, terms, k, exclude)
 
     def row(self, id: int) -> tuple[str, str] | None:
-        """Source and caption of the picture with this number; None if the index has none, or can't be read."""
+        """As `ChatAgent.row`; None, too, if the index can't be read."""
         return self.engine.row(id)
 
     def thumbnail(self, hit: Hit) -> bytes:
-        """The encoded small picture (JPEG or WebP) of a hit.
-
-        Raises: as `Engine.thumbnail`.
-        """
+        """As `Engine.thumbnail`."""
         return self.engine.thumbnail(hit)
 
     def is_at_hand(self, hit: Hit) -> bool:
-        """Whether a hit's picture can be had without asking the web."""
+        """As `ChatAgent.is_at_hand`."""
         return self.engine.is_at_hand(hit)
 
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
-        """For each visual token of a picture file the `k` words of the language model that are nearest to it.
-
-        Raises:
-            ImageError: the file is missing, or no picture that can be read.
-        """
+        """As `ChatAgent.tokens_near`."""
         from fromage_lite.model.inspection import nearest_tokens
 
         return nearest_tokens(self.model, self.engine.features(path)[None], k)[0]
 
     def patch_grid(self, path: str) -> PatchGrid | None:
-        """A picture file as its visual tokens see it, for a model whose visual tokens are patches; None for others.
-
-        Raises:
-            ImageError: the file is missing, or no picture that can be read.
-        """
+        """As `ChatAgent.patch_grid`."""
         from fromage_lite.model.inspection import patch_grid
 
         return patch_grid(self.model, open_image(expand_user(path)))

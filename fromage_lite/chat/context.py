@@ -1,4 +1,4 @@
-"""What the language model has read of a dialogue: its KV cache, kept in step with the turns."""
+"""What the language model has read of a dialogue: the KV cache, kept in step with the turns."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
 from fromage_lite.model.decoding import DecodingState, Token, stream
-from fromage_lite.text.marks import RET
+from fromage_lite.text.marks import MARKED_RET, without_marks
 from fromage_lite.text.message import Segment
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
 
-# A fuller context is thinned to this part of the positions at once: each thinning reads the rest anew.
-KEPT_PART = 3 / 4
+# A full context is cut to this share of the positions, not just below the limit: each cut re-reads what remains.
+KEPT_SHARE = 3 / 4
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is still to be read before a reply.
+    """What the model must still read before it replies.
 
     Attributes:
         inputs_embeds: (1, T, D).
-        cached: positions that the KV cache holds.
-        fed: positions that will be fed.
+        cached: positions already in the KV cache.
+        fed: positions still to be fed.
         notices: what the user should know.
     """
 
@@ -42,8 +42,8 @@ class Prompt:
 
 
 class Context:
-    """The LM's view of one dialogue. Turns are plain data; whatever of them is not in the cache is read when needed:
-    after undo, after a failure and for a dialogue from a file alike."""
+    """The LM's view of one dialogue. Turns are plain data; what the cache lacks is read when needed: after undo, after
+    a failure, or for a dialogue from a file."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.model = engine, engine.model
@@ -53,14 +53,14 @@ class Context:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets all turns and empties the cache."""
         self.state = DecodingState(self.model)
         self._read: list[tuple[Turn, int]] = []  # turns in the cache, and where each ends
-        self._first = 0  # the first turn in view; those before it were dropped
+        self._first = 0  # the first turn in view; earlier ones were dropped
 
     @torch.no_grad()
     def prepare(self, turns: Sequence[Turn], message: Sequence[Segment], max_new_tokens: int) -> Prompt:
-        """Brings the view in line with `turns` and makes the prompt for the next reply.
+        """Brings the view in line with `turns` and returns the prompt for the next reply.
 
         Raises:
             ImageError: a picture of the message can't be read.
@@ -83,20 +83,20 @@ class Context:
         return Prompt(embeds, cached, len(self.state.pending) + embeds.shape[1], tuple(notices))
 
     def spans(self) -> list[tuple[Turn, int]]:
-        """The complete turns in view, oldest first, and the positions of each; right after `prepare` all of them."""
+        """The turns in view that have been read, oldest first, with the positions of each; after `prepare`, all."""
         starts = [0, *(end for _, end in self._read)]
         return [(turn, end - start) for (turn, end), start in zip(self._read, starts, strict=False)]
 
     def stream(
         self, prompt: Prompt, settings: GenerationSettings, cancel: threading.Event | None, attempt: int
     ) -> Generator[Token]:
-        """The tokens of the reply; the reason of its end is in `state.finish_reason`.
+        """The tokens of the reply; `state.finish_reason` then says why it ended.
 
         Args:
             prompt: from `prepare`.
             settings: how to choose tokens.
-            cancel: ends the reply within one token.
-            attempt: number of this reply in the dialogue; with a seed, each has its own chance.
+            cancel: when set, the reply ends within one token.
+            attempt: number of this reply in the dialogue; it is added to the seed, so that replies differ.
         """
         generator = None
         if settings.seed is not None:
@@ -113,22 +113,23 @@ class Context:
         )
 
     def commit(self, turn: Turn) -> None:
-        """The reply just streamed belongs to the dialogue."""
+        """Makes the reply just streamed part of the dialogue."""
         self._read.append((turn, self.state.length))
 
     def rollback(self) -> None:
         """Forgets everything since the last complete turn, wherever a reply was interrupted."""
         while self._read and self._read[-1][1] > self.state.length:
-            self._read.pop()  # it was to be read, and was not
+            self._read.pop()  # the interruption came before it was read
         try:
             self.state.crop(self._read[-1][1] if self._read else 0)
-        except Exception:  # the cache itself is broken: read all anew next time
+        except Exception:  # the cache itself is broken: re-read everything next time
             self.state, self._read = DecodingState(self.model), []
 
     # --- the view ---
 
     def _room(self, max_new_tokens: int) -> int:
-        """Positions for what is read, when the reply has its own; a modest one even if it may be long."""
+        """Positions left to read into once some are set aside for the reply: at most a quarter, however long it may
+        get."""
         positions = self.model.language.max_positions
         return positions - min(max_new_tokens, positions // 4)
 
@@ -143,8 +144,8 @@ class Context:
         self.rollback()
 
     def _unread(self, turns: Sequence[Turn], room: int, notices: list[str]) -> list[tuple[Turn, Tensor]] | None:
-        """The turns in view that the cache does not hold; None if they don't fit. From a file they may be many, so the
-        newest come first and the rest are not even looked at once there is no room."""
+        """The turns in view that the cache does not hold; None if they don't fit. A file may hold many, so the newest
+        come first, and the rest are not even opened once the room is used up."""
         view: list[tuple[Turn, Tensor]] = []
         for number in range(len(turns) - 1, self._first + len(self._read) - 1, -1):
             embeds = self._turn_embeds(turns[number], number == self._first, notices)
@@ -155,21 +156,21 @@ class Context:
         return view if room >= 0 else None
 
     def _thin(self, turns: Sequence[Turn], message: Sequence[Segment], room: int) -> str:
-        """Drops the oldest turns, so that the view begins anew with those that remain; what to tell the user."""
+        """Drops the oldest turns and starts the view over with the rest; returns what to tell the user."""
         before, kept = self._first, len(turns)
-        # As the first turn in view the message has what begins a text, else another of them has.
+        # The first turn in view begins the text, be it the message or an earlier turn.
         sizes = [self._message_embeds(message, is_first, room).shape[1] for is_first in (True, False)]
         size = max(sizes[0], sizes[1] + 1)
         while kept:
             size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
-            if size > KEPT_PART * room:
+            if size > KEPT_SHARE * room:
                 break
             kept -= 1
         self.state.crop(0)
         self._read, self._first = [], kept
         count = kept - before
         gone = f"its {count} oldest turns are" if count != 1 else "its oldest turn is"
-        return f"The dialogue is longer than the language model can read; {gone} out of view now."
+        return f"The dialogue is longer than the language model can read; {gone} now out of view."
 
     # --- embeddings ---
 
@@ -179,18 +180,20 @@ class Context:
             try:
                 segments += self.engine.open_segments([segment])
             except ImageError as error:
-                # The reply to it is known; a picture that has gone must not end an old dialogue for good.
-                notices.append(f"{error.message} It is left out of the model's view of this dialogue.")
+                # The reply to it is known; a missing picture must not end an old dialogue for good.
+                notices.append(f"{error.message} The model reads this dialogue without it.")
         return self.model.prompt_embeds(segments, add_bos=is_first)
 
     def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
         rendered = self.template.render_turn(message, is_first)
-        # A position is left for the beginning of the text.
-        check_length(self.model, message, rendered, room - is_first)
+        check_length(self.model, message, rendered, room, add_bos=is_first)
         return self.model.prompt_embeds(self.engine.open_segments(rendered), add_bos=is_first)
 
 
 def reply_prompt(template: Template, turn: Turn) -> str:
-    """A reply as the LM said it: `[RET]` where pictures came."""
-    text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
-    return text if not text or text.startswith(RET) else template.render_reply(text)
+    """A reply as the LM said it, with the token `[RET]` where pictures came. One in its words is words."""
+    said = [part for part in turn.reply if part != ""]
+    words = [template.render_reply if not position else without_marks for position in range(len(said))]
+    return "".join(
+        render(part) if isinstance(part, str) else MARKED_RET for part, render in zip(said, words, strict=True)
+    )

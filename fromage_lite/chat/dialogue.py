@@ -1,4 +1,4 @@
-"""A dialogue: messages in, typed events out. Its turns are plain data; what the model remembers follows from them."""
+"""A dialogue: messages in, typed events out. Its turns are plain data, and the model's memory follows from them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from fromage_lite.text.message import Segment, clean
 from index.hits import Hit
 
 VERSION = 1
-GONE_SKIPPED = 4  # pictures that may be gone before one gives up: each may have to be asked of the web
-NEXT_BEST = 8  # pictures beyond those shown that a search brings along
+GONE_SKIPPED = 4  # missing pictures to skip before giving up: each may cost a request to the web
+NEXT_BEST = 8  # pictures that a search returns beyond those shown
 
 
 class Dialogue:
-    """Turns of one conversation. Not for several threads at once.
+    """A `ChatDialogue` whose model is in this process. Not for several threads at once.
 
     Attributes:
         settings: how replies are made; an assignment takes effect at the next reply.
-        turns: what was said. A turn is here once its reply has ended, cancelled ones included.
+        turns: what was said. A turn is added when its reply has ended, even if it was cancelled.
         excluded: ids of pictures that the user does not want to see in this dialogue.
     """
 
@@ -42,14 +42,14 @@ class Dialogue:
         self.turns: list[Turn] = []
         self.excluded: set[int] = set()
         self._context = Context(engine)
-        self._replaced: set[int] = set()  # pictures of replies that were regenerated: another one is wanted
+        self._replaced: set[int] = set()  # pictures of regenerated replies: the user wants another one
         self._attempt = 0
         self._busy = False
         self._told_no_index = False
 
     @property
     def shown(self) -> set[int]:
-        """Ids of the pictures in the replies so far; they are not shown again."""
+        """Ids of the pictures in the replies so far; none is shown twice."""
         return {hit.id for turn in self.turns for hit in turn.hits}
 
     def reply(
@@ -58,25 +58,12 @@ class Dialogue:
         attachments: Sequence[str] = (),
         cancel: threading.Event | None = None,
     ) -> Iterator[Event]:
-        """Answers a message.
-
-        Args:
-            message: text, in which `<image:PATH>` stands for a picture, or segments.
-            attachments: paths of pictures that come before the message.
-            cancel: when set, the reply ends within one token and what was said stays.
-
-        Yields:
-            `TextDelta`, `ImagesFound` and `Notice` as they happen, then `Statistics`, then `Done`; or `Failed` as the
-            last event, after which the dialogue is as before. So it is if the caller stops reading before the end.
-        """
+        """As `ChatDialogue.reply`. If the caller stops reading before the end, the dialogue is as before."""
         self._attempt = 0
         yield from self._answer(self.turns, clean(message_segments(message, attachments)), cancel, ())
 
     def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
-        """Answers the last message anew, with another picture and, at a temperature above 0, other words.
-
-        The old reply stays until the new one has ended.
-        """
+        """As `ChatDialogue.regenerate`: with another picture and, at a temperature above 0, other words."""
         if not self.turns:
             yield Failed(MessageError("There is no reply to regenerate.", "Say something first."))
             return
@@ -89,36 +76,28 @@ class Dialogue:
             yield event
 
     def undo(self) -> Turn | None:
-        """Takes the last turn back and returns it; its pictures may be shown again. None if there is none.
-
-        Raises:
-            MessageError: a reply is being made.
-        """
+        """As `ChatDialogue.undo`; the turn's pictures may be shown again."""
         self._check_idle()
         self._replaced, self._attempt = set(), 0
         return self.turns.pop() if self.turns else None
 
     def reset(self) -> None:
-        """Forgets every turn.
-
-        Raises:
-            MessageError: a reply is being made.
-        """
+        """As `ChatDialogue.reset`."""
         self._check_idle()
         self.turns, self._replaced, self._attempt = [], set(), 0
         self.excluded = set()
         self._context.clear()
 
     def exclude(self, ids: Iterable[int]) -> None:
-        """Never finds these pictures again in this dialogue."""
+        """As `ChatDialogue.exclude`."""
         self.excluded |= set(ids)
 
     def include(self, ids: Iterable[int]) -> None:
-        """Takes `exclude` back."""
+        """As `ChatDialogue.include`."""
         self.excluded -= set(ids)
 
     def to_dict(self) -> dict[str, Any]:
-        """The dialogue as plain JSON data; pictures stand by their paths."""
+        """The dialogue as plain JSON data, with pictures as paths."""
         return {
             "version": VERSION,
             "settings": self.settings.to_dict(),
@@ -128,7 +107,7 @@ class Dialogue:
 
     @classmethod
     def from_dict(cls, engine: Engine, data: Any) -> Self:
-        """The dialogue that `to_dict` wrote. The model reads it at the next reply.
+        """The inverse of `to_dict`. The model reads the dialogue at the next reply.
 
         Raises:
             DataError: the data has another form or version.
@@ -138,7 +117,7 @@ class Dialogue:
         if data.get("version") != VERSION:
             raise DataError(
                 f"The saved dialogue is of version {data.get('version')!r}; this program reads version {VERSION}.",
-                "Use the program that saved it.",
+                "Use the version of the program that saved it.",
             )
         try:
             settings = GenerationSettings.from_dict(data.get("settings", {}))
@@ -148,7 +127,7 @@ class Dialogue:
         dialogue.turns = [turn_from_dict(turn) for turn in data["turns"]]
         excluded = data.get("excluded", [])
         if not isinstance(excluded, list) or not all(isinstance(id, int) for id in excluded):
-            raise DataError("The saved dialogue can't be read: its excluded pictures are no list of numbers.")
+            raise DataError("The saved dialogue can't be read: its excluded pictures are not a list of numbers.")
         dialogue.exclude(excluded)
         return dialogue
 
@@ -161,7 +140,7 @@ class Dialogue:
         cancel: threading.Event | None,
         replaced: Collection[int],
     ) -> Generator[Event]:
-        """The reply to `message` after the turns `before`; at its end these and the new turn are the dialogue."""
+        """The reply to `message` after the turns `before`; at its end, the dialogue is these and the new turn."""
         try:
             self._check_idle()
         except MessageError as error:
@@ -178,7 +157,7 @@ class Dialogue:
             failure = error
         except Exception as error:
             failure = _trouble(error)
-        finally:  # GeneratorExit and Ctrl-C come here too
+        finally:  # also on GeneratorExit and Ctrl-C
             if not is_complete:
                 self._context.rollback()
             self._busy = False
@@ -234,10 +213,10 @@ class Dialogue:
         reply.parts.append(hits)
         if hits:
             return ImagesFound(hits, more)
-        return Notice("No picture fits well enough." if found else "There is no picture left that was not shown yet.")
+        return Notice("No picture fits well enough." if found else "Every picture that fits has been shown already.")
 
     def _split(self, found: Sequence[Hit], room: int) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
-        """The pictures to show, and the next best. One that is gone makes room for the next, if there is one."""
+        """The pictures to show, and the next best. A missing one makes room for the next, if there is one."""
         hits: list[Hit] = []
         looked_at = 0
         for hit in found[: room + GONE_SKIPPED]:
@@ -249,9 +228,9 @@ class Dialogue:
         return (tuple(hits), tuple(found[looked_at:])) if hits else (tuple(found[:room]), tuple(found[room:]))
 
     def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
-        """The settings as this agent can follow them, and what to tell the user about the difference, once."""
+        """The settings that this agent can follow, and what to tell the user, once, about the difference."""
         trained = self.engine.model.config.has_retrieval
-        # Without an index the model may still say [RET] of itself: its words would go on astray if it could not.
+        # Even without an index the model may say [RET] on its own: forbidding it would derail the words that follow.
         if self.engine.index is not None or (trained and self.settings.ret_mode == "auto"):
             return self.settings, None
         notice = None
@@ -263,13 +242,13 @@ class Dialogue:
 
     def _check_idle(self) -> None:
         if self._busy:
-            raise MessageError("A reply is still being made.", "Wait for its end or stop it first.")
+            raise MessageError("A reply is still being made.", "Wait until it ends, or stop it.")
 
 
 def _context_parts(
     before: Sequence[Turn], message: tuple[Segment, ...], spans: Sequence[tuple[Turn, int]], prompt: Prompt
 ) -> tuple[ContextPart, ...]:
-    """What is read before a reply: the turns in view, and the message."""
+    """What the model reads before a reply: the turns in view, and the message."""
     first = len(before) - len(spans)
     parts = [ContextPart(first + n, size, pictures_of(turn.message)) for n, (turn, size) in enumerate(spans, 1)]
     size = prompt.cached + prompt.fed - sum(size for _, size in spans)
@@ -278,6 +257,7 @@ def _context_parts(
 
 def _trouble(error: Exception) -> FromageError:
     if "out of memory" in str(error).lower():
-        hint = "Shorten the dialogue or use a smaller model."
-        return FromageError("There is not enough memory for this reply.", hint)
+        return FromageError(
+            "There is not enough memory for this reply.", "Start a new dialogue or use a smaller model."
+        )
     return unexpected("The model failed", error, logging.DEBUG)  # the front end decides what its log wants

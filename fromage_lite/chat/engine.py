@@ -1,14 +1,14 @@
-"""What dialogues and searches stand on: a model, the index of its pictures, and features of the last pictures seen."""
+"""What dialogues and searches share: a model, the index of its pictures, and the features of the last pictures seen."""
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.errors import ConfigError, FromageError
+from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit, Retriever
 from index.images import is_url, open_image
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from fromage_lite.model.decoding import Stream
     from fromage_lite.model.fromage import Fromage
 
-FEATURES_KEPT = 64  # features of the last pictures seen: a picture is encoded once, not once a turn
+FEATURES_KEPT = 64  # of the last pictures seen, so that each is encoded once and not at every turn
 
 
 class Engine:
-    """A model and an index.
+    """A model and the index that it searches.
 
     Attributes:
         model: the joined model.
-        index: what retrieves pictures, or None: then no picture is found.
+        index: what retrieves pictures; with None, none is found.
         stream: makes the tokens of a reply; None is `decoding.stream`.
     """
 
@@ -40,11 +40,11 @@ class Engine:
     # --- the user's pictures ---
 
     def features(self, path: str) -> Tensor:
-        """The feature of a picture file that becomes visual tokens: (visual_dim,), or (P, visual_dim) where they are
-        its patches. The last few are remembered.
+        """The feature of a picture file that becomes visual tokens: (visual_dim,), or (P, visual_dim) for a model that
+        takes patches. The last few are kept.
 
         Raises:
-            ImageError: the file is missing, or no picture that can be read.
+            ImageError: the file is missing or can't be read.
         """
         path = expand_user(path)
         key = _file_key(path)
@@ -59,7 +59,7 @@ class Engine:
         return self._features[key]
 
     def open_segments(self, segments: Sequence[Segment]) -> list[str | Tensor]:
-        """Segments as the model takes them: every picture replaced by its `features`.
+        """Segments as the model takes them, with every picture replaced by its `features`.
 
         Raises:
             ImageError: a picture can't be read.
@@ -69,14 +69,14 @@ class Engine:
     # --- the index's pictures ---
 
     def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for one query of (R,) or (1, R), unit norm; best first, none of `exclude`."""
+        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
         if self.index is None or k < 1:
             return []
         query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
         return self.index.search(query, k, exclude=exclude)[0]
 
     def row(self, id: int) -> tuple[str, str] | None:
-        """Source and caption of the picture with this number; None if the index has none, or can't be read."""
+        """Source and caption of the picture with this number; None if the index lacks it or can't be read."""
         if self.index is None:
             return None
         try:
@@ -85,12 +85,12 @@ class Engine:
             return None
 
     def thumbnail(self, hit: Hit) -> bytes:
-        """The encoded small picture (JPEG or WebP) of a hit: the one that the index keeps, else one made of its source,
-        which may be fetched from the web.
+        """The thumbnail of a hit, encoded as JPEG or WebP: the one in the index, else one made from its source, which
+        may be fetched from the web.
 
         Raises:
             ConfigError: there is no index.
-            ImageError: the source is gone, or no picture.
+            ImageError: the source is missing, or not a picture.
             StoreError: the index can't be read.
         """
         if self.index is None:
@@ -98,14 +98,14 @@ class Engine:
         return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)
 
     def has_picture(self, hit: Hit) -> bool:
-        """Whether a hit can be shown: the index keeps a small picture of it, or its source can be had."""
+        """Whether a hit can be shown: it has a thumbnail, or its source exists."""
         try:
             return bool(self.thumbnail(hit))
         except FromageError:
             return _file_key(hit.source) is not None
 
     def is_at_hand(self, hit: Hit) -> bool:
-        """Whether a hit's picture can be had without asking the web."""
+        """Whether a hit's picture can be shown without a request to the web."""
         if not is_url(hit.source):
             return True
         try:
@@ -114,13 +114,8 @@ class Engine:
             return False
 
 
-def expand_user(path: str) -> str:
-    """The path with `~` replaced by the user's folder; unlike pathlib's it leaves `~nobody` as it is."""
-    return os.path.expanduser(path)  # noqa: PTH111
-
-
 def _file_key(path: str) -> tuple[str, int, int] | None:
-    """What tells a file from a later one of the same name; None if there is no such file."""
+    """Tells a file from a later one of the same name; None if there is no such file."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):

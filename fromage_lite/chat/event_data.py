@@ -1,4 +1,4 @@
-"""The event stream as plain JSON data: what `ask --events` prints, and what crosses from one process to another."""
+"""The event stream as plain JSON data: what `ask --events` prints, and what one process sends to another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES: dict[type, str] = {
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
-    """`{"event": NAME, ...}` with the event's own fields; a hit is as `Hit.to_dict` makes it."""
+    """`{"event": NAME, ...}` with the event's own fields; hits have the form of `Hit.to_dict`."""
     named = {"event": NAMES[type(event)]}
     match event:
         case ImagesFound(hits, more):
@@ -44,7 +44,7 @@ def event_to_dict(event: Event) -> dict[str, Any]:
 
 
 def event_from_dict(data: Mapping[str, Any]) -> Event:
-    """The event that `event_to_dict` wrote.
+    """The inverse of `event_to_dict`.
 
     Raises:
         DataError: the data has another form.
@@ -57,12 +57,12 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
 
 
 def error_to_dict(error: FromageError) -> dict[str, Any]:
-    """What is wrong, and what to do next."""
+    """`{"message": …, "hint": …}`: what is wrong, and what to do next."""
     return {"message": error.message, "hint": error.hint}
 
 
 def error_from_dict(data: Mapping[str, Any]) -> FromageError:
-    """An error that says the same; its kind is lost."""
+    """An error with the same words; its class is lost."""
     return FromageError(str(data["message"]), str(data.get("hint", "")))
 
 

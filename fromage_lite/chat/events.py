@@ -11,18 +11,18 @@ from index.hits import Hit
 
 @dataclass(frozen=True)
 class TextDelta:
-    """A piece of the reply, whole characters only."""
+    """A piece of the reply's text; never part of a character."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class ImagesFound:
-    """The model said `[RET]` at this place of the reply.
+    """The model said `[RET]` at this point of the reply.
 
     Attributes:
         hits: the pictures to show, best first; never one that was shown before.
-        more: the next best ones of the same search, for whoever wants to look further; they don't count as shown.
+        more: the next best of the same search, for users who want to look further; they don't count as shown.
     """
 
     hits: tuple[Hit, ...]
@@ -31,7 +31,7 @@ class ImagesFound:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know that is no error (for example: the oldest turns were dropped)."""
+    """Something the user should know that is not an error; for example, that the oldest turns were dropped."""
 
     message: str
 
@@ -42,7 +42,7 @@ class ContextPart:
 
     Attributes:
         turn: its number in the dialogue, from 1.
-        positions: how many of the language model's positions it takes, its pictures included.
+        positions: how many of the language model's positions it takes, pictures included.
         pictures: paths of the pictures in its message.
     """
 
@@ -53,13 +53,13 @@ class ContextPart:
 
 @dataclass(frozen=True)
 class RetTrace:
-    """How near the model was to `[RET]` at each step of a reply, and what it was looking back on.
+    """How close the model was to `[RET]` at each step of a reply, and what it had read.
 
     Attributes:
         probabilities: of `[RET]`, one for each generated token; the model's own, before bias and policy.
-        texts: what each of these steps gave to show (may be empty); `[RET]` where it was said.
-        context: the turns that were read, oldest first; the last is this one's message. A query is made from all of
-            them and from the reply up to its `[RET]`.
+        texts: what each of these steps added to the text (may be empty); `[RET]` where it was said.
+        context: the turns that were read, oldest first; the last is this reply's message. A query depends on all of
+            them and on the reply up to its `[RET]`.
     """
 
     probabilities: tuple[float, ...]
@@ -72,12 +72,12 @@ class Statistics:
     """What the reply cost.
 
     Attributes:
-        prompt_tokens: positions fed for this turn (the cached ones are not fed again).
-        cached_tokens: positions that the KV cache already held.
-        new_tokens: tokens generated, `[RET]` included.
+        prompt_tokens: positions fed for this turn, without the cached ones.
+        cached_tokens: positions already in the KV cache.
+        new_tokens: generated tokens, `[RET]` included.
         time_to_first_token: seconds from the call to the first generated token.
-        tokens_per_second: generated tokens per second after the first one.
-        retrieval_ms: milliseconds spent in the index, all searches of this reply together.
+        tokens_per_second: generated tokens per second after the first.
+        retrieval_ms: milliseconds spent in the index, over all searches of this reply.
     """
 
     prompt_tokens: int

@@ -1,13 +1,13 @@
-"""What the terminal app and the commands ask of an agent and its dialogues, wherever the model computes.
+"""What the terminal app and the commands need of an agent and its dialogues, wherever the model runs.
 
-`Agent` and `Dialogue` have the model in this process; `tui.serving.remote` has their twins for a model in another one.
+`Agent` and `Dialogue` have the model in this process; `tui.serving.remote` has their twins for a model in another.
 No torch here.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from fromage_lite.chat.turns import Turn
     from fromage_lite.config import GenerationSettings
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
+    from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
     from index.hits import Hit
-
-Progress = Callable[[str], None]  # gets what takes time, in words
 
 
 class ChatDialogue(Protocol):
@@ -28,7 +27,7 @@ class ChatDialogue(Protocol):
 
     Attributes:
         settings: how replies are made; an assignment takes effect at the next reply.
-        turns: what was said; an assignment takes up another conversation, which the model reads at the next reply.
+        turns: what was said; an assignment switches to another conversation, which the model reads at the next reply.
     """
 
     settings: GenerationSettings
@@ -45,21 +44,25 @@ class ChatDialogue(Protocol):
         attachments: Sequence[str] = (),
         cancel: threading.Event | None = None,
     ) -> Iterator[Event]:
-        """Answers a message; see `Dialogue.reply` for the order of the events.
+        """Answers a message.
 
         Args:
             message: text, in which `<image:PATH>` stands for a picture, or segments.
-            attachments: paths of pictures that come before the message.
+            attachments: paths of pictures to put before the message.
             cancel: when set, the reply ends within one token and what was said stays.
+
+        Yields:
+            `TextDelta`, `ImagesFound` and `Notice` as they happen, then `RetTrace`, `Statistics` and `Done`. After
+            `Failed`, which can come at any point, the dialogue is as it was before.
         """
         ...
 
     def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
-        """Answers the last message anew. The old reply stays until the new one has ended."""
+        """Answers the last message again. The old reply stays until the new one has ended."""
         ...
 
     def undo(self) -> Turn | None:
-        """Takes the last turn back and returns it; None if there is none.
+        """Removes the last turn and returns it; None if there is none.
 
         Raises:
             MessageError: a reply is being made.
@@ -75,16 +78,16 @@ class ChatDialogue(Protocol):
         ...
 
     def exclude(self, ids: Iterable[int]) -> None:
-        """Never finds these pictures again in this dialogue."""
+        """Hides these pictures from every later search of this dialogue."""
         ...
 
     def include(self, ids: Iterable[int]) -> None:
-        """Takes `exclude` back."""
+        """Undoes `exclude`."""
         ...
 
 
 class ChatAgent(Protocol):
-    """A model and the index of its pictures. Its methods block, and are for one thread at a time."""
+    """A model and the index of its pictures. Its methods block; only one thread may call them at a time."""
 
     @property
     def model_name(self) -> str:
@@ -93,7 +96,7 @@ class ChatAgent(Protocol):
 
     @property
     def device(self) -> str:
-        """Where the model computes, as torch names it."""
+        """Where the model runs, as torch names it."""
         ...
 
     @property
@@ -106,15 +109,15 @@ class ChatAgent(Protocol):
         """The index's folder; None without an index."""
         ...
 
-    def use_index(self, index: str | Path | None, progress: Progress | None = None) -> None:
-        """Opens another index; if it can't be opened, the one before stays.
+    def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
+        """Opens another index; if that fails, the old one stays.
 
         Args:
-            index: an index folder; "none" is no index; None is the model's own, where it has one, else none.
-            progress: gets what takes time, in words.
+            index: an index folder; "none" for no index; None for the model's own, if it has one.
+            progress: gets a sentence about each step that takes time.
 
         Raises:
-            FromageError: it can't be opened, or not be changed here.
+            FromageError: it can't be opened, or the index can't be changed here.
         """
         ...
 
@@ -131,33 +134,33 @@ class ChatAgent(Protocol):
         ...
 
     def row(self, id: int) -> tuple[str, str] | None:
-        """Source and caption of the picture with this number; None if the index has none."""
+        """Source and caption of the picture with this number; None if the index has no such picture."""
         ...
 
     def thumbnail(self, hit: Hit) -> bytes:
-        """The encoded small picture of a hit.
+        """The thumbnail of a hit, encoded as JPEG or WebP.
 
         Raises:
-            FromageError: it can't be had.
+            FromageError: its picture is missing or can't be read.
         """
         ...
 
     def is_at_hand(self, hit: Hit) -> bool:
-        """Whether a hit's picture can be had without asking the web."""
+        """Whether a hit's picture can be shown without a request to the web."""
         ...
 
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
-        """For each visual token of a picture file the `k` words of the language model that are nearest to it.
+        """For each visual token of a picture file, the `k` nearest words of the language model.
 
         Raises:
-            ImageError: the file is missing, or no picture that can be read.
+            ImageError: the file is missing or can't be read.
         """
         ...
 
     def patch_grid(self, path: str) -> PatchGrid | None:
-        """A picture file as its visual tokens see it, for a model whose visual tokens are patches; None for others.
+        """A picture file as its visual tokens see it if they are patches; None for a model that pools.
 
         Raises:
-            ImageError: the file is missing, or no picture that can be read.
+            ImageError: the file is missing or can't be read.
         """
         ...

@@ -1,4 +1,4 @@
-"""One reply in the making."""
+"""A reply while it is being made: its parts, its clock, its trace."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from index.hits import Hit
 
 @dataclass
 class ReplyDraft:
-    """A reply in the making: what was said, and what it cost."""
+    """What has been said so far, and what it cost."""
 
     parts: list[ReplyPart] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     first: float | None = None  # when the first token came
     resumed: float = 0.0  # when the model was asked for the next token
-    speaking_seconds: float = 0.0  # the model's own time after the first token
+    speaking_seconds: float = 0.0  # the model's own time after the first token, without searches and the caller
     new_tokens: int = 0
     retrieval_seconds: float = 0.0
     steps: list[tuple[float, str]] = field(default_factory=list)  # for the trace
 
     @property
     def hits(self) -> list[Hit]:
-        """Every picture so far."""
+        """All pictures so far, in order."""
         return [hit for part in self.parts if not isinstance(part, str) for hit in part]
 
     def count(self, token: Token) -> None:
-        """Notes that a token came, and when."""
+        """Counts a token and its time."""
         if token.id is None:
             return
         if token.ret_probability is not None:
@@ -47,18 +47,18 @@ class ReplyDraft:
         self.new_tokens += 1
 
     def say(self, text: str) -> None:
-        """Adds words."""
+        """Adds text to the current part."""
         if self.parts and isinstance(self.parts[-1], str):
             self.parts[-1] += text
         else:
             self.parts.append(text)
 
     def trace(self, context: tuple[ContextPart, ...]) -> RetTrace:
-        """How near each step was to `[RET]`."""
+        """How close each step was to `[RET]`."""
         return RetTrace(tuple(p for p, _ in self.steps), tuple(text for _, text in self.steps), context)
 
     def statistics(self, prompt: Prompt) -> Statistics:
-        """What it cost."""
+        """The reply's tokens and times, from its start until now."""
         first = self.first or time.perf_counter()
         seconds = self.speaking_seconds
         return Statistics(
@@ -72,7 +72,7 @@ class ReplyDraft:
 
 
 def tidy(parts: Sequence[ReplyPart]) -> tuple[ReplyPart, ...]:
-    """The parts without the blanks at the end of the reply."""
+    """The parts without trailing blanks and without empty texts."""
     parts = list(parts)
     if parts and isinstance(parts[-1], str):
         parts[-1] = parts[-1].rstrip()

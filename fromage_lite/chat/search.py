@@ -1,4 +1,4 @@
-"""Search without a dialogue: words and pictures, each with a weight, added up in the retrieval space.
+"""Search without a dialogue: words and pictures, each with a weight, summed in the retrieval space.
 
 No torch at the top: the command line parses terms before it loads a model.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fromage_lite.chat.limits import check_length
 from fromage_lite.errors import ConfigError, MessageError
+from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
 from index.hits import Hit
 from index.images import is_picture_name, open_image
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 SIGNS = {"+": 1.0, "-": -1.0}
 PATH_STARTS = ("/", "~/", "./", "../")
-LEAST_NORM = 1e-4  # a shorter sum has no direction worth following
+LEAST_NORM = 1e-4  # the direction of a shorter sum is noise
 
 # No digit after the colon: "12:30" is a time, not a weight.
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=[^\s\d])(.+)", re.DOTALL)
@@ -35,8 +36,8 @@ class Term:
     """One thing to look for.
 
     Attributes:
-        weight: how much it counts; below 0 the search goes away from it.
-        segments: words and pictures that are read as one message.
+        weight: how much it counts; below 0, the search avoids it.
+        segments: words and pictures, read as one message.
     """
 
     weight: float
@@ -44,7 +45,7 @@ class Term:
 
     @property
     def picture(self) -> str | None:
-        """The path, if the term is a picture and nothing else."""
+        """The path if the term is a single picture."""
         (first, *others) = self.segments
         return first.path if isinstance(first, ImageSegment) and not others else None
 
@@ -53,23 +54,23 @@ def parse_terms(words: Sequence[str], pictures: Sequence[str] = ()) -> list[Term
     """The terms of a command line.
 
     Args:
-        words: words and, standing alone, `+` and `-`, which add and subtract what follows; a term may begin with its
-            weight (`2:at night`), may hold `<image:PATH>`, and may be a picture file's name.
+        words: words and, on their own, `+` and `-`, which add and subtract what follows; a term may begin with its
+            weight (`2:at night`), may hold `<image:PATH>`, and may be the name of a picture file.
         pictures: paths of pictures to add.
 
     Raises:
-        MessageError: a sign has nothing to its right, or a term is empty.
+        MessageError: nothing follows the last sign, or a term is empty.
     """
     groups: list[tuple[float, list[str]]] = [(1.0, [])]
     for number, word in enumerate(words):
         if word in SIGNS:
             groups.append((SIGNS[word], []))
             if number == len(words) - 1:
-                raise MessageError(f"Nothing follows the '{word}'.", "Say what to add or to take away.")
+                raise MessageError(f"Nothing follows the '{word}'.", "Say what to add or subtract.")
         else:
             groups[-1][1].append(word)
     if not groups[0][1]:
-        del groups[0]  # the words begin with a sign, or there are none
+        del groups[0]  # there are no words, or they begin with a sign
     terms = [_term(sign, " ".join(text)) for sign, text in groups]
     return [*terms, *(Term(1.0, (ImageSegment(path),)) for path in pictures)]
 
@@ -98,7 +99,7 @@ def is_meant_as_path(text: str) -> bool:
         if is_picture_name(text):
             return is_one_word or path.is_file()
         return begins_so and (is_one_word or path.exists())
-    except (OSError, ValueError, RuntimeError):  # far too long; a NUL in it; nobody's home
+    except (OSError, ValueError, RuntimeError):  # too long a name; a NUL in it; the home of an unknown user
         return False
 
 
@@ -116,8 +117,8 @@ def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int]
 def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
     """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
 
-    Words are what the language model's `[RET]` makes of them. A picture alone is its own embedding, as the index has
-    it: through the language model it would be only what words can say of it.
+    The language model reads words; its state at `[RET]` is their vector. A picture alone is its own embedding, as in
+    the index: the language model would reduce it to what words can say.
 
     Raises: as `find`.
     """
@@ -130,12 +131,12 @@ def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
         total += vector
     norm = float(total.norm())
     if not norm > LEAST_NORM:
-        raise MessageError("The things to look for cancel each other out.", "Leave one out, or weigh it otherwise.")
+        raise MessageError("The things to look for cancel each other out.", "Omit one, or change its weight.")
     return total / norm
 
 
 def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
-    """Where words and pictures, read as one message, point in the retrieval space: (1, R), unit norm.
+    """Words and pictures, read as one message, as a unit vector in the retrieval space, (1, R).
 
     Raises:
         ImageError: a picture can't be read.
@@ -144,19 +145,19 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     segments = clean(segments)
     if not segments:
         raise _nothing()
-    # The beginning of the text and [RET] have a position each.
-    check_length(engine.model, segments, segments, engine.model.language.max_positions - 2)
+    room = engine.model.language.max_positions - 1  # the last is for [RET]
+    check_length(engine.model, segments, segments, room, add_bos=True)
     return engine.model.query_embeds(engine.open_segments(segments))
 
 
 def _embeds(engine: Engine, term: Term) -> Tensor:
-    """(1, R), float32, unit norm."""
+    """The unit vector of a term, (1, R) float32."""
     import torch
 
     if (path := term.picture) is None:
         return query(engine, term.segments).float()
     with torch.inference_mode():
-        pooled = engine.model.image_features([open_image(Path(path).expanduser())]).pooled
+        pooled = engine.model.image_features([open_image(expand_user(path))]).pooled
         return engine.model.image_embeds(pooled).float()
 
 
@@ -164,7 +165,7 @@ def _check_possible(engine: Engine) -> None:
     if not engine.model.config.has_retrieval:
         raise ConfigError("This model was not trained to find pictures.")
     if engine.index is None:
-        raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
+        raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
 
 
 def _nothing() -> MessageError:

@@ -1,4 +1,4 @@
-"""One exchange of a dialogue as plain data, and its JSON form. No model, no tensor."""
+"""One exchange of a dialogue as plain data, and its JSON form. No torch here."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.errors import described
 from index.hits import FOREIGN, Hit
 
-# Text, or the pictures that one [RET] brought (empty where none was left to show).
 ReplyPart = str | tuple[Hit, ...]
+"""Text, or the pictures of one `[RET]` (empty if none was left to show)."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Turn:
     """A message and its reply.
 
     Attributes:
-        message: what the user said, text and pictures in their order.
-        reply: what the model said: text as shown, and the hits of each `[RET]`, in their order.
+        message: what the user said: text and pictures, in order.
+        reply: what the model said: text as shown, and the hits of each `[RET]`, in order.
         reason: why the reply ended.
     """
 
@@ -32,12 +32,12 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The reply's words, pictures left out."""
+        """The reply's words, without its pictures."""
         return reply_text(self.reply)
 
     @property
     def hits(self) -> tuple[Hit, ...]:
-        """Every picture of the reply, in the order shown."""
+        """All pictures of the reply, in the order shown."""
         return tuple(hit for part in self.reply if not isinstance(part, str) for hit in part)
 
 
@@ -51,7 +51,7 @@ def message_segments(message: str | Sequence[Segment], attachments: Sequence[str
 
     Args:
         message: text, in which `<image:PATH>` stands for a picture, or segments.
-        attachments: paths of pictures that come before it.
+        attachments: paths of pictures to put before it.
     """
     if isinstance(message, str):
         return parse_message(message, attachments)
@@ -59,8 +59,8 @@ def message_segments(message: str | Sequence[Segment], attachments: Sequence[str
 
 
 def without_ids(turns: Sequence[Turn]) -> list[Turn]:
-    """Turns whose pictures belong to no index any more: their ids mean other pictures in a new one, and must not keep
-    those from being shown."""
+    """The turns with the ids of their pictures removed. In another index these ids mean other pictures, which must not
+    count as shown."""
     return [replace(turn, reply=tuple(_foreign(part) for part in turn.reply)) for turn in turns]
 
 
@@ -72,7 +72,7 @@ def _foreign(part: ReplyPart) -> ReplyPart:
 
 
 def turn_to_dict(turn: Turn) -> dict[str, Any]:
-    """Plain JSON data of a turn; pictures of the message stand by their path."""
+    """A turn as plain JSON data, with the message's pictures as paths."""
     return {"message": message_to_data(turn.message), "reply": reply_to_data(turn.reply), "reason": turn.reason}
 
 
@@ -87,7 +87,7 @@ def reply_to_data(reply: Sequence[ReplyPart]) -> list[dict[str, Any]]:
 
 
 def turn_from_dict(data: Any) -> Turn:
-    """The turn that `turn_to_dict` wrote.
+    """The inverse of `turn_to_dict`.
 
     Raises:
         DataError: the data has another form.
@@ -102,7 +102,7 @@ def turn_from_dict(data: Any) -> Turn:
 
 
 def message_from_data(data: Any) -> tuple[Segment, ...]:
-    """The message that `message_to_data` wrote.
+    """The inverse of `message_to_data`.
 
     Raises:
         DataError: the data has another form.
@@ -114,7 +114,7 @@ def message_from_data(data: Any) -> tuple[Segment, ...]:
 
 
 def reply_from_data(data: Any) -> tuple[ReplyPart, ...]:
-    """The reply that `reply_to_data` wrote.
+    """The inverse of `reply_to_data`.
 
     Raises:
         DataError: the data has another form.
@@ -127,7 +127,7 @@ def reply_from_data(data: Any) -> tuple[ReplyPart, ...]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 

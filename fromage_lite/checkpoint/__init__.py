@@ -1,1 +1,1 @@
-"""Checkpoints: where they are, what formats there are, and their model cards."""
+"""Checkpoints: where to find them, their formats, and their model cards."""

@@ -31,14 +31,16 @@ class Provenance:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def updated(self, known: Mapping[str, Any]) -> Provenance:
-        """The same with these fields in place of its own.
+        """A copy with these fields replaced.
 
         Raises:
             ConfigError: there is no such field.
         """
         names = [item.name for item in fields(self)]
         if unknown := sorted(set(known) - set(names)):
-            raise ConfigError(f"A model card has no {', '.join(unknown)}.", f"It has {', '.join(names)} and license.")
+            raise ConfigError(
+                f"A model card has no field {', '.join(unknown)}.", f"It has {', '.join(names)} and license."
+            )
         return replace(self, **known)
 
 
@@ -55,7 +57,7 @@ def write_card(
     Args:
         config: names the frozen models.
         provenance: of the bridge.
-        n_parameters: how many numbers the bridge is.
+        n_parameters: how many numbers the bridge has.
         base_dir: where relative folders in the configuration count from.
         license: the Hub's name of the bridge's licence.
     """
@@ -64,7 +66,7 @@ def write_card(
 
 
 def write_converted_card(config: FromageConfig, origin: str, base_dir: Path | None = None) -> ModelCard:
-    """A card for a foreign bridge in our format; its licence is not ours to name.
+    """A card for a foreign bridge in our format. It names no licence: that is not ours to choose.
 
     Args:
         config: names the frozen models.
@@ -93,16 +95,16 @@ The numbers are the original's; nothing was trained here. Their licence is that 
 
 
 def check_public(config: FromageConfig, base_dir: Path | None) -> None:
-    """Refuses to publish what others could not load.
+    """Refuses to publish what nobody else could load.
 
     Raises:
-        ConfigError: a frozen model is a folder of this computer.
+        ConfigError: a frozen model is a folder on this computer.
     """
     for name in (config.language_model, config.vision_encoder):
         if _is_local(name, base_dir):
             raise ConfigError(
                 f"{name} is a folder on this computer; nobody else could load the bridge.",
-                "Upload that model too, and name it by its Hub id in the bridge's configuration.",
+                "Upload that model, too, and name it by its Hub id in the bridge's configuration.",
             )
 
 
@@ -195,12 +197,12 @@ def _row(what: str, name: str, revision: str | None, base_dir: Path | None) -> s
 
 
 def _public(name: str, base_dir: Path | None) -> str:
-    """A name as others may read it: where folders lie on this computer is nobody's business."""
+    """A name for others to read, without the paths of this computer."""
     return f"{_short(name)} (a local folder)" if _is_local(name, base_dir) else name
 
 
 def _revision(name: str, named: str | None, base_dir: Path | None) -> str:
-    """The commit that was loaded, as the Hub's cache has it; else the revision as named."""
+    """The commit that was loaded, according to the Hub's cache; else the revision as named."""
     repository = hub_id(name, base_dir)
     for file in ("config.json", "open_clip_config.json"):
         path = try_to_load_from_cache(repository, file, revision=named) if repository else None

@@ -1,19 +1,18 @@
 """Foreign bridges in our own format: the released FROMAGe, and the adapters of its relatives.
 
-- linear-modality-alignment (qxzcode): `{"linear.weight", "linear.bias"}`, a linear map of CLIP's pooled feature to
-  several visual tokens, for an instruction model; its prompts stand in `[INST]`, its pictures in `<image:…>`.
-- LiMBeR (jmerullo/limber): `proj.ckpt` = `{"weight", "bias"}`, a linear map of each patch (of CLIP RN50x16, BEiT), or
-  of the pooled feature (NF-ResNet-50), to one visual token, for GPT-J.
+- linear-modality-alignment (qxzcode): `{"linear.weight", "linear.bias"}`, a linear map from CLIP's pooled feature to
+  several visual tokens, for an instruction model; prompts are in `[INST]`, pictures in `<image:…>`.
+- LiMBeR (jmerullo/limber): `proj.ckpt` = `{"weight", "bias"}`, a linear map from each patch (of CLIP RN50x16, BEiT), or
+  from the pooled feature (NF-ResNet-50), to one visual token, for GPT-J.
 
-The relatives learned from captions alone: they have no `[RET]`, and find no pictures.
-No frozen model is loaded for a conversion; of a language model only its configuration is read.
+The relatives were trained on captions alone: they have no `[RET]` and find no pictures.
+A conversion loads no frozen model; it only reads the language model's configuration.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config, r
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, load_state, read_released, released_folder
 from fromage_lite.config import CAPTIONING, CONFIG_FILE, WEIGHTS_FILE, FromageConfig, VisualInput
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged, write_tensors
+from fromage_lite.files import damaged, expand_user, write_tensors
 from fromage_lite.placement import without_weights
 from index.errors import reason
 from index.files import sync_folder, write_bytes
@@ -39,7 +38,7 @@ class Conversion:
     """A bridge in our terms, and what the model card says about it.
 
     Attributes:
-        config: names of frozen models count from `base_dir` or are Hub names.
+        config: frozen models are named by Hub ids, or by folders relative to `base_dir`.
         tensors: the bridge's tensors, float32.
         origin: what was converted.
         base_dir: None is the working directory.
@@ -53,7 +52,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Relative:
-    """An adapter format and the models it was made for; "" where its files don't tell."""
+    """An adapter format and the models it was made for; "" if its files don't say."""
 
     title: str
     weight: str
@@ -96,27 +95,29 @@ def convert(
 
     Args:
         source: folder or Hub id of the released FROMAGe, or a relative's adapter file.
-        out: the folder to make. It appears whole or not at all; an existing one gets its files replaced one by one.
-        language_model: the frozen LM, a Hub name or a folder; None is the one that the source was made for.
+        out: the folder to write. A new one appears whole or not at all; in an existing one, files are replaced one by
+            one.
+        language_model: the frozen LM, a Hub id or a folder; None is the one that the source was made for.
         vision_encoder: the frozen image encoder, likewise.
         visual_input: for LiMBeR, what its map is applied to; None is `pooled` for timm's encoders, `grid` for others.
-        force: write into a folder that is there.
+        force: write into an existing folder.
 
     Returns:
         The configuration as written.
 
     Raises:
-        CheckpointError: the source is missing, damaged or of no known format, or `out` is there or can't be written to.
+        CheckpointError: the source is missing, damaged or in an unknown format, or `out` exists or can't be written.
         ConfigError: the source does not fit the language model.
     """
     folder = Path(out)
     if not force and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
-        raise CheckpointError(f"{folder} is there already.", "Name another folder, or add --force to overwrite it.")
+        raise CheckpointError(f"{folder} already exists.", "Name another folder, or add --force to overwrite it.")
+    language_model, vision_encoder = (name and expand_user(name) for name in (language_model, vision_encoder))
     path = Path(source).expanduser()
     if path.is_file() and path.name not in (MODEL_ARGS, CHECKPOINT):
         found = _read_adapter(path, language_model, vision_encoder, visual_input)
     elif visual_input is not None:
-        raise ConfigError("visual_input can be chosen for an adapter file only.")
+        raise ConfigError("visual_input can only be chosen for an adapter file.")
     else:
         found = _read_released(path.parent if path.is_file() else source, language_model, vision_encoder)
     config = portable_config(found.config, found.base_dir, folder)
@@ -132,7 +133,7 @@ def _read_released(source: str | Path, language_model: str | None, vision_encode
     folder = released_folder(found)
     if folder is None:
         if (found / CONFIG_FILE).exists():
-            raise CheckpointError(f"The model {source} is in this program's format already.", "Use it as it is.")
+            raise CheckpointError(f"The model {source} is already in this program's format.", "Use it as it is.")
         raise CheckpointError(
             f"There is nothing to convert in {found}.",
             f"Name a folder with {MODEL_ARGS} and {CHECKPOINT}, or an adapter file of a relative.",
@@ -140,11 +141,11 @@ def _read_released(source: str | Path, language_model: str | None, vision_encode
     config, tensors = read_released(folder)
     visual = tensors["visual_embeddings.weight"] if "visual_embeddings.weight" in tensors else None
     if visual is None or len(visual) % config.n_visual_tokens:
-        raise CheckpointError(f"{folder / CHECKPOINT} does not fit {MODEL_ARGS}: its visual_embeddings are another's.")
+        raise CheckpointError(f"{folder / CHECKPOINT} does not fit {MODEL_ARGS}: visual_embeddings has another shape.")
     config = dataclasses.replace(
         config,
-        language_model=_given(language_model) or config.language_model,
-        vision_encoder=_given(vision_encoder) or config.vision_encoder,
+        language_model=language_model or config.language_model,
+        vision_encoder=vision_encoder or config.vision_encoder,
         visual_dim=visual.shape[1],
         lm_dim=len(visual) // config.n_visual_tokens,
     )
@@ -159,12 +160,12 @@ def _read_adapter(
     if relative is None:
         known = " or ".join(f"{r.weight} and {r.bias} ({r.title})" for r in _RELATIVES)
         shown = ", ".join(sorted(map(str, state))[:4]) or "nothing"
-        raise CheckpointError(f"{path} is no adapter of a known format: it holds {shown}.", f"Known are {known}.")
+        raise CheckpointError(f"{path} is not an adapter in a known format: it holds {shown}.", f"Known are {known}.")
     weight, bias = state[relative.weight], state[relative.bias]
     are_tensors = isinstance(weight, Tensor) and isinstance(bias, Tensor)
     if not are_tensors or weight.dim() != 2 or bias.shape != weight.shape[:1]:
-        raise CheckpointError(f"{path} is damaged: weight and bias are no linear map.")
-    encoder = _given(vision_encoder) or relative.vision_encoder
+        raise CheckpointError(f"{path} is damaged: weight and bias are not a linear map.")
+    encoder = vision_encoder or relative.vision_encoder
     if not encoder:
         raise ConfigError(
             f"{path} does not say which image encoder it is for.",
@@ -174,12 +175,12 @@ def _read_adapter(
     if visual_input is None:
         patchwise = relative.title == "LiMBeR" and not encoder.startswith("timm:")
         visual_input = "grid" if patchwise else "pooled"
-    name = _given(language_model) or relative.language_model
+    name = language_model or relative.language_model
     lm_dim = lm_width(name)
     if len(weight) % lm_dim or (visual_input == "grid" and len(weight) != lm_dim):
         raise ConfigError(
-            f"{path} makes {len(weight)} numbers, which are no visual tokens for {name} of width {lm_dim}.",
-            "Name the language model that it was made for with --lm.",
+            f"{path} gives {len(weight)} numbers, which do not divide into visual tokens for {name} of width {lm_dim}.",
+            "Name the language model that it was made for: --lm.",
         )
     config = FromageConfig(
         language_model=name,
@@ -195,16 +196,11 @@ def _read_adapter(
     return Conversion(config, tensors, f"an adapter of {relative.title}")
 
 
-def _given(name: str | None) -> str | None:
-    """A name from a command line: `~` stands for the home folder."""
-    return None if name is None else os.path.expanduser(name)  # noqa: PTH111  a Hub name is no path
-
-
 def lm_width(name: str) -> int:
     """Width of a language model's token embeddings, from its configuration alone.
 
     Raises:
-        CheckpointError: there is no such model, or it is no language model.
+        CheckpointError: there is no such model, or it is not a language model.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -239,7 +235,7 @@ def _write(folder: Path, config: FromageConfig, found: Conversion) -> None:
 
 
 def smallest_exact_dtype(tensors: dict[str, Tensor]) -> torch.dtype:
-    """float16 or bfloat16 if every number survives it, else float32: the released files are of half precision."""
+    """float16 or bfloat16 if every number survives it, else float32: the released files are in half precision."""
     for dtype in (torch.float16, torch.bfloat16):
         if all(torch.equal(tensor.to(dtype).to(tensor.dtype), tensor) for tensor in tensors.values()):
             return dtype

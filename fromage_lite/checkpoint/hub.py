@@ -14,7 +14,7 @@ from index.errors import reason
 
 
 def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Path:
-    """The folder `inside` of a Hub repository, with the files of one model."""
+    """Downloads one model from the folder `inside` of a Hub repository; returns its local folder."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -28,14 +28,14 @@ def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Pat
         folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, "README.md"))
         return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
     except RepositoryNotFoundError as error:
-        try:  # the original FROMAGe is published as a space, beside its demo
+        try:  # the original FROMAGe is published as a space, with its demo
             return fetch(released, (MODEL_ARGS, CHECKPOINT), "space")
         except Exception:
             raise error from None
 
 
 def refusal(error: Exception, revision: str | None) -> str:
-    """Why the Hub did not give a model, in words; its own errors begin with the number of the request."""
+    """Why a download from the Hub failed, in words: the Hub's own errors begin with a request number."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     for kind, words in (
@@ -50,7 +50,7 @@ def refusal(error: Exception, revision: str | None) -> str:
 
 @contextlib.contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Keeps transformers from drawing bars while it loads: a terminal app owns the screen."""
+    """Stops transformers from drawing progress bars while it loads: they would garble a terminal app."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()
@@ -63,10 +63,10 @@ def no_progress_bars() -> Iterator[None]:
 
 
 def file_options() -> dict[str, Any]:
-    """Options on files for `from_pretrained` of transformers.
+    """File options for `from_pretrained` of transformers.
 
-    Weights are read from safetensors, else from `.bin` by torch's unpickler of nothing but tensors. transformers would
-    also ask a web service, with the user's token, to convert the latter in the repository; not here.
+    Weights are read from safetensors, else from `.bin` by torch's unpickler for tensors only. For `.bin`, transformers
+    would also ask a web service, with the user's token, to convert the repository; this turns that off.
     """
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     return {"weights_only": True}

@@ -1,4 +1,4 @@
-"""Names of models to folders, and back."""
+"""From names of models to folders, and back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
 def resolve_model_name(name: str, base_dir: Path | None) -> str:
-    """A frozen model's name -> an absolute folder if there is one, else the name itself (then it is a Hub id).
+    """A frozen model's name -> an absolute folder if there is one, else the name itself (a Hub id).
 
     Raises:
-        CheckpointError: if the name is a path and there is no such folder.
+        CheckpointError: the name is a path to no folder.
     """
     path = Path(name).expanduser()
     places = [path] if path.is_absolute() or base_dir is None else [base_dir / path, path]
@@ -32,13 +32,13 @@ def resolve_model_name(name: str, base_dir: Path | None) -> str:
 
 
 def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_options: Any) -> Path:
-    """The local folder of a bridge checkpoint: a folder as it is, a Hub id downloaded.
+    """The local folder of a bridge checkpoint: a folder itself, or where a Hub id was downloaded to.
 
-    A Hub id may name a folder of the repository: `owner/name/folder`. The original FROMAGe's files are fetched where
-    there is no model of our own format.
+    A Hub id may name a folder of the repository: `owner/name/folder`. If that holds no model in our own format, the
+    original FROMAGe's files are downloaded.
 
     Raises:
-        CheckpointError: if there is no such folder, or the Hub does not give it.
+        CheckpointError: there is no such folder, and the Hub has no such model.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -51,16 +51,16 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
         raise CheckpointError(f"There is no model folder {folder}.", "Check the spelling of the path.")
     try:
         return download_checkpoint(repository, inside, revision=revision, **hub_options)
-    except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
+    except Exception as error:  # offline, no such repository, no permission, interrupted: one message for all
         raise CheckpointError(
-            f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "
+            f"The model {name} is not a folder here, and could not be downloaded from the Hugging Face Hub "
             f"({refusal(error, revision)}).",
             "Check the name and the network.",
         ) from error
 
 
 def portable_config(config: FromageConfig, base_dir: Path | None, folder: Path) -> FromageConfig:
-    """The configuration with frozen models in local folders named as they count from `folder`."""
+    """The configuration with the local folders of frozen models relative to `folder`."""
     names: dict[str, Any] = {}
     for field in ("language_model", "vision_encoder"):
         head, mark, name = getattr(config, field).rpartition("local-dir:")

@@ -22,14 +22,14 @@ from index.errors import reason
 
 MODEL_ARGS = "model_args.json"
 CHECKPOINT = "pretrained_ckpt.pth.tar"
-REPOSITORY_FOLDER = "fromage_model"  # where the original repository keeps the two files
+REPOSITORY_FOLDER = "fromage_model"  # where the original repository keeps both files
 
 RET_ROW = "ret_input_embeddings.weight"
-# The script that prunes the original's training checkpoints leaves the LM's own embeddings in; they are of no use.
+# The script that prunes the original's training checkpoints leaves the LM's own embeddings in; we don't need them.
 LM_ROWS = "model.input_embeddings.weight"
 SHOWN_KEYS = 6
 
-# Arguments of other experiments of the original code, and the only values that make the published model.
+# Arguments of other experiments with the original code, and the only values that give the published model.
 _ONLY = {
     "use_image_embed_norm": False,
     "use_text_embed_layernorm": False,
@@ -48,11 +48,11 @@ _NEEDED = (
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, FromageConfig, dict[str, Tensor]]:
-    """The bridge in a folder, of our own format or the original's: where its files are, its configuration and tensors.
+    """The bridge in a folder, in our own format or the original's: where its files are, its configuration and tensors.
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: a value of its configuration can't work.
+        ConfigError: a value in its configuration is invalid.
     """
     if (released := released_folder(folder)) is not None:
         return released, *read_released(released)
@@ -60,9 +60,9 @@ def read_checkpoint(folder: Path) -> tuple[Path, FromageConfig, dict[str, Tensor
 
 
 def released_folder(folder: Path) -> Path | None:
-    """The folder that holds the original's files: `folder` itself, or the one inside a clone of its repository.
+    """The folder with the original's files: `folder` itself, or the one inside a clone of its repository.
 
-    None if `folder` is a model of our own format, or nothing of the original.
+    None if `folder` holds a model in our own format, or none of the original's files.
     """
     if (folder / CONFIG_FILE).exists():
         return None
@@ -73,13 +73,13 @@ def released_folder(folder: Path) -> Path | None:
 
 
 def read_released(folder: Path) -> tuple[FromageConfig, dict[str, Tensor]]:
-    """Configuration and bridge of the original's files; the tensors have the bridge's names, float32.
+    """Configuration and bridge from the original's files; tensors are float32, under the bridge's names.
 
-    Frozen models that are named by a relative folder are looked for in `folder`, in the folders around it and in the
-    working directory, as the original's are relative to where it is started.
+    Relative folders of frozen models are searched for in `folder`, in the folders around it and in the working
+    directory: in the original they are relative to where it is started.
 
     Raises:
-        CheckpointError: a file is missing, damaged, of another model, or holds more than tensors.
+        CheckpointError: a file is missing, damaged, from another model, or holds more than tensors.
     """
     return _read_config(folder), _read_bridge(folder)
 
@@ -91,7 +91,7 @@ def _read_config(folder: Path) -> FromageConfig:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download it again.") from error
     if not isinstance(args, dict):
-        raise CheckpointError(f"{path} is no JSON object.", "Copy or download it again.")
+        raise CheckpointError(f"{path} is not a JSON object.", "Copy or download it again.")
     if missing := [name for name in _NEEDED if args.get(name) is None]:
         raise CheckpointError(f"{path} does not say {', '.join(missing)}.", "Use the file that came with the model.")
     for name, only in _ONLY.items():
@@ -104,13 +104,13 @@ def _read_config(folder: Path) -> FromageConfig:
         n_visual_tokens=args["n_visual_tokens"],
         retrieval_dim=args["shared_emb_dim"],
         text_emb_layers=tuple(layers) if isinstance(layers, list) else layers,
-        tie_ret=True,  # one row, in the LM's tied embeddings
+        tie_ret=True,  # the original has one row, in the LM's tied embeddings
         lm_rows=args["retrieval_token_idx"],
     )
 
 
 def _place(name: Any, folder: Path) -> Any:
-    """The name of a frozen model as it counts from `folder`; Hub names stay as they are."""
+    """The name of a frozen model relative to `folder`; Hub ids stay as they are."""
     if not isinstance(name, str) or Path(name).is_absolute():
         return name
     here = folder.resolve()
@@ -126,8 +126,8 @@ def _read_bridge(folder: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state)
     if not isinstance(state, Mapping) or RET_ROW not in state:
         raise CheckpointError(
-            f"{path} is no checkpoint of the released FROMAGe: it has no {RET_ROW}.",
-            "A training checkpoint must be pruned first, by the original's prune_model_ckpt.py.",
+            f"{path} is not a checkpoint of the released FROMAGe: it has no {RET_ROW}.",
+            "Prune a training checkpoint first, with the original's prune_model_ckpt.py.",
         )
     tensors: dict[str, Tensor] = {}
     strange: list[str] = []
@@ -141,12 +141,12 @@ def _read_bridge(folder: Path) -> dict[str, Tensor]:
             tensors[name] = (value.reshape(-1) if name == "ret_row" else value).float()
     if strange:
         more = f" and {len(strange) - SHOWN_KEYS} more" if len(strange) > SHOWN_KEYS else ""
-        raise CheckpointError(f"{path} holds what is no part of FROMAGe: {', '.join(strange[:SHOWN_KEYS])}{more}.")
+        raise CheckpointError(f"{path} holds what is not part of FROMAGe: {', '.join(strange[:SHOWN_KEYS])}{more}.")
     return tensors
 
 
 def bridge_name(key: str) -> str | None:
-    """The bridge's name of a tensor in the original's state dict; None if it has none."""
+    """The bridge's name for a tensor of the original's state dict; None if the bridge has no such tensor."""
     if key == RET_ROW:
         return "ret_row"
     match key.split("."):
@@ -160,25 +160,25 @@ def bridge_name(key: str) -> str | None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What a foreign PyTorch file holds, on the CPU. Nothing but tensors and plain containers is unpickled.
+    """The contents of a foreign PyTorch file, on the CPU. Only tensors and plain containers are unpickled.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds anything else.
     """
     with _present(path).open("rb") as file:
         if file.read(23) == b"version https://git-lfs":
-            raise CheckpointError(f"{path} is only a pointer to the file.", "Fetch the file itself: git lfs pull")
+            raise CheckpointError(f"{path} is only a Git LFS pointer.", "Download the file itself: git lfs pull")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is damaged, or holds something other than tensors, which is not loaded.",
+            f"{path} is damaged, or holds something other than tensors, which this program won't load.",
             "Copy or download it again from a source that you trust.",
         ) from error
     except Exception as error:  # torch raises anything from EOFError to RuntimeError on a damaged file
         raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download it again.") from error
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds no tensors by name.")
+        raise CheckpointError(f"{path} holds no named tensors.")
     return state
 
 

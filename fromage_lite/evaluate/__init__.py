@@ -1,1 +1,1 @@
-"""Measuring a model: retrieval, captions, questions on pictures, dialogues that ask for pictures."""
+"""Evaluation: retrieval metrics, and questions about pictures with their answers."""

@@ -11,12 +11,12 @@ from index import metrics
 
 
 def recall_at_k(similarities: npt.NDArray[np.floating], k: int, relevant: npt.NDArray[np.bool_] | None = None) -> float:
-    """Share of queries with a relevant item among the `k` most similar ones.
+    """Share of queries with a relevant item among the `k` most similar.
 
     Args:
         similarities: `(queries, items)`; higher is more similar.
         k: how many items count.
-        relevant: `(queries, items)`, which items are right; by default item i for query i.
+        relevant: `(queries, items)`, which items are relevant; by default item i for query i.
     """
     n_queries, n_items = similarities.shape
     if relevant is None:
@@ -26,7 +26,7 @@ def recall_at_k(similarities: npt.NDArray[np.floating], k: int, relevant: npt.ND
 
 
 def same_group(groups: Sequence[object]) -> npt.NDArray[np.bool_]:
-    """`(n, n)`: whether two items belong to one group (for example: have equal descriptions)."""
+    """`(n, n)`: whether two items are in the same group; for example, have equal descriptions."""
     numbers: dict[object, int] = {}
     ids = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
     equal: npt.NDArray[np.bool_] = ids[:, None] == ids[None, :]
@@ -34,5 +34,5 @@ def same_group(groups: Sequence[object]) -> npt.NDArray[np.bool_]:
 
 
 def mean(values: Sequence[bool | float]) -> float:
-    """The mean; NaN of nothing, so that an empty measurement can't pass for a score."""
+    """The mean; NaN for no values, so that an empty measurement can't pass for a score."""
     return float(np.mean(values)) if values else float("nan")

@@ -1,4 +1,4 @@
-"""Questions about pictures with their true answers, from files in the format of VQA v2."""
+"""Questions about pictures with their answers, from files in the format of VQA v2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from fromage_lite.errors import DataError, ImageError
 from index.errors import described, reason
 from index.images import PICTURE_SUFFIXES
 
-Draw = Callable[[Mapping[str, Any]], Path]  # makes the picture file of an entry of `images` that holds a scene
+Draw = Callable[[Mapping[str, Any]], Path]
+"""Makes the picture file of an entry of `images` that holds a scene."""
 
 SUFFIXES = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # nearly all are JPEG
 
@@ -25,13 +26,13 @@ _NUMBERS = {word: str(n) for n, word in enumerate("zero one two three four five 
 
 @dataclass(frozen=True)
 class Question:
-    """A question on a picture.
+    """A question about a picture.
 
     Attributes:
         id: its number in the file.
         image_id: the picture's.
         text: the question.
-        answer: the answer most people gave.
+        answer: the most frequent answer.
     """
 
     id: str
@@ -41,11 +42,11 @@ class Question:
 
 
 class VqaFile:
-    """The questions of a file and where their pictures are. Build it with `VqaFile.read`.
+    """The questions of a file, and where their pictures are. Build it with `VqaFile.read`.
 
     Attributes:
         path: the file with the questions.
-        questions: those that have an answer.
+        questions: the questions that have an answer.
     """
 
     def __init__(
@@ -65,11 +66,11 @@ class VqaFile:
 
         Args:
             path: a JSON file with `questions` (`question_id`, `image_id`, `question`) and `annotations`
-                (`question_id`, `multiple_choice_answer` or `answers`); VQA v2 has the latter in a second file, which is
-                found by its name.
-            folder: where the pictures are; None looks beside the file and in its folder `images`.
-            draw: for a file whose `images` may hold scenes (`scene`) in place of files: makes the picture of such an
-                entry and names its file.
+                (`question_id`, `multiple_choice_answer` or `answers`); VQA v2 has the annotations in a second file,
+                which is found by its name.
+            folder: where the pictures are; None looks next to the file and in `images` there.
+            draw: for a file whose `images` may hold scenes (`scene`) instead of files: draws the picture of such an
+                entry and returns its file.
 
         Raises:
             DataError: a file is missing or has another form.
@@ -87,21 +88,21 @@ class VqaFile:
             )
             images = {str(e.get("id", e.get("image_id"))): e for e in data.get("images", [])}
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise DataError(f"{file} is no file of questions in the format of VQA v2 ({described(error)}).") from error
+            raise DataError(f"{file} is not in the format of VQA v2 ({described(error)}).") from error
         if not questions:
             raise DataError(f"{file} has no question with an answer.")
         beside = (file.parent, file.parent / "images")
         return cls(file, questions, images, beside if folder is None else (Path(folder).expanduser(),), draw)
 
     def draw(self, rng: random.Random) -> Question:
-        """One of the questions, each as likely as the others."""
+        """A random question; all are equally likely."""
         return rng.choice(self.questions)
 
     def picture(self, question: Question) -> Path:
         """The file with a question's picture.
 
         Raises:
-            ImageError: there is none, or its scene can't be drawn.
+            ImageError: there is no such picture, or its scene can't be drawn.
         """
         entry = self._images.get(question.image_id, {})
         if "scene" in entry and self._draw is not None:
@@ -117,7 +118,7 @@ class VqaFile:
     def _candidates(self, image_id: str, entry: Mapping[str, Any]) -> Iterator[Path]:
         names = [str(entry["file_name"])] if entry.get("file_name") else []
         if image_id.isdigit():
-            # As COCO names them: COCO_val2014_000000262148.jpg, later only the number.
+            # COCO's names: COCO_val2014_000000262148.jpg, and in later years the number alone.
             sets = re.findall(r"(?:train|val|test)20\d\d", self.path.name)
             stems = [*(f"COCO_{name}_{int(image_id):012}" for name in sets), f"{int(image_id):012}"]
         else:
@@ -137,7 +138,7 @@ def _load(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} can't be read: {reason(error)}.") from error
     if not isinstance(data, dict):
-        raise DataError(f"{path} is no file of questions: it holds no JSON object.")
+        raise DataError(f"{path} is not a file of questions: it holds no JSON object.")
     return data
 
 
@@ -160,8 +161,8 @@ def _answers(annotations: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
             yield str(entry["question_id"]), str(answer)
 
 
-def same_answer(reply: str, answer: str) -> bool:
-    """Whether a reply says what the answer says; case, punctuation, articles and the writing of numbers don't count."""
+def exact_match(reply: str, answer: str) -> bool:
+    """Whether a reply equals the answer, ignoring case, punctuation, articles and how numbers are written."""
     return _normal(reply) == _normal(answer)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import inspect
 import logging
 import sys
 import warnings
@@ -12,18 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from fromage_lite.checkpoint.hub import file_options, no_progress_bars
 from fromage_lite.checkpoint.locate import resolve_model_name
-from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.errors import ConfigError
 from fromage_lite.files import damaged
+from fromage_lite.language.checking import check_logits
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.placement import CPU, Placement
-from index.errors import reason
-
-CHECK_TOLERANCE = 0.1  # share of the logits' norm by which two ways to compute them may differ, in half precision too
 
 # transformers imports torchao wherever it is installed, and that makes torch warn about torchao's own code.
 logging.getLogger("torch.utils._pytree").addFilter(lambda record: "register_constant" not in record.getMessage())
@@ -133,44 +127,6 @@ def attach_return(module: Any) -> None:
         hook = AlignDevicesHook(execution_device=first, skip_keys=["past_key_values"])
         add_hook_to_module(module, hook)
     hook.io_same_device = True
-
-
-@torch.no_grad()
-def check_logits(language: LanguageModel) -> None:
-    """Compares a model's own logits of four ids with ours: embedded here, in two steps with a cache, head applied here.
-
-    There are hundreds of architectures. One that has a factor or a state of its own must be refused, not talk nonsense.
-
-    Raises:
-        CheckpointError: the model can't be driven so, or gives other logits.
-    """
-    hint = "Choose another language model."
-    start = min(10, max(language.vocab_size - 4, 0))
-    ids = torch.arange(start, start + 4, device=language.device).clamp(max=language.vocab_size - 1)[None]
-    try:
-        taken = inspect.signature(language.decoder.forward).parameters
-        if missing := {"inputs_embeds", "past_key_values"} - set(taken):
-            raise TypeError(f"it does not take {' and '.join(sorted(missing))}")
-        expected = language.model(input_ids=ids, use_cache=False).logits[..., : language.vocab_size]
-        found = _our_logits(language, ids)[..., :-1]
-    except Exception as error:  # a foreign architecture may fail in any way
-        raise CheckpointError(
-            f"The language model {language.name} can't take pictures: {reason(error)}.", hint
-        ) from error
-    difference = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
-    if not difference < CHECK_TOLERANCE:
-        raise CheckpointError(
-            f"The language model {language.name} computes its logits in a way that is not known here: "
-            f"they differ by {difference:.0%}.",
-            hint,
-        )
-
-
-def _our_logits(language: LanguageModel, ids: Tensor) -> Tensor:
-    cache = language.new_cache()
-    embeds = language.embed(ids, torch.zeros(language.dim))
-    hidden = [language.forward(part, cache).hidden for part in embeds.split(2, dim=1)]
-    return language.logits(torch.cat(hidden, dim=1), torch.zeros(language.head_dim))
 
 
 @contextlib.contextmanager

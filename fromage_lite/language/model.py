@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import (
-    DynamicCache,
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-    LinearAttentionCacheLayerMixin,
-)
 
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.language.compiled import CompiledDecoder
+from fromage_lite.language.decoder import Decoder, LMOutput
 from fromage_lite.language.families import input_factor, output_factor
-from fromage_lite.text.marks import NO_BOS, RET
+from fromage_lite.text.marks import MARKED_RET, NO_BOS
 from fromage_lite.text.tokens import TextEncoder
 
 DEFAULT_POSITIONS = 2048  # for models without any limit, as with ALiBi and recurrent states
 NO_LIMIT = 10**6  # a tokenizer without a limit names a number far beyond this
-
-
-@dataclass(frozen=True)
-class LMOutput:
-    """What the decoder gives for B sequences of T positions.
-
-    Attributes:
-        hidden: what the LM's head sees, after the final norm and projection, (B, T, head_dim).
-        layers: the hidden states asked for, each (B, T, layer_dim).
-        past_key_values: the cache that was handed in, grown by T positions; None without one.
-    """
-
-    hidden: Tensor
-    layers: tuple[Tensor, ...]
-    past_key_values: Any
 
 
 class LanguageModel:
@@ -63,7 +40,6 @@ class LanguageModel:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        self._compiled: CompiledDecoder | None = None
         self._embedding = model.get_input_embeddings()
         self._head = model.get_output_embeddings()
         if self._head is None or not hasattr(self._head, "weight"):
@@ -74,6 +50,7 @@ class LanguageModel:
             raise ConfigError(f"lm_rows is {rows}, but the language model {name} has {available} rows.")
         self.vocab_size: int = rows or available
         self._text = TextEncoder(tokenizer)
+        self._decoder = Decoder(self.model, name, self.max_positions)
         self._input_factor = input_factor(self._text_config)
         self._output_factor = output_factor(self._text_config)
 
@@ -107,8 +84,7 @@ class LanguageModel:
     @property
     def decoder(self) -> Any:
         """The model without its head."""
-        base = self.model.base_model
-        return self.model.model if base is self.model else base  # where the body's name is not the announced one
+        return self._decoder.module
 
     @property
     def is_tied(self) -> bool:
@@ -133,11 +109,11 @@ class LanguageModel:
         return frozenset(i for i in flat if isinstance(i, int))
 
     @cached_property
-    def bos_id(self) -> int | None:
-        """The id that begins a text; None for models that were trained without one."""
+    def beginning(self) -> tuple[int, ...]:
+        """The ids that begin a text: what the tokenizer puts there; none for models that were trained without."""
         bos = self.tokenizer.bos_token_id
-        begins = self.tokenizer("a").input_ids[:1] == [bos] or self._text_config.model_type == "opt"
-        return bos if begins else None
+        default = (bos,) if self._text_config.model_type == "opt" and bos is not None else ()
+        return self._text.beginning() or default
 
     @cached_property
     def mean_row_norm(self) -> float:
@@ -163,26 +139,30 @@ class LanguageModel:
     # --- text ---
 
     def tokenize(self, text: str, add_bos: bool = False) -> list[int]:
-        """Ids of a text; `[RET]` in it becomes `ret_token_id`.
+        """Ids of a text, or of a piece from the middle of one: then as it would be tokenized there.
 
-        Special tokens count where a template has marked them (`marks.special`); typed ones are plain characters:
-        nobody can end a dialogue by typing `</s>`. A text that begins with `NO_BOS` brings its own beginning, if any.
-        Blanks directly before `[RET]` are dropped, so that a reply read back gives the ids that were generated.
+        Special tokens count where a template has marked them (`marks.special`), `[RET]` where it is `MARKED_RET`; typed
+        ones are plain characters: nobody can end a dialogue by typing `</s>`. A text that begins with `NO_BOS` brings
+        its own beginning, if any. Blanks directly before a `[RET]` are dropped, so that a reply read back gives the ids
+        that were generated.
+
+        Args:
+            text: the words.
+            add_bos: whether a text begins with them; what begins one (`beginning`) is then put before.
         """
-        add_bos = add_bos and not text.startswith(NO_BOS)
-        ids = [self.bos_id] if add_bos and self.bos_id is not None else []
-        pieces = text.split(RET)
+        begins = add_bos or text.startswith(NO_BOS)
+        ids = list(self.beginning) if add_bos and not text.startswith(NO_BOS) else []
+        pieces = text.split(MARKED_RET)
         for position, piece in enumerate(pieces):
             is_last = position == len(pieces) - 1
-            ids += self._text.encode(piece if is_last else piece.rstrip(" "))
+            ids += self._text.encode(piece if is_last else piece.rstrip(" "), begins and not position)
             if not is_last:
                 ids.append(self.ret_token_id)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids; special tokens and `[RET]` are left out."""
-        words = [i for i in ids if i < self.vocab_size]
-        return self.tokenizer.decode(words, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        """The text of generated ids; special tokens and `[RET]` are left out, a blank at its beginning is not."""
+        return self._text.decode([i for i in ids if i < self.vocab_size])
 
     def single_token_ids(self, text: str) -> list[int]:
         """The ids (none or one) of the token whose text is exactly this."""
@@ -195,30 +175,23 @@ class LanguageModel:
 
     # --- the model ---
 
-    @cached_property
-    def _has_own_cache(self) -> bool:
-        """Whether a layer keeps something else than keys and values (a convolution's or recurrent state, …)."""
-        layers = DynamicCache(config=self.model.config).layers
-        return any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-
-    @cached_property
+    @property
     def can_crop(self) -> bool:
         """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
-        return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.new_cache().layers)
+        return self._decoder.can_crop
 
     def new_cache(self) -> Any:
         """An empty cache; with `can_crop` it can be cropped at any length.
 
         It is made without the model's configuration where keys and values are all there is: a configured cache forgets
         what has left a sliding window, and undo needs it again. The window is kept all the same, by the attention mask.
+        Where the positions' scaling depends on the text's length, the cache reads itself again when that changes.
         """
-        if self._compiled is not None:
-            return self._compiled.new_cache()
-        if not self._has_own_cache:
-            return DynamicCache()
-        cache = DynamicCache(config=self.model.config)
-        cache.layers = [DynamicLayer() if type(x) is DynamicSlidingWindowLayer else x for x in cache.layers]
-        return cache
+        return self._decoder.new_cache()
+
+    def find_feeding(self) -> float:
+        """Tries how a cache is continued rightly; by how much the best way is off (see `Decoder.find_feeding`)."""
+        return self._decoder.find_feeding()
 
     def compile_decoding(self) -> None:
         """From now on single positions run compiled, and new caches are of fixed size. The first steps compile.
@@ -226,11 +199,7 @@ class LanguageModel:
         Raises:
             ConfigError: the model has layers that can't be cached so.
         """
-        config = self._text_config
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if not self.can_crop or kinds != {"full_attention"} or getattr(config, "sliding_window", None):
-            raise ConfigError(f"The language model {self.name} can't be compiled.", "Leave --compile out.")
-        self._compiled = CompiledDecoder(self.decoder.forward, config.num_hidden_layers, self.max_positions)
+        self._decoder.compile()
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
         """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
@@ -260,31 +229,7 @@ class LanguageModel:
             mask: (B, past + T) bool, false at padding on the left: positions count from each row's first token.
                 None is no padding.
         """
-        count = self._text_config.num_hidden_layers
-        options = {} if mask is None else self._masked(mask, inputs_embeds.shape[1])
-        is_step = mask is None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
-        run = self._compiled if self._compiled is not None and is_step else self.decoder
-        output = run(
-            inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-            output_hidden_states=any(layer not in (-1, count) for layer in layers),
-            **options,
-        )
-        last = output.last_hidden_state
-        states = tuple(last if layer in (-1, count) else output.hidden_states[layer] for layer in layers)
-        return LMOutput(last, states, past_key_values)
-
-    def _masked(self, mask: Tensor, new: int) -> dict[str, Tensor]:
-        """What the decoder is told of padding on the left, for its `new` last positions."""
-        options = {"attention_mask": mask.long()}
-        if self._takes_positions:
-            options["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
-        return options
-
-    @cached_property
-    def _takes_positions(self) -> bool:
-        return "position_ids" in inspect.signature(self.decoder.forward).parameters
+        return self._decoder(inputs_embeds, past_key_values, layers, mask)
 
     def logits(self, hidden: Tensor, ret_row: Tensor) -> Tensor:
         """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last.

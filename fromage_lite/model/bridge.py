@@ -1,4 +1,4 @@
-"""The trained parameters between the frozen models, and the maps they make."""
+"""The trained parameters between the frozen models, and the maps they define."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from fromage_lite.config import CAPTIONING
 from fromage_lite.errors import CheckpointError
 
+LEAST_DEVIATION = 1e-3  # share of the largest standard deviation; smaller ones are raised to it, not blown up
+
 
 @dataclass(frozen=True)
 class Whitening:
-    """A linear map after which features have no mean, unit variance and no correlation.
+    """An affine map to features of zero mean, unit variance and no correlation.
 
     Attributes:
         mean: (visual_dim,).
@@ -29,18 +31,13 @@ class Whitening:
     matrix: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, floor: float = 1e-3) -> Self:
-        """Fits it to a sample (n, visual_dim), in float64.
-
-        Args:
-            features: the sample.
-            floor: smaller standard deviations than this share of the largest count as this.
-        """
+    def of(cls, features: Tensor) -> Self:
+        """Fits it to a sample (n, visual_dim), in float64."""
         mean = features.double().mean(dim=0)
         centred = features.double() - mean
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(features))
         deviations = variances.clamp(min=0).sqrt()
-        deviations = deviations.clamp(min=floor * float(deviations.max()) or 1.0)
+        deviations = deviations.clamp(min=LEAST_DEVIATION * float(deviations.max()) or 1.0)
         return cls(mean.float(), (directions / deviations @ directions.T).float())
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -49,8 +46,8 @@ class Whitening:
 
 
 class Bridge(nn.Module):
-    """Everything that is trained. Computes in its own dtype (float32), whatever the frozen models use, and under mixed
-    precision too: bfloat16 cosines times a scale of 100 would be off by 0.4.
+    """Everything that is trained. It computes in its own dtype (float32) whatever the frozen models use, even under
+    mixed precision: bfloat16 cosines times a scale of 100 would be off by 0.4.
 
     Shapes: B batch, V visual tokens, D width of the LM's embeddings, R width of the retrieval space.
     """
@@ -68,10 +65,10 @@ class Bridge(nn.Module):
         Args:
             visual_dim: width of the encoder's feature.
             lm_dim: D.
-            layer_dims: width of each LM layer that the query is made of.
-            n_visual_tokens: V, of each feature vector.
+            layer_dims: width of each LM layer that contributes to the query.
+            n_visual_tokens: V, for each feature vector.
             retrieval_dim: R.
-            output_dim: width of the LM head's rows if `[RET]` has an output row of its own; None ties it to the input.
+            output_dim: width of the LM head's rows if `[RET]` has its own output row; None ties it to the input row.
         """
         super().__init__()
         self.n_visual_tokens, self.lm_dim = n_visual_tokens, lm_dim
@@ -91,7 +88,7 @@ class Bridge(nn.Module):
     def visual_embeds(self, features: Tensor) -> Tensor:
         """Pooled features (B, visual_dim) -> the images in the LM's input space (B, V, D).
 
-        Of patches (B, P, visual_dim) each has its own visual tokens: (B, P * V, D).
+        Each patch of (B, P, visual_dim) gets its own visual tokens: (B, P * V, D).
         """
         with self._full_precision():
             tokens = self.visual_embeddings(self._whitened(features))
@@ -104,7 +101,7 @@ class Bridge(nn.Module):
             return F.normalize(self.visual_fc(self._whitened(pooled)), dim=-1)
 
     def query_embeds(self, hidden: Sequence[Tensor]) -> Tensor:
-        """Hidden states at `[RET]`, one (B, layer_dim) a layer -> unit vectors in the retrieval space (B, R)."""
+        """Hidden states at `[RET]`, one (B, layer_dim) per layer -> unit vectors in the retrieval space (B, R)."""
         if len(hidden) != len(self.text_hidden_fcs):
             raise ValueError(f"query_embeds needs {len(self.text_hidden_fcs)} layer(s), got {len(hidden)}")
         with self._full_precision():
@@ -112,16 +109,16 @@ class Bridge(nn.Module):
             return F.normalize(torch.stack(queries).sum(dim=0), dim=-1)
 
     def whiten(self, whitening: Whitening) -> None:
-        """Lets the two maps of features read whitened ones from now on, until `fold`; their values stay.
+        """Makes the two maps of features read whitened ones until `fold`; their parameters stay.
 
-        Training does so: the encoder's features vary a thousand times more in some directions than in others, and a
-        gradient's step learns the small ones as much slower. What is learnt is still one linear map.
+        Training does so because the encoder's features vary a thousand times more in some directions than in others,
+        and gradient descent learns the small ones that much more slowly. The result is still one linear map.
         """
         self._whitening = Whitening(self._own(whitening.mean), self._own(whitening.matrix))
 
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:
-        """`state_dict()` of the bridge that computes the same from features as the encoder gives them."""
+        """`state_dict()` of the bridge that computes the same from unwhitened features."""
         tensors = self.state_dict()
         if self._whitening is None:
             return tensors
@@ -132,17 +129,17 @@ class Bridge(nn.Module):
         return tensors
 
     def fold(self) -> None:
-        """Ends `whiten`: the bridge computes the same as before, from plain features."""
+        """Ends `whiten`: the bridge computes the same as before, from unwhitened features."""
         self.load_state_dict(self.folded())
         self._whitening = None
 
     @torch.no_grad()
     def normalise_visual(self, pooled: Tensor, mean_norm: float) -> None:
-        """Rescales the map to visual tokens so that the tokens of these features have this norm on average.
+        """Rescales the map to visual tokens so that those of a sample have a given norm on average.
 
         Args:
-            pooled: (B, visual_dim), a sample.
-            mean_norm: for example of the LM's input rows.
+            pooled: the sample, (B, visual_dim).
+            mean_norm: the norm; for example, the mean norm of the LM's input rows.
         """
         factor = mean_norm / self.visual_embeds(pooled).norm(dim=-1).mean()
         self.visual_embeddings.weight.mul_(factor)
@@ -150,12 +147,12 @@ class Bridge(nn.Module):
 
     @torch.no_grad()
     def fit_visual(self, features: Tensor, targets: Callable[[slice], Tensor], chunk: int = 1000) -> None:
-        """Sets the map to visual tokens to the least-squares estimate of what they should be, in closed form.
+        """Sets the map to visual tokens to the least-squares fit to given targets, in closed form.
 
         Args:
             features: (n, visual_dim).
-            targets: gives the wanted visual tokens (chunk, V, D) of a slice of the features.
-            chunk: how many rows are in memory at a time.
+            targets: maps a slice of the features to the wanted visual tokens, (chunk, V, D).
+            chunk: rows in memory at a time.
         """
         whitening = self._whitening or Whitening.of(features)
         size = self.visual_embeddings.out_features
@@ -169,7 +166,7 @@ class Bridge(nn.Module):
             products += wanted.T @ white
             rounding += white.sum(dim=0)
         products -= torch.outer(total, rounding) / len(features)  # their mean is 0 but for float32
-        # Whitened features are uncorrelated and have no mean, so that the normal equations need no solving.
+        # Whitened features are uncorrelated with zero mean, so the normal equations need no solving.
         weight, bias = (products / len(features)).float(), (total / len(features)).float()
         if self._whitening is None:
             weight = weight @ whitening.matrix.cpu()
@@ -179,11 +176,11 @@ class Bridge(nn.Module):
 
     @torch.no_grad()
     def renormalise_ret(self, mean_norm: float, output_mean_norm: float | None = None) -> None:
-        """Rescales the `[RET]` row(s) to the mean norm of the LM's other rows, as after every training step.
+        """Rescales the `[RET]` row(s) to the mean norm of the LM's other rows, as is done after every training step.
 
         Args:
             mean_norm: mean norm of the LM's input rows.
-            output_mean_norm: mean norm of its output rows, for an output row of its own; None uses `mean_norm`.
+            output_mean_norm: mean norm of its output rows, if `[RET]` has its own; None uses `mean_norm`.
         """
         self.ret_row.mul_(mean_norm / self.ret_row.norm())
         if self.ret_output_row is not None:
@@ -201,10 +198,10 @@ class Bridge(nn.Module):
 
 
 def load_bridge(bridge: Bridge, tensors: Mapping[str, Tensor], folder: Path, has_retrieval: bool = True) -> None:
-    """Fills a bridge from a checkpoint's tensors, strictly; without retrieval they are `CAPTIONING` alone.
+    """Fills a bridge from a checkpoint's tensors, strictly; without retrieval these are `CAPTIONING` alone.
 
     Raises:
-        CheckpointError: naming every missing, extra and misshapen tensor.
+        CheckpointError: a tensor is missing, extra or misshapen; the error names them all.
     """
     own = {name: tensor for name, tensor in bridge.state_dict().items() if has_retrieval or name in CAPTIONING}
     faults = [f"missing {name}" for name in sorted(set(own) - set(tensors))]

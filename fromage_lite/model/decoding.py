@@ -1,4 +1,4 @@
-"""Incremental decoding: one KV cache for the life of a dialogue, and the query at every `[RET]`."""
+"""Incremental decoding: one KV cache for a whole dialogue, and a query at every `[RET]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
-from fromage_lite.language.model import LMOutput
+from fromage_lite.language.decoder import LMOutput
 from fromage_lite.model import sampling
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.sampling import Chooser, apply_ret_policy, must_say_ret, probability
@@ -23,11 +23,11 @@ class Token:
     """One step of a reply.
 
     Attributes:
-        id: the generated token; None if this only releases text that was held back.
-        text: what may be shown now; whole characters, never part of a stop string.
-        query_embeds: at `[RET]` where it points in the retrieval space, (1, R) float32 on the CPU; else None.
-        ret_probability: how likely `[RET]` was at this step for the model itself, before bias, temperature and policy;
-            None where it was not asked.
+        id: the generated token; None if the step only releases text that was held back.
+        text: what may be shown now; never part of a character or of a stop string.
+        query_embeds: at `[RET]`, the query in the retrieval space, (1, R) float32 on the CPU; else None.
+        ret_probability: the model's own probability of `[RET]` at this step, before bias, temperature and policy; None
+            if the model did not choose.
     """
 
     id: int | None
@@ -40,20 +40,20 @@ class DecodingState:
     """What the language model remembers of a dialogue.
 
     Positions are counted as the LM sees them (an image takes `n_visual_tokens`). The last generated token waits in
-    `pending` and is fed with whatever comes next: a forward pass of its own would be wasted.
+    `pending` and is fed with what comes next, which saves a forward pass.
 
     Attributes:
-        pending: ids that belong to the dialogue and are not in the cache yet.
-        finish_reason: why the last reply ended; None while it runs or after it was abandoned.
+        pending: ids that belong to the dialogue and are not yet in the cache.
+        finish_reason: why the last reply ended; None while it runs or if it was abandoned.
     """
 
     def __init__(self, model: Fromage) -> None:
         self._model = model
         self._cache = model.language.new_cache()
         self._cached = 0
-        # Where the cache can't be cropped, what was read is kept, and read again after a crop.
+        # For a cache that can't be cropped: all that was read, so that it can be re-read after a crop.
         self._history: list[Tensor] | None = None if model.language.can_crop else []
-        self._unread: Tensor | None = None  # (1, T, D), to be read again before anything else
+        self._unread: Tensor | None = None  # (1, T, D), to be re-read before anything else
         self.pending: list[int] = []
         self.finish_reason: FinishReason | None = None
 
@@ -64,14 +64,14 @@ class DecodingState:
 
     @property
     def cached(self) -> int:
-        """Positions that the KV cache holds."""
+        """Positions in the KV cache."""
         return self._cached
 
     def crop(self, length: int) -> None:
         """Forgets everything after the first `length` positions.
 
         Raises:
-            ValueError: if there are fewer.
+            ValueError: there are fewer.
         """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot crop {self.length} positions to {length}")
@@ -87,16 +87,16 @@ class DecodingState:
         if surplus == self._cached:
             self._cache = self._model.language.new_cache()
         else:
-            self._cache.crop(-surplus)  # negative: how many positions to remove
+            self._cache.crop(-surplus)  # a negative number is how many positions to remove
         self._cached -= surplus
 
     @torch.inference_mode()
     def feed(self, inputs_embeds: Tensor | None = None) -> LMOutput:
-        """Runs the LM over `pending` and then `inputs_embeds` (1, T, D); both are in the cache afterwards. The output's
-        last positions are theirs.
+        """Runs the LM over `pending` and then `inputs_embeds` (1, T, D), which both go into the cache. The last
+        positions of the output are theirs.
 
         Raises:
-            MessageError: if they do not fit into the LM's positions; nothing has changed then.
+            MessageError: they do not fit into the LM's positions; nothing has changed then.
         """
         language = self._model.language
         parts = [self._unread] if self._unread is not None else []
@@ -126,7 +126,7 @@ class DecodingState:
         return output
 
     def _repair(self, length: int) -> None:
-        """After an interrupted pass some layers have grown and others have not: cut each to its old length."""
+        """Cuts each layer to its old length: an interrupted pass has extended some and not others."""
         if self._history is not None:
             self._read_again(length + self._waiting)
             return
@@ -141,7 +141,7 @@ class DecodingState:
         return 0 if self._unread is None else self._unread.shape[1]
 
     def _read_again(self, length: int) -> None:
-        """Begins a new cache, with the first `length` positions to be read before anything else."""
+        """Starts a new cache, with the first `length` positions to be re-read before anything else."""
         assert self._history is not None
         parts = [*self._history, *([] if self._unread is None else [self._unread])]
         self._cache, self._cached, self._history = self._model.language.new_cache(), 0, []
@@ -149,21 +149,58 @@ class DecodingState:
 
 
 @dataclass
-class _Reply:
-    """One reply being made."""
+class _Generation:
+    """One reply being generated.
+
+    Attributes:
+        end_ids: tokens that end it.
+        start: length of the dialogue where it begins.
+        ret_probability: of `[RET]` at the last choice; None if it was forced.
+        reason: why it ended.
+    """
 
     model: Fromage
     state: DecodingState
     settings: GenerationSettings
     choose: Chooser
+    generator: torch.Generator | None
     text: TextStream
-    start: int  # length of the dialogue where the reply begins
+    end_ids: frozenset[int]
+    start: int
     ids: list[int] = field(default_factory=list)
     rets_said: int = 0
-    ret_probability: float | None = None  # at the last choice
+    ret_probability: float | None = None
+    reason: FinishReason = "length"
 
-    def next_id(self, hidden: Tensor, generator: torch.Generator | None) -> int:
-        """The next token, given what the head sees (1, head_dim)."""
+    def tokens(self, hidden: Tensor, cancel: threading.Event | None) -> Generator[Token]:
+        """The tokens as they are chosen; `hidden` is what the head sees first, (1, head_dim)."""
+        while not self.is_full:
+            if cancel is not None and cancel.is_set():
+                self.reason = "cancelled"
+                return
+            if self.state.pending:
+                hidden = self.state.feed().hidden[:, -1]
+            token_id = self._next_id(hidden)
+            if token_id == self.model.language.ret_token_id:
+                token, hidden = self.say_ret()
+                yield token
+                if self.model.config.ret_ends_reply:
+                    self.reason = "stop"
+                    return
+            elif token_id in self.end_ids:
+                self.reason = "stop"
+                yield Token(token_id, ret_probability=self.ret_probability)
+                return
+            else:
+                self.ids.append(token_id)
+                self.state.pending.append(token_id)
+                yield Token(token_id, self.text.push(token_id), ret_probability=self.ret_probability)
+                if self.text.is_stopped:
+                    self._cut_stop_string()
+                    self.reason = "stop"
+                    return
+
+    def _next_id(self, hidden: Tensor) -> int:
         ret_id, step = self.model.language.ret_token_id, len(self.ids)
         self.ret_probability = None
         is_last = step + 1 >= self.settings.max_new_tokens or self.state.length + 1 >= self._max_positions
@@ -173,7 +210,7 @@ class _Reply:
             logits = self.model.next_logits(hidden)[0]
             self.ret_probability = probability(logits, ret_id)
             apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
-            return self.choose(logits, self.settings.temperature, self.settings.top_p, generator)
+            return self.choose(logits, self.settings.temperature, self.settings.top_p, self.generator)
 
     @property
     def _max_positions(self) -> int:
@@ -181,11 +218,11 @@ class _Reply:
 
     @property
     def is_full(self) -> bool:
-        """Whether the reply has no room for another token."""
+        """Whether there is no room for another token."""
         return len(self.ids) >= self.settings.max_new_tokens or self.state.length >= self._max_positions
 
     def say_ret(self) -> tuple[Token, Tensor]:
-        """Feeds `[RET]`, even at the very last position, and reads where it points; also what the head sees there."""
+        """Feeds `[RET]`, even at the very last position; returns its token with the query, and what the head sees."""
         self.state.pending.append(self.model.language.ret_token_id)
         self.ids.append(self.model.language.ret_token_id)
         self.rets_said += 1
@@ -195,10 +232,10 @@ class _Reply:
         token = Token(self.model.language.ret_token_id, self.text.flush(), query.clone(), self.ret_probability)
         return token, output.hidden[:, -1]
 
-    def cut_stop_string(self) -> None:
-        """Takes a stop string out of the dialogue again: positions after the visible text are forgotten.
+    def _cut_stop_string(self) -> None:
+        """Removes a stop string from the dialogue: positions after the visible text are forgotten.
 
-        A token that holds visible text and the beginning of the stop string is replaced by the tokens of that text.
+        A token that spans visible text and the start of the stop string is replaced by the tokens of that text.
         """
         kept, visible = len(self.ids), self.text.visible
         while kept and len(self.model.language.decode(self.ids[:kept])) > len(visible):
@@ -226,58 +263,35 @@ def stream(
 ) -> Generator[Token]:
     """Generates one reply.
 
-    Everything said, `[RET]` too, belongs to the state afterwards; end-of-text tokens and stop strings do not. The
-    reason of the end is in `state.finish_reason`.
+    Everything said, `[RET]` included, is then part of the state; end-of-text tokens and stop strings are not.
+    `state.finish_reason` says why the reply ended.
 
     Args:
         model: the model.
-        state: the dialogue so far; grown in place, also if the caller stops reading early.
+        state: the dialogue so far; extended in place, even if the caller stops reading early.
         inputs_embeds: the new part of the prompt, (1, T, D); what came before is in the state.
         settings: how to choose tokens.
-        choose: chooses a token; the policy on `[RET]` is in its logits already.
+        choose: chooses a token from logits to which the policy on `[RET]` has been applied.
         stop_strings: the reply ends before the first of these.
-        stop_ids: further tokens that end it, as end of text does.
+        stop_ids: tokens that end it, besides end of text.
         cancel: when set, the reply ends within one token.
-        generator: source of chance on the CPU; None makes one from `settings.seed`.
+        generator: random numbers, on the CPU; None makes one from `settings.seed`.
 
     Raises:
         MessageError: the prompt does not fit into the LM's positions; the state is as before.
     """
     if generator is None and settings.seed is not None:
         generator = torch.Generator().manual_seed(settings.seed)
-    language = model.language
     state.finish_reason = None
     hidden = state.feed(inputs_embeds).hidden[:, -1]
-    reply = _Reply(model, state, settings, choose, TextStream(language.decode, stop_strings), start=state.length)
-    reason: FinishReason = "length"
-    while not reply.is_full:
-        if cancel is not None and cancel.is_set():
-            reason = "cancelled"
-            break
-        if state.pending:
-            hidden = state.feed().hidden[:, -1]
-        token_id = reply.next_id(hidden, generator)
-        if token_id == language.ret_token_id:
-            token, hidden = reply.say_ret()
-            yield token
-            if model.config.ret_ends_reply:
-                reason = "stop"
-                break
-            continue
-        if token_id in language.eos_ids or token_id in stop_ids:
-            reason = "stop"
-            yield Token(token_id, ret_probability=reply.ret_probability)
-            break
-        reply.ids.append(token_id)
-        state.pending.append(token_id)
-        yield Token(token_id, reply.text.push(token_id), ret_probability=reply.ret_probability)
-        if reply.text.is_stopped:
-            reply.cut_stop_string()
-            reason = "stop"
-            break
-    if rest := reply.text.flush():
+    text = TextStream(model.language.decode, stop_strings)
+    end_ids = model.language.eos_ids.union(stop_ids)
+    reply = _Generation(model, state, settings, choose, generator, text, end_ids, start=state.length)
+    yield from reply.tokens(hidden, cancel)
+    if rest := text.flush():
         yield Token(None, rest)
-    if reason == "stop" and must_say_ret(settings, reply.rets_said) and state.length < language.max_positions:
+    has_room = state.length < model.language.max_positions
+    if reply.reason == "stop" and has_room and must_say_ret(settings, reply.rets_said):
         reply.ret_probability = None  # it was forced, not chosen
         yield reply.say_ret()[0]
-    state.finish_reason = reason
+    state.finish_reason = reply.reason

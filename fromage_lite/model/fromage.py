@@ -25,7 +25,7 @@ P = TypeVar("P")  # a picture in the caller's own form
 
 @dataclass(frozen=True)
 class TrainingOutput:
-    """What the losses are made of, for L labels and Q `[RET]`s in a batch.
+    """The inputs of the losses, for L labels and Q `[RET]`s in a batch.
 
     Attributes:
         logits: (L, vocab_size + 1), each from the position before its label.
@@ -39,7 +39,7 @@ class TrainingOutput:
 
 
 class Fromage(Pretrained):
-    """The model, as in FROMAGe (Koh, Salakhutdinov and Fried 2023, arXiv 2301.13823): what it computes.
+    """The computations of FROMAGe (Koh, Salakhutdinov and Fried 2023, arXiv 2301.13823).
 
     Shapes: B batch, T positions, V visual tokens, D width of the LM's embeddings, R width of the retrieval space.
     """
@@ -47,15 +47,15 @@ class Fromage(Pretrained):
     # --- images ---
 
     def image_features(self, images: Sequence[Image.Image]) -> ImageFeatures:
-        """RGB images -> the frozen encoder's features: pooled (B, visual_dim) float32, and what else it has."""
+        """RGB images -> the frozen encoder's features; `pooled` is (B, visual_dim) float32."""
         return self.vision.encode(self.vision.preprocess(images))
 
     def visual_features(self, images: Sequence[Image.Image]) -> Tensor:
-        """RGB images -> what the bridge makes visual tokens of: (B, visual_dim), or patches (B, P, visual_dim)."""
+        """RGB images -> the features that become visual tokens: (B, visual_dim), or patches (B, P, visual_dim)."""
         if self.config.visual_input == "pooled":
             return self.image_features(images).pooled
         grid = self.vision.encode(self.vision.preprocess(images), grid=True).grid
-        assert grid is not None  # known since the bridge was made
+        assert grid is not None  # checked when the bridge was made
         return grid
 
     def visual_embeds(self, features: Tensor) -> Tensor:
@@ -69,17 +69,17 @@ class Fromage(Pretrained):
     # --- prompts ---
 
     def token_embeds(self, ids: Sequence[int]) -> Tensor:
-        """Token ids, `[RET]` among them, -> (1, T, D)."""
+        """Token ids, which may include `[RET]` -> (1, T, D)."""
         return self.language.embed(torch.tensor([list(ids)], dtype=torch.long), self.bridge.ret_row)
 
     def token_pieces(self, segments: Iterable[str | P], add_bos: bool = True) -> Iterator[list[int] | P]:
         """An interleaved prompt as token ids and pictures, in the order of the LM's positions.
 
-        Images stand as `image_prefix`, visual tokens, `image_suffix`. With `add_bos` the first text begins with the
-        LM's beginning-of-text token; images before it stay in front of that, as in the paper's code.
+        An image becomes `image_prefix`, its visual tokens, `image_suffix`. With `add_bos` the first text begins with
+        the LM's beginning-of-text token; images before that text stay in front of the token, as in the paper's code.
         """
         texts = (Text(segment) if isinstance(segment, str) else segment for segment in segments)
-        for piece in interleave(texts, self.config.image_prefix, self.config.image_suffix):
+        for piece in interleave(texts, self.config.image_prefix, self.config.text_after_image):
             if isinstance(piece, list):
                 yield self.language.tokenize(joined(piece), add_bos)
                 add_bos = False
@@ -87,7 +87,7 @@ class Fromage(Pretrained):
                 yield piece
 
     def prompt_length(self, segments: Iterable[str | object], add_bos: bool = True) -> int:
-        """How many positions a prompt takes. Its pictures may be anything that is no text: none is looked at."""
+        """How many positions a prompt takes. Its pictures may be any objects but strings: they are not opened."""
         pieces: Iterator[list[int] | object] = self.token_pieces(segments, add_bos)
         return sum(len(piece) if isinstance(piece, list) else self.config.n_visual_tokens for piece in pieces)
 
@@ -109,14 +109,14 @@ class Fromage(Pretrained):
 
     @torch.no_grad()
     def query_embeds(self, segments: Sequence[ModelSegment]) -> Tensor:
-        """Where an interleaved prompt points in the retrieval space: `[RET]` is appended and read, (1, R)."""
+        """An interleaved prompt with `[RET]` appended -> a unit vector in the retrieval space, (1, R)."""
         embeds = torch.cat([self.prompt_embeds(segments), self.token_embeds([self.language.ret_token_id])], dim=1)
         output = self.language.forward(embeds, layers=self.config.text_emb_layers)
         return self.bridge.query_embeds([state[:, -1] for state in output.layers])
 
     @torch.no_grad()
     def log_likelihood(self, segments: Sequence[ModelSegment]) -> float:
-        """Mean log-probability per text token of an interleaved prompt, each given everything before it."""
+        """Mean log-probability of the text tokens of an interleaved prompt, each given everything before it."""
         pieces: list[list[int] | Image.Image | Tensor] = list(self.token_pieces(segments))
         slots = [IGNORED] * self.config.n_visual_tokens
         ids = [id for piece in pieces for id in (piece if isinstance(piece, list) else slots)]
@@ -131,10 +131,10 @@ class Fromage(Pretrained):
     # --- training ---
 
     def sequence_embeds(self, ids: Tensor, features: Tensor) -> Tensor:
-        """A batch of interleaved sequences as the LM sees it, with gradient to the bridge.
+        """A batch of interleaved sequences as the LM sees it, with gradients to the bridge.
 
         Args:
-            ids: (B, T), `[RET]`s among them, `IMAGE_SLOT` at visual tokens.
+            ids: (B, T), with `IMAGE_SLOT` at visual tokens; may include `[RET]`.
             features: (I, visual_dim), the pictures of all sequences in reading order.
 
         Returns:
@@ -146,10 +146,10 @@ class Fromage(Pretrained):
         return words.masked_scatter(is_slot[..., None], visual) if len(features) else words
 
     def caption_forward(self, ids: Tensor, features: Tensor, labels: Tensor) -> TrainingOutput:
-        """Interleaved sequences, padded on the right: what the LM says to them, and where their `[RET]`s point.
+        """Interleaved sequences, padded on the right -> the logits at their labels, and the queries at their `[RET]`s.
 
         Args:
-            ids, features: as of `sequence_embeds`.
+            ids, features: as for `sequence_embeds`.
             labels: (B, T), `IGNORED` where nothing is learnt; every `[RET]` is a label.
         """
         inputs = self.sequence_embeds(ids, features)  # (B, T, D)
@@ -159,27 +159,27 @@ class Fromage(Pretrained):
         return self._where_labelled(output.hidden[:, :-1], labels[:, 1:], queries)
 
     def retrieval_forward(self, ids: Tensor, mask: Tensor, labels: Tensor) -> TrainingOutput:
-        """`[caption][RET]`: what the LM says to the caption, and where the `[RET]` after it points.
+        """`[caption][RET]` -> the logits at the labels, and the queries at the `[RET]`s.
 
         Args:
             ids: (B, T), captions without `[RET]`, padded on the left.
             mask: (B, T) bool, false at padding.
-            labels: (B, T + 1), the last column is `[RET]`.
+            labels: (B, T + 1); the last column is `[RET]`.
         """
-        hidden, states = self._read_captions(ids, mask)  # (B, T, head_dim), (B, layer_dim) a layer
+        hidden, states = self._read_captions(ids, mask)  # (B, T, head_dim), one (B, layer_dim) per layer
         queries = self.bridge.query_embeds(states)  # (B, R)
         return self._where_labelled(hidden, labels[:, 1:], queries)
 
     def _read_captions(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the head sees at each token of the captions, and the layers' states at the `[RET]` after them.
 
-        Nothing before `[RET]` depends on a trained parameter: the captions run without gradient into a KV cache, and
-        only the `[RET]` position is differentiated.
+        Nothing before `[RET]` depends on a trained parameter, so the captions run into a KV cache without gradients,
+        and only the `[RET]` position is differentiated.
         """
         language, row, layers = self.language, self.bridge.ret_row, self.config.text_emb_layers
         ret = torch.full_like(ids[:, :1], language.ret_token_id)
         whole_mask = F.pad(mask, (0, 1), value=True)
-        if not language.can_crop:  # a recurrent state is overwritten in the cache, which no gradient survives
+        if not language.can_crop:  # a recurrent cache is overwritten in place, which would break the gradient
             whole = language.embed(torch.cat([ids, ret], dim=1), row)
             output = language.forward(whole, layers=layers, mask=whole_mask)
             return output.hidden[:, :-1], [state[:, -1] for state in output.layers]
@@ -190,7 +190,7 @@ class Fromage(Pretrained):
         return hidden, [state[:, -1] for state in output.layers]
 
     def _where_labelled(self, hidden: Tensor, labels: Tensor, queries: Tensor) -> TrainingOutput:
-        """Logits only where there is a label, which saves most of the head's work."""
+        """Logits only where there are labels, which saves most of the head's work."""
         keep = labels != IGNORED
         return TrainingOutput(self.language.logits(hidden[keep], self.bridge.output_row), labels[keep], queries)
 
@@ -198,9 +198,9 @@ class Fromage(Pretrained):
 
     @cached_property
     def suppressed_ids(self) -> tuple[int, ...]:
-        """Ids that are never generated: the configured ones, and embedding rows that no word belongs to.
+        """Ids that are never generated: the configured ones, and embedding rows that belong to no word.
 
-        Where `lm_rows` says which rows are in use, it is taken at its word.
+        If `lm_rows` is set, all rows below it count as words.
         """
         named = [i for text in self.config.suppress_tokens for i in self.language.single_token_ids(text)]
         words = self.language.vocab_size if self.config.lm_rows else len(self.language.tokenizer)
@@ -211,7 +211,7 @@ class Fromage(Pretrained):
         return suppression(self.suppressed_ids, self.language.vocab_size + 1, self.language.device)
 
     def next_logits(self, hidden: Tensor) -> Tensor:
-        """Logits of the next token without those that are never generated: float32, `[RET]` last.
+        """Logits of the next token, minus infinity for `suppressed_ids`: float32, `[RET]` last.
 
         Args:
             hidden: what the head sees, (B, head_dim).

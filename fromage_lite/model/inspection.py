@@ -1,4 +1,4 @@
-"""Looking inside: which words of the language model an image's visual tokens lie next to."""
+"""A look inside: which words of the language model an image's visual tokens are closest to."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BLOCK = 16_384  # vocabulary rows compared at once
 
 @dataclass(frozen=True)
 class TokenMatch:
-    """A token of the language model's vocabulary beside a visual token.
+    """A token of the language model's vocabulary that is close to a visual token.
 
     Attributes:
-        id: its id.
-        text: the token's own text, with the blank that it may begin with.
-        cosine: of its input embedding and the visual token.
+        id: its number.
+        text: the token's text, including a leading blank.
+        cosine: between its input embedding and the visual token.
     """
 
     id: int
@@ -32,10 +32,10 @@ class TokenMatch:
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """A picture as an encoder of patches sees it; its visual tokens are the patches, row by row.
+    """A picture as the encoder sees it; its visual tokens are the patches, row by row.
 
     Attributes:
-        image: cut and scaled as the encoder wants it, RGB.
+        image: cropped and scaled for the encoder, RGB.
         rows, columns: how many patches.
     """
 
@@ -45,9 +45,9 @@ class PatchGrid:
 
 
 def patch_grid(model: Fromage, image: Image) -> PatchGrid | None:
-    """The patches of a picture that are its visual tokens; None where a visual token stands for the whole picture.
+    """The patches of a picture that are its visual tokens; None if its visual tokens stand for the whole picture.
 
-    What the encoder sees is read off `preprocess` itself: black and white pictures show what it does to brightness.
+    What the encoder sees is recovered from `preprocess` itself: a black and a white picture show how it scales values.
     """
     import torch
     from PIL import Image as Pillow
@@ -60,26 +60,26 @@ def patch_grid(model: Fromage, image: Image) -> PatchGrid | None:
     rows = round((model.config.n_visual_tokens * height / width) ** 0.5)
     columns = model.config.n_visual_tokens // max(rows, 1)
     if rows * columns != model.config.n_visual_tokens:
-        return None  # not a patch each
+        return None  # a visual token is not a patch
     pixels = (seen - low) / (high - low).clamp(min=1e-6) * 255
     pixels = pixels.round().clamp(0, 255).to(torch.uint8)
     return PatchGrid(Pillow.fromarray(pixels.permute(1, 2, 0).numpy()), rows, columns)
 
 
 def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list[TokenMatch]]]:
-    """The words nearest to each visual token, by the cosine of the language model's input embeddings.
+    """The words nearest to each visual token, by cosine with the language model's input embeddings.
 
-    Visual tokens live in the space of word embeddings, but nothing forces them to lie beside words: a low cosine says
-    that a token means something which no single word does.
+    Visual tokens live in the space of word embeddings, but nothing forces them close to words: a low cosine says that a
+    token means something for which there is no single word.
 
     Args:
         model: the joined model.
         pooled: features of B pictures, (B, visual_dim).
-        k: words for each visual token; at most as many as there are.
+        k: words for each visual token, or all words if there are fewer.
 
     Returns:
-        B lists (pictures) of V lists (visual tokens) of `k` matches, best first. Rows that belong to no word, and
-        `[RET]`, are left out.
+        B lists (pictures) of V lists (visual tokens) of `k` matches, best first, without `[RET]` and without rows that
+        belong to no word.
     """
     import torch
     from torch.nn import functional as F
@@ -107,6 +107,6 @@ def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list
 
 
 def token_text(language: LanguageModel, id: int) -> str:
-    """A token as text; the tokenizer's own name for it where it is part of a character."""
+    """A token as text; for part of a character, the tokenizer's own name for it."""
     text = language.tokenizer.decode([id], clean_up_tokenization_spaces=False)
     return text if text and "\ufffd" not in text else str(language.tokenizer.convert_ids_to_tokens(id))

@@ -1,4 +1,4 @@
-"""How much memory a model will take, said before it is loaded. Nothing here holds a weight."""
+"""How much memory a model will take, estimated before it is loaded. No weights are read."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from fromage_lite.config import FromageConfig
 from fromage_lite.errors import MemoryPlanError
 from fromage_lite.language.size import language_model_size
 from fromage_lite.placement import Placement
+from fromage_lite.progress import Report
 from fromage_lite.vision.libraries import encoder_parameters
 
 GB = 10**9
-WORTH_SAYING = GB  # smaller models load without a word
-SHARE_OF_GPU = 0.9  # of a GPU's free memory, for an LM spread over several; the rest is for its activations
+WORTH_SAYING = GB  # smaller models load without a notice
+SHARE_OF_GPU = 0.9  # of each GPU's free memory when an LM is spread over several; the rest is for activations
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a model needs, beside what there is. All in bytes.
+    """The memory that a model needs and that the device has, in bytes.
 
     Attributes:
         model: the LM's short name.
-        place: where and how it is to be loaded.
+        place: where and how it will be loaded.
         parts: what needs memory, by name.
         free: free now on the device (or on all GPUs, if the LM is spread over them).
-        total: what the device has.
-        advice: an option with which it would fit; empty if it does.
+        total: all of the device's memory.
+        advice: an option that would make it fit; empty if it fits.
     """
 
     model: str
@@ -43,19 +44,21 @@ class MemoryPlan:
 
     @property
     def needed(self) -> int:
+        """The sum of all parts."""
         return sum(self.parts.values())
 
     @property
     def fits(self) -> bool:
+        """Whether it fits into what is free now."""
         return self.needed <= self.free
 
     @property
     def is_possible(self) -> bool:
-        """Whether the device could hold the weights if nothing else were on it."""
+        """Whether the empty device could hold the weights."""
         return sum(size for name, size in self.parts.items() if name != "KV cache") <= self.total
 
     def __str__(self) -> str:
-        """One sentence."""
+        """One sentence for the user."""
         parts = ", ".join(f"{name} {_gb(size)}" for name, size in self.parts.items() if size >= 0.05 * GB)
         where = "on the GPUs together" if self.place.max_memory else f"on {self.place.device}"
         sentence = f"{self.model} in {self.place.precision} needs about {_gb(self.needed)} GB"
@@ -65,28 +68,24 @@ class MemoryPlan:
 
 
 def announce(
-    config: FromageConfig,
-    place: Placement,
-    *,
-    base_dir: Path | None = None,
-    report: Callable[[str], None] | None = None,
+    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, report: Report | None = None
 ) -> Placement:
-    """Says what loading will take if it is much or more than is free, and spreads an LM over GPUs if it must.
+    """Reports the memory that loading will take if it is much, or more than is free; spreads an LM over GPUs if needed.
 
-    A plan is an estimate: what exceeds the free memory is only said, since that memory may become free in time; what
+    A plan is an estimate. What exceeds the free memory is only reported, since memory may still become free; what
     exceeds all of the device's memory is refused.
 
     Returns:
-        the placement, with `max_memory` if one GPU is too small and several are not.
+        the placement, with `max_memory` if one GPU is too small and several are enough.
 
     Raises:
-        MemoryPlanError: the device could not hold the model if it were empty.
+        MemoryPlanError: even the empty device could not hold the model.
     """
     try:
         plan = plan_memory(config, place, base_dir=base_dir)
         if not plan.fits and place.device == torch.device("cuda"):
             plan = spread(plan) or plan
-    except Exception:  # the loader fails on the same file, and knows better how to say it
+    except Exception:  # the loader will fail on the same file, with a better message
         return place
     if not plan.is_possible:
         sentence = str(dataclasses.replace(plan, advice="")).rstrip(".")
@@ -96,19 +95,16 @@ def announce(
     return plan.place
 
 
-def plan_memory(
-    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, index_bytes: int = 0
-) -> MemoryPlan:
-    """Works out what the frozen models and the bridge will take, from their configurations alone.
+def plan_memory(config: FromageConfig, place: Placement, *, base_dir: Path | None = None) -> MemoryPlan:
+    """Estimates what the frozen models and the bridge will take, from their configurations alone.
 
     Args:
         config: names of the models and shapes of the bridge.
-        place: where and how they are to be loaded.
+        place: where and how they will be loaded.
         base_dir: where relative folders count from.
-        index_bytes: what a picture index will take on the same device.
 
     Raises:
-        Exception: as the libraries raise it where a configuration can't be read; loading would fail likewise.
+        Exception: whatever the libraries raise for a configuration that can't be read; loading would fail likewise.
     """
     language = language_model_size(config, base_dir)
     encoder = encoder_parameters(config.vision_encoder, base_dir, config.vision_encoder_revision)
@@ -124,7 +120,6 @@ def plan_memory(
             "image encoder": encoder * option.dtype.itemsize,
             "bridge": 4 * bridge_parameters(config),
             "KV cache": language.cache_bytes(option.dtype),
-            "index": index_bytes,
         }
 
     plan = MemoryPlan(Path(config.language_model).name, place, parts(place), free, total)
@@ -134,11 +129,11 @@ def plan_memory(
 
 
 def spread(plan: MemoryPlan, free: list[int] | None = None) -> MemoryPlan | None:
-    """The same with the LM over all GPUs; None if they are too small together, or there is only one.
+    """The same plan with the LM spread over all GPUs; None if they are too small together, or there is only one.
 
     Args:
-        plan: one that does not fit the first GPU, where the encoder, the bridge and the index stay.
-        free: free bytes of each GPU; None asks them.
+        plan: one that does not fit the first GPU, where the encoder and the bridge stay.
+        free: free bytes of each GPU; None measures them.
     """
     if free is None:
         free = [device_memory(torch.device("cuda", number))[0] for number in range(torch.cuda.device_count())]
@@ -154,7 +149,7 @@ def spread(plan: MemoryPlan, free: list[int] | None = None) -> MemoryPlan | None
 
 
 def device_memory(device: torch.device) -> tuple[int, int]:
-    """Free and total bytes; of the computer, or of the container that limits it, for the CPU."""
+    """Free and total bytes. For the CPU these are the computer's, or those of the container around the program."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return free, total
@@ -171,7 +166,7 @@ def device_memory(device: torch.device) -> tuple[int, int]:
 
 
 def bridge_parameters(config: FromageConfig) -> int:
-    """How many numbers the bridge is; 0 where the configuration does not say the models' widths yet."""
+    """How many numbers the bridge has; 0 if the configuration does not have the models' widths yet."""
     if config.visual_dim is None or config.lm_dim is None:
         return 0
     tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
@@ -180,19 +175,19 @@ def bridge_parameters(config: FromageConfig) -> int:
 
 
 def _container_limits(root: Path) -> Iterator[tuple[int, int]]:
-    """A control group's limit of memory and what is used of it, in bytes; none where there is no container."""
+    """A control group's memory limit and what is used of it, in bytes; nothing outside a container."""
     for folder, limit, used, cache in (
         (root, "memory.max", "memory.current", "inactive_file"),
         (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max"
             statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            taken = int((folder / used).read_text()) - int(statistics[cache])  # pages of files are given up for others
+            taken = int((folder / used).read_text()) - int(statistics[cache])  # cached files give way to others
             yield int((folder / limit).read_text()), taken
 
 
 def _advice(plan: MemoryPlan, parts: Callable[[Placement], dict[str, int]]) -> str:
-    """The mildest option with which it would fit."""
+    """The mildest option that would make it fit."""
     place = plan.place
     options: list[tuple[str, Placement]] = []
     half = dataclasses.replace(place, dtype=torch.bfloat16)

@@ -1,10 +1,9 @@
-"""A model's parts (two frozen models and the bridge between them), and how they are loaded and saved."""
+"""A model's parts (two frozen models and the bridge between them), and how to load and save them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +22,7 @@ from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.bridge import Bridge, load_bridge
 from fromage_lite.model.memory import announce
 from fromage_lite.placement import CPU, Placement, choose_placement
+from fromage_lite.progress import Report
 from fromage_lite.text.templates import get_template
 from fromage_lite.vision import VisionEncoder, tensor_hash
 from index.errors import reason
@@ -35,8 +35,7 @@ class Pretrained(
     tags=["image-text-to-text", "image-retrieval"],
     license="apache-2.0",
 ):
-    """A model as it is loaded and saved. Its checkpoint holds the bridge only; the frozen models are named in the
-    configuration.
+    """Loading and saving. A checkpoint holds the bridge only; its configuration names the frozen models.
 
     Attributes:
         language: the frozen language model.
@@ -45,7 +44,8 @@ class Pretrained(
         config: names of the frozen models and shape of the bridge.
         base_dir: where relative folders in the configuration count from; None is the working directory.
         provenance: what the bridge was trained on and how well it does, for its model card.
-        card: the model card that it was loaded with; one is written where there is none, or its provenance is known.
+        card: the model card that it was loaded with. Saving writes a new one if this is empty, or if there is a
+            provenance to record.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Pretrained(
         place: Placement = CPU,
         *,
         base_dir: Path | None = None,
-        notice: Callable[[str], None] | None = None,
+        notice: Report | None = None,
     ) -> Self:
         """Loads the frozen models and makes an untrained bridge (float32) between them.
 
@@ -78,7 +78,7 @@ class Pretrained(
             config: names and shapes.
             place: where and how precisely the frozen models run; by default on the CPU in float32.
             base_dir: where relative model folders in it count from; None is the working directory.
-            notice: gets a sentence on the memory that the models will take, if it is much.
+            notice: gets a sentence about the memory that the models will take, if it is much.
 
         Raises:
             CheckpointError: a frozen model is missing or damaged.
@@ -102,7 +102,7 @@ class Pretrained(
     def from_parts(
         cls, language: LanguageModel, vision: VisionEncoder, config: FromageConfig, base_dir: Path | None = None
     ) -> Self:
-        """Makes an untrained bridge between loaded models; `[RET]` begins at the mean norm of the LM's rows.
+        """Makes an untrained bridge between loaded models; the `[RET]` row starts at the mean norm of the LM's rows.
 
         Raises:
             ConfigError: the configuration does not fit them.
@@ -118,7 +118,7 @@ class Pretrained(
                     f"This bridge was made for {name} {wanted}, but the frozen model has {found}.",
                     "Load it with the frozen models that its config.json names.",
                 )
-        get_template(config.prompt_template, language.tokenizer)  # a model without it must not load
+        get_template(config.prompt_template, language.tokenizer)  # fails now rather than at the first message
         tied = language.is_tied if config.tie_ret is None else config.tie_ret
         if tied and language.head_dim != language.dim:
             raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
@@ -141,29 +141,29 @@ class Pretrained(
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         quantize: str = "none",
-        notice: Callable[[str], None] | None = None,
+        notice: Report | None = None,
         revision: str | None = None,
         **hub_options: Any,
     ) -> Self:
         """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
 
         Args:
-            pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id; of
-                our own format, or of the original FROMAGe's (see `released`).
+            pretrained_model_name_or_path: a Hub id, or a folder (one with several bridges stands for its default); in
+                our own format or the original FROMAGe's (see `released`).
             device: `auto` is cuda, else mps, else cpu.
             dtype: of the frozen models, or its name; `auto` is bfloat16 on cuda and float32 elsewhere.
-            quantize: `int8` or `int4` rounds the LM's linear layers to that, as they are loaded; `none` does not.
+            quantize: `int8` or `int4` rounds the LM's linear layers as they are loaded; `none` does not.
             notice: as in `from_config`.
             revision: of the Hub repository.
             hub_options: for the download, as huggingface_hub names them (`token`, `cache_dir`, `local_files_only`, …).
 
         Raises:
             CheckpointError: a file is missing, damaged, or does not fit.
-            ConfigError: an option can't be had.
+            ConfigError: an option is invalid, or not available on this machine.
             MemoryPlanError: the device is too small for the models.
         """
         folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
-        folder, config, tensors = read_checkpoint(folder)  # before the costly part: a damaged file fails at once
+        folder, config, tensors = read_checkpoint(folder)  # first, so that a damaged file fails at once
         place = choose_placement(device, dtype, quantize)
         model = cls.from_config(config, place, base_dir=folder.resolve(), notice=notice)
         load_bridge(model.bridge, tensors, folder, config.has_retrieval)
@@ -172,15 +172,15 @@ class Pretrained(
         return model
 
     def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
-        """Writes config.json, model.safetensors (the bridge) and, where there is none, README.md; each atomically.
+        """Writes config.json, model.safetensors (the bridge) and, if it is missing, README.md; each atomically.
 
         Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
 
         Args:
             save_directory: the checkpoint's folder.
-            dtype: of the file; None keeps the bridge's own (float32). Half precision halves it, and is computed in
-                float32 again after loading.
-            kwargs: `model_card_kwargs`: as of `generate_model_card`.
+            dtype: of the file; None keeps the bridge's own (float32). Half precision halves the file; a loaded bridge
+                computes in float32 either way.
+            kwargs: `model_card_kwargs`, for `generate_model_card`.
         """
         folder = Path(save_directory)
         try:
@@ -200,8 +200,7 @@ class Pretrained(
         """The model card.
 
         Args:
-            known: `license` (by default apache-2.0), and fields of `Provenance` that the model does not know, or knows
-                worse.
+            known: `license` (by default apache-2.0), and fields of `Provenance` to use instead of the model's own.
 
         Raises:
             ConfigError: a card has no such field.
@@ -212,13 +211,13 @@ class Pretrained(
         return write_card(self.config, provenance, n_parameters=size, base_dir=self.base_dir, license=license)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
-        """Uploads what `save_pretrained` writes; options as of huggingface_hub's mixin (`private`, `token`, …).
+        """Uploads what `save_pretrained` writes, with the options of huggingface_hub's mixin (`private`, `token`, …).
 
         Returns:
             the address of the commit.
 
         Raises:
-            ConfigError: a frozen model is a folder of this computer, which nobody else has.
+            ConfigError: a frozen model is a folder on this computer, which nobody else has.
         """
         check_public(self.config, self.base_dir)
         return super().push_to_hub(repo_id, **options)
@@ -230,10 +229,10 @@ class Pretrained(
         return dict(self.bridge.named_parameters())
 
     def bridge_tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, by name: the bridge, or the part of it that was trained."""
+        """What a checkpoint holds, by name: the bridge, or only the part that was trained."""
         tensors = self.bridge.folded()
         return {name: tensor for name, tensor in tensors.items() if self.config.has_retrieval or name in CAPTIONING}
 
     def fingerprint(self) -> str:
-        """Hash of bridge and encoder: an index made under another fingerprint is not comparable."""
+        """Hash of bridge and encoder; an index with another fingerprint belongs to another model."""
         return tensor_hash(self.bridge_tensors(), self.vision.fingerprint())

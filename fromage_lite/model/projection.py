@@ -35,7 +35,7 @@ def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArra
 
 
 def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:
-    """`Fromage.fingerprint` and the width of the image embeddings of a model by name, without loading its LM.
+    """A model's `Fromage.fingerprint` and the width of its image embeddings, without loading its LM.
 
     Raises:
         CheckpointError: the bridge or its image encoder is missing or damaged.

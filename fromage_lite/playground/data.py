@@ -19,10 +19,10 @@ from fromage_lite.playground.text.grammar import FULL, caption, full_description
 from fromage_lite.playground.text.turns import as_turns
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
+from fromage_lite.progress import progress_bar
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
-from fromage_lite.training.data.interleaved import Example, Image, Message, Reply, Ret, TrainingData, dialogue_example
-from fromage_lite.training.data.sources import counting
+from fromage_lite.training.data.interleaved import Example, Image, Ret, TrainingData, TrainingTurn, dialogue_example
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
 from index.files import replacing
@@ -34,7 +34,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.conversation: 0.8,
     documents.mixed_dialogue: 1.5,
 }
-ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
+ToExample = Callable[[Sequence[TrainingTurn]], Example]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
 _VERSION = 2  # of the drawing and the grammar: raise it when pictures or texts change
@@ -52,7 +52,7 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
             f"The recipe {recipe.name} must give {', '.join(sorted(SIZES))} under [data].",
             "It may also be trained on a table of captions: --data.",
         )
-    with counting("Drawing the playground's pictures") as progress:
+    with progress_bar("Drawing the playground's pictures", "image") as progress:
         template = get_template(model.config.prompt_template, model.language.tokenizer)
         data = training_data(
             model.vision,
@@ -140,7 +140,7 @@ class _SceneBook:
 
 def _dialogue(rng: random.Random, split: Split, to_example: ToExample, book: _SceneBook) -> Example:
     maker = rng.choices(list(_DIALOGUES), list(_DIALOGUES.values()))[0]
-    turns: list[tuple[Message, Reply]] = []
+    turns: list[TrainingTurn] = []
     for turn in as_turns(as_typed(maker(rng, split), rng)):
         message = [Image(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.message]
         reply = [Ret(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.reply]

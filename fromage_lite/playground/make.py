@@ -10,9 +10,8 @@ from pathlib import Path
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.progress import Report
 from index.files import write_bytes
-
-Report = Callable[[str], None]
 
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
@@ -98,13 +97,13 @@ def _encoder(making: Making, report: Report) -> None:
 def _bridge(name: str) -> Callable[[Making, Report], None]:
     def train(making: Making, report: Report) -> None:
         from fromage_lite.playground.data import playground_data
-        from fromage_lite.training.recipe import load_recipe
-        from fromage_lite.training.run import RunOptions, run
+        from fromage_lite.training.options import RunOptions
+        from fromage_lite.training.run import run
         from fromage_lite.training.state import LAST, has_checkpoint
 
         out = making.work / name
         options = RunOptions(
-            recipe=load_recipe(name),
+            recipe=name,
             out=out,
             language_model=str(_need(making.out / "lm", "lm")),
             vision_encoder=f"open_clip:local-dir:{_need(making.out / 'encoder', 'encoder')}",
@@ -113,7 +112,7 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
             device=making.device,
             export=making.out / name,
         )
-        if run(options, report, playground_data):
+        if run(options.load_recipe(), options, report, playground_data):
             raise KeyboardInterrupt
 
     return train

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from fromage_lite.playground.text.grammar import full_description
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import Scene, random_group, sample_scene
 from fromage_lite.playground.world.things import SETTINGS, THINGS
+from fromage_lite.progress import Report
 from index.errors import reason
 from index.files import replacing, write_bytes
 from index.paths import cache_folder
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 GALLERY_SIZE = 2400
 _VERSION = 1  # of the gallery's content: raise it when scenes or drawing change
 _BATCH = 64
-
-Progress = Callable[[str], None]
 
 
 def gallery() -> list[Scene]:
@@ -51,7 +49,7 @@ def playground_index_path(model: Fromage) -> Path:
     return _encoder_folder(model) / f"index-{model.fingerprint()[:12]}"
 
 
-def ensure_playground_index(model: Fromage, progress: Progress | None = None) -> Path:
+def ensure_playground_index(model: Fromage, progress: Report | None = None) -> Path:
     """Make the gallery's pictures, features and index for this model if they are not there yet.
 
     An interrupted making goes on where it stopped; two processes that start together do it once.
@@ -99,7 +97,7 @@ def _pictures_folder() -> Path:
     return playground_cache() / f"pictures-{_VERSION}"
 
 
-def _write_pictures(say: Progress) -> None:
+def _write_pictures(say: Report) -> None:
     """Render the gallery to WebP files, each with its full description beside it; existing files stay."""
     folder = _pictures_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +112,7 @@ def _write_pictures(say: Progress) -> None:
             render(scene, number).save(temporary, "WEBP", quality=90)
 
 
-def _build_store(model: Fromage, out: Path, say: Progress) -> None:
+def _build_store(model: Fromage, out: Path, say: Report) -> None:
     from PIL import Image
 
     from index.build import FolderReader, build_store

@@ -48,7 +48,7 @@ def interleave(segments: Iterable[Text | P], prefix: str, suffix: str) -> Iterat
     Args:
         segments: in reading order; what is neither `Text` nor `Ret` is a picture.
         prefix: `FromageConfig.image_prefix`; one that begins with a blank replaces the blanks before it.
-        suffix: `FromageConfig.image_suffix`.
+        suffix: `FromageConfig.text_after_image`.
     """
     stretch: list[Text] = []
     is_open = False  # whether the next text is joined to the stretch

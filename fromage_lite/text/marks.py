@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-RET = "[RET]"  # how the retrieval token is written in a text
+RET = "[RET]"  # how the retrieval token is shown; in a text these are five plain characters
 
 # Control characters that enclose a special token of a template: no text of a user or a model has them.
 MARK_OPEN, MARK_CLOSE = "\x02", "\x03"
@@ -15,8 +15,11 @@ _MARKED = re.compile(f"{MARK_OPEN}([^{MARK_CLOSE}]*){MARK_CLOSE}")
 
 
 def special(token: str) -> str:
-    """A special token of the tokenizer, marked so that it counts as one."""
+    """A special token, of the tokenizer or `RET`, marked so that it counts as one."""
     return f"{MARK_OPEN}{token}{MARK_CLOSE}"
+
+
+MARKED_RET = special(RET)  # how the retrieval token itself stands in a text
 
 
 def split_marks(text: str) -> list[tuple[str, bool]]:

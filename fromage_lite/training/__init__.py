@@ -1,1 +1,1 @@
-"""Training a bridge."""
+"""Training a bridge: data, losses, the loop, and a whole run."""

@@ -1,7 +1,7 @@
-"""The losses of FROMAGe: captioning, retrieval and, of the two, contrast.
+"""The losses of FROMAGe: captioning, retrieval, and the contrast between captions and pictures.
 
-Every loss is a mean over all processes: the mean of the processes' values and gradients is the value and gradient of
-one process that computes the whole batch.
+Every loss is scaled so that its mean over all processes, like the mean of the gradients, is what one process would get
+for the whole batch.
 
 Shapes: B batch, L labels, Q queries, K keys, R width of the retrieval space.
 """
@@ -19,10 +19,7 @@ from fromage_lite.training.recipe import Weights
 
 
 def step_losses(model: Fromage, batch: StepBatch, weights: Weights) -> dict[str, Tensor]:
-    """All losses of a step by name, unweighted scalars, and `total`, their weighted sum.
-
-    The names are those of `Weights`.
-    """
+    """All losses of a step as unweighted scalars, by their names in `Weights`, and `total`, their weighted sum."""
     losses: dict[str, Tensor] = {}
     keys = None
     if (captions := batch.captioning) is not None:
@@ -47,7 +44,7 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Next-token cross-entropy of logits (L, vocab_size + 1) under their labels (L,).
 
     Returns:
-        Its mean over all labels of all processes' batches, times this process's share of them; a scalar.
+        A scalar: the sum over this process's labels, over the mean number of labels per process.
     """
     total = _summed_over_processes(torch.tensor(len(labels), device=labels.device)).clamp(min=1)
     return F.cross_entropy(logits.float(), labels, reduction="sum") * _world() / total
@@ -56,14 +53,14 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def contrastive_losses(
     model: Fromage, queries: Tensor, keys: Tensor, groups: Tensor, negatives: Negatives | None = None
 ) -> tuple[Tensor, Tensor]:
-    """InfoNCE of a batch in both directions, each caption against all pictures and each picture against all captions.
+    """InfoNCE of a batch in both directions: each caption against all pictures, each picture against all captions.
 
     Args:
         model: for the temperature.
         queries: (B, R) unit vectors at `[RET]`.
         keys: (B, R) unit vectors of the pictures, in the same order.
-        groups: (B,); another picture of the own group is no negative.
-        negatives: further pictures for the captions' direction.
+        groups: (B,); pictures of the same group are not negatives of each other.
+        negatives: additional pictures for the captions' direction.
 
     Returns:
         The text-to-image and the image-to-text loss.
@@ -80,10 +77,10 @@ def contrastive_losses(
 
 
 def dialogue_contrastive_loss(model: Fromage, queries: Tensor, batch: StepBatch, keys: Tensor | None) -> Tensor:
-    """InfoNCE from the dialogues' `[RET]`s to the pictures that were meant.
+    """InfoNCE from the dialogues' `[RET]`s to their target pictures.
 
-    One direction only: a request ("show me a cat") fits many pictures, so a picture does not tell its request. The
-    negatives are the other dialogues' pictures, the captioned ones (`keys`) and the further ones, of this process.
+    One direction only: a request ("show me a cat") fits many pictures, so a picture does not identify its request. The
+    negatives are this process's other dialogue pictures, captioned pictures (`keys`) and additional ones.
     """
     assert batch.dialogues is not None
     own, groups = model.image_embeds(batch.dialogues.ret_features), batch.dialogues.ret_groups
@@ -103,14 +100,14 @@ def dialogue_contrastive_loss(model: Fromage, queries: Tensor, batch: StepBatch,
 def info_nce(
     model: Fromage, queries: Tensor, keys: Tensor, targets: Tensor, query_groups: Tensor, key_groups: Tensor
 ) -> Tensor:
-    """Cross-entropy of each query's right key among all keys, (Q,).
+    """Cross-entropy of each query's target key among all keys, (Q,).
 
     Args:
         model: for the temperature.
         queries: (Q, R) unit vectors.
         keys: (K, R) unit vectors.
-        targets: (Q,) the right key's number.
-        query_groups: (Q,); keys of the same group are left out, the right one excepted.
+        targets: (Q,) the target key's number.
+        query_groups: (Q,); keys of the same group are left out, except for the target.
         key_groups: (K,).
     """
     with torch.autocast(queries.device.type, enabled=False):  # as in the bridge
@@ -121,7 +118,7 @@ def info_nce(
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The tensor of all processes, one below the other; the gradient flows back to each process's own part."""
+    """The tensors of all processes, concatenated; the gradient flows back to each process's own part."""
     return _Gather.apply(tensor) if _world() > 1 else tensor
 
 

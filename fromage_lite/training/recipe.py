@@ -1,4 +1,4 @@
-"""A training recipe: every number that a run depends on, read from a small TOML file and validated at the door."""
+"""A training recipe: every number that a run depends on, read from a small TOML file and validated."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RECIPES = Path(__file__).with_name("recipes")
 
 @dataclass(frozen=True)
 class Weights(PlainData):
-    """The factor of each loss in the total; 0 leaves that part out, and its work too where it stands alone.
+    """The factor of each loss in the total; 0 leaves it out, and saves its computation if no other loss needs it.
 
     Attributes:
         captioning: next-token cross-entropy of a caption after its picture.
-        retrieval: next-token cross-entropy of a caption and the `[RET]` after it, no picture.
+        retrieval: next-token cross-entropy of a caption and the `[RET]` after it, without a picture.
         contrastive: mean of the two InfoNCE directions between captions' `[RET]` and pictures.
-        dialogue: next-token cross-entropy of the answers (`[RET]` and turn ends included).
-        dialogue_contrastive: InfoNCE from a dialogue's `[RET]` to the picture that was meant.
+        dialogue: next-token cross-entropy of the answers, `[RET]` and ends of turns included.
+        dialogue_contrastive: InfoNCE from a dialogue's `[RET]` to its target picture.
     """
 
     captioning: float = 1.0
@@ -46,37 +46,38 @@ class Recipe(PlainData):
     Attributes:
         name: the file's name.
         bridge: fields of `FromageConfig` that shape the bridge (`n_visual_tokens`, …).
-        data: sizes asked of the playground (`captions`, `dialogues`, `validation`); a caption file has its own.
+        data: how many `captions`, `dialogues` and `validation` examples the playground draws; a caption file has its
+            own numbers.
         weights: the losses' factors.
         steps: optimiser steps; the learning rate's schedule is laid over them.
-        batch_size: captions a step, over all processes; the contrastive loss has as many negatives, less one.
-            There is no gradient accumulation: it would not make the contrastive batch larger.
-        dialogue_batch_size: dialogues a step, over all processes.
-        extra_negatives: random pictures a step that serve as further negatives of every query.
-        concat_probability: how often two captioned pictures are joined to one sequence (the paper: 0.5).
-        caption_separator: what stands between picture and caption in the captioning sequence; it is tokenized together
-            with the caption and learnt with it. A blank where pictures stand in a span, nothing in the paper.
+        batch_size: captions per step, over all processes; the contrastive loss has one negative fewer. There is no
+            gradient accumulation: it would not make the contrastive batch larger.
+        dialogue_batch_size: dialogues per step, over all processes.
+        extra_negatives: random pictures per step that are additional negatives of every query.
+        concat_probability: how often two captioned pictures are joined into one sequence (the paper: 0.5).
+        caption_separator: text between picture and caption in the captioning sequence, tokenized and learnt together
+            with the caption. A blank if pictures stand in a span; empty in the paper.
         input_prefix: words between picture and caption, and before the retrieval caption; read, never learnt.
-        max_tokens: longer captions are cut, longer dialogues are an error.
+        max_tokens: longer captions are cut; longer dialogues are an error.
         learning_rate: AdamW's, after warm-up.
-        visual_rate: factor on the learning rate of the map to visual tokens, whose inputs, the encoder's features, may
-            be large: a step then moves the tokens further than the LM's own embeddings are long.
-        visual_init: how the map to visual tokens begins. `random` as torch does it; `scaled` the same with the mean
-            norm of the LM's embeddings; `text` as the least-squares estimate of the embeddings of a text about each
-            picture, one token of it a visual token.
-        whiten_features: whether the bridge learns from whitened features. It stays one linear map: what is written
-            reads features as they are.
+        visual_rate: factor on the learning rate of the map to visual tokens. Its inputs, the encoder's features, may be
+            large; a full step would then move the tokens by more than the norm of the LM's embeddings.
+        visual_init: how the map to visual tokens starts. `random`: as in torch; `scaled`: the same, at the mean norm of
+            the LM's embeddings; `text`: the least-squares fit to the embeddings of a text about each picture, one token
+            per visual token.
+        whiten_features: whether the bridge learns from whitened features. It stays one linear map; the saved one reads
+            plain features.
         betas: AdamW's.
-        weight_decay: AdamW's. It reaches the bridge only: nothing frozen is in the optimiser.
+        weight_decay: AdamW's. It affects the bridge only: nothing frozen is in the optimiser.
         warmup_steps: steps over which the learning rate rises from nearly 0.
         schedule: what follows the warm-up: `cosine` falls to `final_learning_rate`, `constant` stays.
-        final_learning_rate: share of the learning rate that is left at the last step of `cosine`.
+        final_learning_rate: share of the learning rate left at the last step of `cosine`.
         clip_norm: largest norm of all gradients together.
-        max_scale: cap of `exp(logit_scale)`, as CLIP has it (100); None is the paper's: no cap.
+        max_scale: cap on `exp(logit_scale)`, 100 as in CLIP; None, as in the paper, is no cap.
         mixed_precision: accelerate's: `no`, `bf16` or `fp16`.
         validate_every: steps between validations.
-        save_every: steps between writings of the last checkpoint.
-        validation_examples: at most so many held-out captions and dialogues are used.
+        save_every: steps between writes of the last checkpoint.
+        validation_examples: most held-out captions and dialogues to use.
     """
 
     name: str
@@ -128,13 +129,13 @@ class Recipe(PlainData):
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """The recipe of a shipped name (`fromage`, `fromage-chat`, `paper`) or of a TOML file's path.
+    """Reads a shipped recipe (`fromage`, `fromage-chat`, `paper`) by name, or a TOML file by path.
 
-    A recipe may say `extends = "NAME"`: it then has that recipe's values wherever it gives none, within its sections
-    too. The other recipe is named as here; a path counts from the folder of the file that names it.
+    A recipe may say `extends = "NAME"` to take that recipe's values wherever it gives none, sections included. NAME is
+    as here; a path is relative to the file that names it.
 
     Raises:
-        ConfigError: if there is none, it is no TOML, a key in it is unknown, or recipes extend each other in a circle.
+        ConfigError: it does not exist, it is not TOML, a key is unknown, or recipes extend each other in a circle.
     """
     path = _path(str(name), Path())
     return Recipe.from_dict({"name": path.stem, **_values(path, ())})
@@ -145,9 +146,9 @@ def _path(name: str, folder: Path) -> Path:
 
 
 def _values(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
-    """The keys of a recipe and of those that it extends."""
+    """The keys of a recipe and of the ones that it extends."""
     if path.resolve() in extending:
-        raise ConfigError(f"The recipe {path} extends itself.", "Take one `extends` out of the circle.")
+        raise ConfigError(f"The recipe {path} extends itself.", "Remove one `extends` from the circle.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -155,7 +156,7 @@ def _values(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         given = path.stem if path.parent == RECIPES else str(path)
         raise ConfigError(f"There is no recipe {given!r}.", f"Choose {shipped}, or give a .toml file.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The recipe {path} is no valid TOML: {reason(error)}.") from error
+        raise ConfigError(f"The recipe {path} is not valid TOML: {reason(error)}.") from error
     base = values.pop("extends", None)
     if base is None:
         return values

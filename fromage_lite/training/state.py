@@ -1,7 +1,7 @@
-"""What a training run leaves on disk, so that it can be stopped at any time and go on exactly where it was.
+"""What a training run keeps on disk, so that it can be stopped at any time and continue exactly where it was.
 
 A checkpoint is a folder: the model itself (`config.json`, `model.safetensors`), the optimiser (`training_state.*`) and
-the figures so far (`metrics.jsonl`). It is written beside the old one and then takes its place.
+the figures so far (`metrics.jsonl`). It is written next to the old one and then replaces it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TENSORS, STATE, METRICS = "training_state.safetensors", "training_state.json", "
 
 
 @dataclass
-class Progress:
-    """How far a run is.
+class TrainingState:
+    """How far a run has come.
 
     Attributes:
+        identity: recipe, seed, data and so on; a run can only be resumed with the same.
         step: optimiser steps done.
         best_loss: lowest validation loss so far; None before the first validation.
-        identity: recipe, seed and data; a run is only resumed with the same.
-        metrics: one object a logged step, as in `metrics.jsonl`.
+        metrics: one object per logged step, as in `metrics.jsonl`.
     """
 
     identity: dict[str, Any]
@@ -46,30 +46,30 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, model: Fromage, optimizer: torch.optim.Optimizer, progress: Progress, extra: Mapping[str, Any]
+    folder: Path, model: Fromage, optimizer: torch.optim.Optimizer, state: TrainingState, extra: Mapping[str, Any]
 ) -> None:
-    """Writes a checkpoint; a reader sees the old one or the new one, never half of it.
+    """Writes a checkpoint; a reader sees the old one or the new one, never a mixture.
 
     Args:
-        folder: where; an older checkpoint there is replaced.
+        folder: the checkpoint's folder; an older checkpoint there is replaced.
         model: its bridge is saved.
         optimizer: over `model.trained_parameters()`, in their order.
-        progress: how far the run is.
-        extra: JSON state of other things (the gradient scaler of fp16).
+        state: how far the run has come.
+        extra: JSON state of anything else (the gradient scaler of fp16).
 
     Raises:
-        CheckpointError: if the folder can't be written.
+        CheckpointError: the folder can't be written.
     """
     temporary = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        model.provenance = replace(model.provenance, figures=held_out_figures(progress))
+        model.provenance = replace(model.provenance, figures=held_out_figures(state))
         model.save_pretrained(temporary)
         write_tensors(temporary / TENSORS, _tensors(model, optimizer))
-        state = {key: value for key, value in asdict(progress).items() if key != "metrics"} | {"extra": dict(extra)}
-        write_bytes(temporary / STATE, json.dumps(state, indent=2).encode())
-        lines = "".join(json.dumps(entry) + "\n" for entry in progress.metrics)
+        values = {key: value for key, value in asdict(state).items() if key != "metrics"} | {"extra": dict(extra)}
+        write_bytes(temporary / STATE, json.dumps(values, indent=2).encode())
+        lines = "".join(json.dumps(entry) + "\n" for entry in state.metrics)
         write_bytes(temporary / METRICS, lines.encode())
         _swap(temporary, folder)
     except OSError as error:
@@ -79,48 +79,48 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, model: Fromage, optimizer: torch.optim.Optimizer, identity: Mapping[str, Any]
-) -> tuple[Progress, dict[str, Any]]:
-    """Puts the saved values into the model's bridge and the optimiser; returns the progress and the extra state.
+) -> tuple[TrainingState, dict[str, Any]]:
+    """Restores the model's bridge and the optimiser; returns the run's state and the extra state.
 
     Raises:
-        CheckpointError: if there is no checkpoint, it is damaged, or another recipe, seed or data made it.
+        CheckpointError: there is no checkpoint, it is damaged, or it comes from another recipe, seed or data.
     """
     folder = _recover(folder)
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        extra = state.pop("extra")
+        values = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        extra = values.pop("extra")
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-        progress = Progress(**state, metrics=[json.loads(line) for line in lines])
+        state = TrainingState(**values, metrics=[json.loads(line) for line in lines])
     except FileNotFoundError as error:
         hint = "Start without --resume, or give the run's folder with --out."
         raise CheckpointError(f"There is no run to resume in {folder.parent}.", hint) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"The training state in {folder} is damaged: {described(error)}.", "Start the run anew."
+            f"The training state in {folder} is damaged: {described(error)}.", "Start over with --overwrite."
         ) from error
-    if different := sorted(_differences(progress.identity, json.loads(json.dumps(dict(identity))))):
+    if different := sorted(_differences(state.identity, json.loads(json.dumps(dict(identity))))):
         hint = "Resume with the options of the first start, or start a new run with another --out."
         raise CheckpointError(
             f"The run in {folder.parent} was started with other settings: {', '.join(different)}.", hint
         )
     _restore(read_tensors(folder / TENSORS), model, optimizer, folder)
-    return progress, extra
+    return state, extra
 
 
-def held_out_figures(progress: Progress) -> dict[str, float]:
-    """The last figures on held-out data, by name; none before the first validation."""
-    entries = [entry for entry in progress.metrics if "validation/total" in entry]
+def held_out_figures(state: TrainingState) -> dict[str, float]:
+    """The latest figures on held-out data, by name; none before the first validation."""
+    entries = [entry for entry in state.metrics if "validation/total" in entry]
     last = entries[-1] if entries else {}
     return {name.removeprefix("validation/"): value for name, value in last.items() if "/" in name}
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a checkpoint is there, also one whose writing was interrupted at the last moment."""
+    """Whether there is a checkpoint, even if the last write was interrupted between its two renames."""
     return (_recover(folder) / STATE).is_file()
 
 
 def _tensors(model: Fromage, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The bridge in full precision (a published checkpoint may round it) and AdamW's averages, by name."""
+    """The bridge in full precision (an exported checkpoint may round it) and AdamW's averages, by name."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.trained_parameters().items():
         tensors[f"value.{name}"] = parameter
@@ -149,7 +149,7 @@ def _restore(tensors: dict[str, Tensor], model: Fromage, optimizer: torch.optim.
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Puts the new folder in the old one's place. Folders can't be replaced in one call; `_recover` bridges the gap."""
+    """Replaces the old folder by the new one. That takes two renames; `_recover` covers the gap between them."""
     old = _old(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -160,7 +160,7 @@ def _swap(new: Path, folder: Path) -> None:
 
 
 def _recover(folder: Path) -> Path:
-    """The folder, or the one before it if the swap was interrupted between its two steps."""
+    """The folder, or the old one if a swap was interrupted between its two renames."""
     return _old(folder) if not folder.exists() and _old(folder).exists() else folder
 
 

@@ -1,7 +1,7 @@
-"""The training loop of the bridge: everything else is frozen.
+"""The training loop of the bridge; everything else is frozen.
 
 The order of a step is fixed: batch, losses, backward, clip, AdamW, `[RET]` renormalisation, then logging, validation
-and saving. Batches are a function of the step, so a resumed run goes on as if it had never stopped.
+and saving. Batches are a function of the step, so a resumed run continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import step_losses
 from fromage_lite.training.recipe import Recipe
-from fromage_lite.training.state import BEST, LAST, Progress, load_checkpoint, save_checkpoint
+from fromage_lite.training.state import BEST, LAST, TrainingState, load_checkpoint, save_checkpoint
 from fromage_lite.training.validation import validate
 
 LOG_EVERY = 10
 
 
 class TrainingError(FromageError):
-    """A run that can't go on."""
+    """A run that can't continue."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class FitResult:
     """How a run ended.
 
     Attributes:
-        progress: steps done, best validation loss, logged figures.
-        interrupted: true if it was stopped before it was to end.
+        state: steps done, best validation loss, logged figures.
+        interrupted: whether it was stopped before its last step.
         seconds: time spent in this call.
     """
 
-    progress: Progress
+    state: TrainingState
     interrupted: bool
     seconds: float
 
 
 def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW over the bridge and nothing else."""
+    """AdamW over the bridge; the map to visual tokens has its own rate."""
     named = model.trained_parameters()
     visual = {name for name in named if name.startswith("visual_embeddings.")}
     groups = [
@@ -68,7 +68,7 @@ def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of step 0, 1, …: a linear rise (never 0), then constant or half a cosine."""
+    """The learning rate of a step, counted from 0: a linear rise (never 0), then constant or half a cosine."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
     if recipe.schedule == "constant":
@@ -83,7 +83,7 @@ def optimizer_step(
 ) -> float:
     """Clips, steps, and rescales the `[RET]` row; returns the gradients' norm before clipping.
 
-    With several processes the gradients are averaged first: they are few, so this replaces a distributed wrapper.
+    With several processes it averages the gradients first: they are few, so no distributed wrapper is needed.
     """
     parameters = list(model.trained_parameters().values())
     if accelerator is None:
@@ -109,13 +109,13 @@ class Trainer:
 
     Attributes:
         model: on `accelerator.device`; its bridge is trained in place.
-        data: what it learns, and what it is validated on.
+        data: what it learns from, and what it is validated on.
         recipe: all numbers.
-        out: folder of the run; `last/`, `best/` and the TensorBoard log come into it.
+        out: folder of the run, for `last/`, `best/` and the TensorBoard log.
         seed: of the batches.
         accelerator: device, precision, processes; None makes one from the recipe, on the model's device.
         stop: when set, the run is saved and ends after the current step.
-        show_progress: a progress bar with the remaining time on stderr.
+        show_progress: whether to draw a progress bar with the remaining time on stderr.
         tensorboard: whether to write the log.
         on_step: called after each step with its number (from 1) and its losses.
     """
@@ -142,31 +142,31 @@ class Trainer:
         self._optimizer = self._accelerator.prepare(self._raw_optimizer)
 
     def fit(self, resume: bool = False, max_steps: int | None = None) -> FitResult:
-        """Trains to the recipe's last step, or until stopped. What is on disk then can be resumed.
+        """Trains to the recipe's last step, or until stopped; the run can then be resumed from disk.
 
         Args:
-            resume: go on from `out/last`, which must stem from the same recipe, seed and data.
-            max_steps: stop after this many steps in all; the learning rate follows the recipe's steps all the same.
+            resume: continue from `out/last`, which must come from the same recipe, seed and data.
+            max_steps: stop after this many steps in all; the learning rate still follows the recipe's steps.
 
         Raises:
-            CheckpointError: nothing to resume, other settings, or the folder can't be written.
+            CheckpointError: there is nothing to resume, it has other settings, or the folder can't be written.
             TrainingError: the loss is no longer a number.
         """
-        progress = self._begin(resume)
-        start, first = time.perf_counter(), progress.step
+        state = self._begin(resume)
+        start, first = time.perf_counter(), state.step
         end = min(self.recipe.steps, max_steps or self.recipe.steps)
         with self._tracking(), interrupt_sets(self.stop), self._bar(first) as bar:
-            while progress.step < end and not self._stopped():
-                losses = self._step(progress.step)
-                progress.step += 1
+            while state.step < end and not self._stopped():
+                losses = self._step(state.step)
+                state.step += 1
                 bar.update()
-                self._log(progress, losses, (progress.step - first) / (time.perf_counter() - start), bar)
-                if progress.step % self.recipe.validate_every == 0 or progress.step == self.recipe.steps:
-                    self._validate(progress)
-                if progress.step % self.recipe.save_every == 0 and progress.step < end:
-                    self._save(LAST, progress)
-            self._save(LAST, progress)
-        return FitResult(progress, progress.step < end, time.perf_counter() - start)
+                self._log(state, losses, (state.step - first) / (time.perf_counter() - start), bar)
+                if state.step % self.recipe.validate_every == 0 or state.step == self.recipe.steps:
+                    self._validate(state)
+                if state.step % self.recipe.save_every == 0 and state.step < end:
+                    self._save(LAST, state)
+            self._save(LAST, state)
+        return FitResult(state, state.step < end, time.perf_counter() - start)
 
     # --- the parts of a step ---
 
@@ -181,56 +181,56 @@ class Trainer:
         self._optimizer.zero_grad()
         return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": torch.tensor(norm)}
 
-    def _log(self, progress: Progress, losses: dict[str, Tensor], steps_per_second: float, bar: tqdm[Any]) -> None:
-        is_due = progress.step % LOG_EVERY == 0 or progress.step in (1, self.recipe.steps)
+    def _log(self, state: TrainingState, losses: dict[str, Tensor], steps_per_second: float, bar: tqdm[Any]) -> None:
+        is_due = state.step % LOG_EVERY == 0 or state.step in (1, self.recipe.steps)
         if not is_due and self.on_step is None:
             return
         values = {name: float(self._accelerator.reduce(loss, "mean")) for name, loss in losses.items()}
         if not math.isfinite(values["total"]):
             raise TrainingError(
-                f"The loss is no longer a number at step {progress.step}.",
+                f"The loss is no longer a number at step {state.step}.",
                 "Lower learning_rate in the recipe, or train with mixed_precision = 'no'.",
             )
         if self.on_step is not None:
-            self.on_step(progress.step, values)
+            self.on_step(state.step, values)
         if is_due:
-            values["learning_rate"] = learning_rate(self.recipe, progress.step - 1)
+            values["learning_rate"] = learning_rate(self.recipe, state.step - 1)
             values["temperature"] = float(torch.exp(-self.model.bridge.logit_scale.detach()))
-            progress.metrics.append({"step": progress.step, **values})
-            self._track(values | {"steps_per_second": steps_per_second}, progress.step)
+            state.metrics.append({"step": state.step, **values})
+            self._track(values | {"steps_per_second": steps_per_second}, state.step)
             bar.set_postfix_str(" ".join(f"{name}={value:.3f}" for name, value in values.items() if name in losses))
 
-    def _validate(self, progress: Progress) -> None:
+    def _validate(self, state: TrainingState) -> None:
         if self._held_out is None:
             return
         values = validate(self.model, self._held_out, self.recipe, self._accelerator)
-        progress.metrics.append({"step": progress.step, **values})
-        self._track(values, progress.step)
-        if progress.best_loss is None or values["validation/total"] < progress.best_loss:
-            progress.best_loss = values["validation/total"]
-            self._save(BEST, progress)
+        state.metrics.append({"step": state.step, **values})
+        self._track(values, state.step)
+        if state.best_loss is None or values["validation/total"] < state.best_loss:
+            state.best_loss = values["validation/total"]
+            self._save(BEST, state)
 
     # --- the run around them ---
 
-    def _begin(self, resume: bool) -> Progress:
+    def _begin(self, resume: bool) -> TrainingState:
         identity = {"recipe": self.recipe.to_dict(), "seed": self.seed, "data": self.data.fingerprint}
         identity |= {"encoder": self.model.vision.fingerprint(), "processes": self._accelerator.num_processes}
         if not resume:
-            return Progress(identity)
-        progress, extra = load_checkpoint(self.out / LAST, self.model, self._raw_optimizer, identity)
+            return TrainingState(identity)
+        state, extra = load_checkpoint(self.out / LAST, self.model, self._raw_optimizer, identity)
         if self._accelerator.scaler is not None and extra:
             self._accelerator.scaler.load_state_dict(extra)
-        return progress
+        return state
 
-    def _save(self, name: str, progress: Progress) -> None:
+    def _save(self, name: str, state: TrainingState) -> None:
         if self._accelerator.is_main_process:
             scaler = self._accelerator.scaler
             extra = scaler.state_dict() if scaler is not None else {}
-            save_checkpoint(self.out / name, self.model, self._raw_optimizer, progress, extra)
+            save_checkpoint(self.out / name, self.model, self._raw_optimizer, state, extra)
         self._accelerator.wait_for_everyone()
 
     def _stopped(self) -> bool:
-        """Whether any process was told to stop; all must agree, or the others would wait for it forever."""
+        """Whether any process should stop; all must agree, or the others would wait for it forever."""
         if self._accelerator.num_processes == 1:
             return self.stop.is_set()
         told = torch.tensor(float(self.stop.is_set()), device=self._accelerator.device)
@@ -256,7 +256,7 @@ class Trainer:
 
 def make_accelerator(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> Accelerator:
     """Accelerate's device, precision and processes for a run."""
-    # Accelerate keeps one setting for the whole process; another run may want another.
+    # Accelerate keeps one setting for the whole process; the next run may need another.
     AcceleratorState._reset_state(reset_partial_state=PartialState().device.type != torch.device(device).type)
     options: dict[str, Any] = {"cpu": True} if torch.device(device).type == "cpu" else {}
     precision = recipe.mixed_precision
@@ -265,7 +265,7 @@ def make_accelerator(recipe: Recipe, out: Path, device: torch.device | str = "cp
 
 @contextmanager
 def interrupt_sets(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and a termination request set `stop` instead of raising; a second one raises."""
+    """Makes Ctrl-C and SIGTERM set `stop` instead of raising; a second one raises."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -19,7 +19,7 @@ from index.metrics import recall_at_k
 def validate(model: Fromage, batches: Batches, recipe: Recipe, accelerator: Accelerator) -> dict[str, float]:
     """The recipe's losses and figures on held-out examples, each under `validation/NAME`.
 
-    `total` is the weighted sum of the losses' means. `recall@1` and `recall@5` are text-to-image, over the pictures of
+    `total` is the weighted sum of the mean losses. `recall@1` and `recall@5` are text-to-image, over the pictures of
     all captions used. Every process computes the same.
     """
     sums: dict[str, float] = defaultdict(float)
@@ -43,7 +43,7 @@ def validate(model: Fromage, batches: Batches, recipe: Recipe, accelerator: Acce
 
 
 def _size(batch: StepBatch, name: str) -> int:
-    """How much a batch weighs in the mean of a figure."""
+    """The weight of a batch in the mean of a figure."""
     if name == "dialogue_contrastive":
         return len(batch.dialogues.ret_groups) if batch.dialogues is not None else 0
     part = batch.dialogues if name.startswith("dialogue") else batch.captioning or batch.retrieval
@@ -69,7 +69,7 @@ def _embeds(model: Fromage, batch: StepBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _recalls(queries: Tensor, keys: Tensor, groups: Tensor) -> dict[str, float]:
-    """R@1 and R@5: a picture is right if it is of the query's group."""
+    """R@1 and R@5: a picture is right if it is in the query's group."""
     best = (queries.float() @ keys.T).topk(min(5, len(keys))).indices
     is_right = (groups[best] == groups[:, None]).cpu().numpy()
     return {f"recall@{k}": recall_at_k(is_right, k) for k in (1, 5)}

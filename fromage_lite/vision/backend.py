@@ -1,4 +1,4 @@
-"""What `VisionEncoder` needs of an encoder's own library, and what the libraries' models have in common."""
+"""What `VisionEncoder` needs from an encoder's library, and what the models of these libraries have in common."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What a frozen encoder gives for B images (float32).
+    """A frozen encoder's output for B images (float32).
 
     Attributes:
-        pooled: one vector an image, (B, dim).
-        grid: one vector a patch, row by row, (B, P, grid_dim); None unless asked for.
+        pooled: one vector per image, (B, dim).
+        grid: one vector per patch, row by row, (B, P, grid_dim); None unless requested.
     """
 
     pooled: Tensor
@@ -24,21 +24,21 @@ class ImageFeatures:
 
 
 class Encode(Protocol):
-    """pixel_values on the model's device and in its dtype -> features; the grid only if asked for."""
+    """pixel_values on the model's device and in its dtype -> features; the grid only if requested."""
 
     def __call__(self, pixel_values: Tensor, grid: bool) -> ImageFeatures: ...
 
 
 @dataclass(frozen=True)
 class Backend:
-    """An encoder's own library, reduced to what we need of it.
+    """A loaded encoder, reduced to what we need of it.
 
     Attributes:
         module: the model, in float32 on the CPU.
         encode: pixel_values -> features.
         preprocess: RGB images -> pixel_values (B, 3, H, W).
         preprocessing: describes the preprocessing, for the fingerprint.
-        encode_text: texts -> features in the space of `pooled`, if the model has a text tower.
+        encode_text: texts -> features in the space of `pooled`; None if the model has no text tower.
     """
 
     module: nn.Module
@@ -53,7 +53,7 @@ def patches(tokens: Tensor, prefix: int = 0, channels_last: bool = False) -> Ten
 
     Args:
         tokens: (B, prefix + P, C), or a map (B, C, H, W).
-        prefix: how many tokens stand before the patches: class token, registers.
+        prefix: how many tokens come before the patches: class token, registers.
         channels_last: a map is (B, H, W, C).
     """
     if tokens.dim() == 4:

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import damaged
 from fromage_lite.placement import CPU, Placement
 from fromage_lite.vision.backend import Backend, ImageFeatures
 from fromage_lite.vision.libraries import find_library
-from index.errors import reason
 
 
 class VisionEncoder:
@@ -28,7 +28,7 @@ class VisionEncoder:
         self._fingerprint = ""
         self.module = backend.module.eval().requires_grad_(False)
         if self.dtype != torch.float32:
-            self.fingerprint()  # taken before the weights are rounded: an index serves every precision
+            self.fingerprint()  # before the weights are rounded, so that an index serves every precision
         self.module = self.module.to(device=self.device, dtype=self.dtype)
         self._dim, self._image_size = self._discover()
 
@@ -41,16 +41,16 @@ class VisionEncoder:
         Args:
             name: `open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:ORG/NAME`, `open_clip:local-dir:FOLDER`; `timm:MODEL`,
                 `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`; or a transformers model by Hub name or folder (CLIP,
-                SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Which of its features is the pooled
-                one is said at each library's `load`.
+                SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Each library's `load` says which
+                feature is the pooled one.
             place: where it runs and the precision of its weights, never quantised; by default the CPU and float32.
-                Features come out as float32 in any case.
+                Features are float32 in any case.
             base_dir: where relative folders count from.
             revision: Hub revision of a transformers model.
 
         Raises:
-            CheckpointError: if it is missing, damaged, incomplete, or no image encoder.
-            ConfigError: if the name has no such form.
+            CheckpointError: it is missing, damaged, incomplete, or not an image encoder.
+            ConfigError: the name has none of these forms.
         """
         try:
             library, rest = find_library(name)
@@ -58,10 +58,7 @@ class VisionEncoder:
         except (CheckpointError, ConfigError):
             raise
         except Exception as error:  # these libraries raise anything from OSError to SafetensorError on a bad file
-            raise CheckpointError(
-                f"The image encoder {name} could not be loaded: {reason(error)}.",
-                "Copy or download it again, and check its name in the model's config.json.",
-            ) from error
+            raise damaged("image encoder", name, error) from error
 
     @property
     def dim(self) -> int:
@@ -70,67 +67,67 @@ class VisionEncoder:
 
     @property
     def image_size(self) -> int:
-        """Height, in pixels, of what the encoder sees; its width too, but for the few encoders of another shape."""
+        """Height in pixels of the encoder's input; nearly always its width, too."""
         return self._image_size
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Images of any size and mode -> pixel_values (B, 3, image_size, image_size), float32, on the CPU.
 
-        Always through Pillow: torchvision's resizing of tensors differs from it in the last bits of every pixel.
+        Always with Pillow: torchvision resizes tensors slightly differently, in the last bits of every pixel.
         """
         return self._backend.preprocess([image.convert("RGB") for image in images]).float()
 
     @torch.no_grad()
     def encode(self, pixel_values: Tensor, *, grid: bool = False) -> ImageFeatures:
-        """pixel_values (B, 3, H, W) -> their features, float32, on the encoder's device, without gradient.
+        """pixel_values (B, 3, H, W) -> features, float32, on the encoder's device, without gradient.
 
         Args:
-            pixel_values: what `preprocess` gives.
-            grid: give the patches, too.
+            pixel_values: from `preprocess`.
+            grid: return the patches, too.
         """
         features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid)
         return ImageFeatures(features.pooled.float(), None if features.grid is None else features.grid.float())
 
     def grid_shape(self) -> tuple[int, int]:
-        """How many patches an image has, and how wide they are.
+        """How many patches an image has, and the width of their features.
 
         Raises:
-            ConfigError: the encoder gives none.
+            ConfigError: the encoder has no patches.
         """
         grid = self.encode(self.preprocess([Image.new("RGB", (8, 8))]), grid=True).grid
         if grid is None:
-            raise ConfigError(f"The image encoder {self.name} gives no grid of patches, which visual_input asks for.")
+            raise ConfigError(f"The image encoder {self.name} has no grid of patches, which visual_input asks for.")
         return grid.shape[1], grid.shape[2]
 
     def encode_text(self, texts: list[str]) -> Tensor | None:
-        """The encoder's own text feature, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
+        """The encoder's text features, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
         if self._backend.encode_text is None:
             return None
         with torch.no_grad():
             return self._backend.encode_text(texts).float()
 
     def fingerprint(self) -> str:
-        """Hash of weights and preprocessing: equal for equal encoders, whatever their name or folder."""
+        """Hash of weights and preprocessing, independent of the encoder's name and folder."""
         if not self._fingerprint:
             self._fingerprint = tensor_hash(self.module.state_dict(), self._backend.preprocessing)
         return self._fingerprint
 
     def _discover(self) -> tuple[int, int]:
-        """Width of the pooled feature and height of the input, by encoding: what is written about them can be wrong."""
+        """Width of the pooled feature and height of the input, by encoding: configurations can be wrong about them."""
         wide, tall = (self.preprocess([Image.new("RGB", size)]) for size in ((12, 8), (8, 12)))
         if wide.shape != tall.shape or wide.shape[:2] != (1, 3):
             raise CheckpointError(
-                f"The image encoder {self.name} does not bring all pictures to one size.",
+                f"The image encoder {self.name} does not resize all pictures to one size.",
                 "Use an encoder of fixed resolution.",
             )
         pooled = self.encode(wide).pooled
         if pooled.dim() != 2:
-            raise CheckpointError(f"The image encoder {self.name} gives no pooled feature.", "Use another encoder.")
+            raise CheckpointError(f"The image encoder {self.name} has no pooled feature.", "Use another encoder.")
         return pooled.shape[1], wide.shape[2]
 
 
 def tensor_hash(tensors: dict[str, Tensor], *texts: str) -> str:
-    """SHA-256 (first 16 hex digits) over named tensors and texts. The dtype counts, the device does not."""
+    """SHA-256 (first 16 hex digits) over named tensors and texts. It depends on the dtype, not on the device."""
     digest = hashlib.sha256("\0".join(texts).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

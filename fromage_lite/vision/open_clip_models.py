@@ -18,9 +18,9 @@ from fromage_lite.vision.timm_models import is_timm_tower, timm_grid
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     """Loads a CLIP-like model of open_clip with its weights, strictly.
 
-    The pooled feature is the one in the space that image and text share, after the projection and before
-    normalisation: the text tower can search with it. Patches are those of the image tower before any pooling and
-    projection; the patches of a timm tower come after its last norm.
+    The pooled feature is in the space that image and text share, after the projection and before normalisation, so that
+    the text tower can search with it. Patches are those of the image tower before any pooling and projection; those of
+    a timm tower come after its last norm.
 
     Args:
         name: `MODEL/PRETRAINED`, `hf-hub:ORG/NAME`, or `local-dir:FOLDER` in open_clip's own format
@@ -29,8 +29,8 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         revision: unused: a name of open_clip holds its own.
 
     Raises:
-        CheckpointError: if a local folder is missing or holds no open_clip model.
-        ConfigError: if the name has another form.
+        CheckpointError: a local folder is missing or holds no open_clip model.
+        ConfigError: the name has another form.
     """
     import open_clip
 
@@ -78,7 +78,7 @@ def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
         return name, None
     model_name, _, pretrained = name.rpartition("/")
     if not model_name:
-        raise ConfigError(f"open_clip:{name} is no encoder name.", "Write open_clip:MODEL/PRETRAINED.")
+        raise ConfigError(f"open_clip:{name} is not an encoder name.", "Write open_clip:MODEL/PRETRAINED.")
     return model_name, pretrained
 
 

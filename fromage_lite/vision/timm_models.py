@@ -19,21 +19,21 @@ from index.errors import reason
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     """Loads a model of timm with its weights, strictly.
 
-    The pooled feature is what the model's classifier would see (`forward_head(pre_logits=True)`): the class token or
-    the mean of the patches of a transformer after its last norm, the pooled map of a convolutional network.
+    The pooled feature is the input of the model's classifier (`forward_head(pre_logits=True)`): for a transformer, the
+    class token or the mean of the patches after the last norm; for a convolutional network, the pooled map.
 
     Args:
         name: `MODEL` or `MODEL.TAG` of timm's registry, `hf-hub:ORG/NAME`, or `local-dir:FOLDER` in timm's own format
             (config.json with an `architecture`, and weights).
         base_dir: where relative folders count from.
-        revision: unused: a name of timm holds its own.
+        revision: unused: timm's names include their own.
 
     Raises:
-        CheckpointError: if a local folder is missing or holds no timm model.
+        CheckpointError: a local folder is missing or holds no timm model.
     """
     import timm
 
-    # With its own classifier the model loads strictly; asked for none, timm would accept weights that lack a layer.
+    # Loaded with its classifier, because without one timm would accept weights that lack a layer.
     model = timm.create_model(_source(name, base_dir), pretrained=True)
     model.reset_classifier(0)
     data = timm.data.resolve_model_data_config(model)
@@ -47,24 +47,24 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     def preprocess(images: list[Image.Image]) -> Tensor:
         return torch.stack([transform(image) for image in images])
 
-    # JSON, because the same numbers come as tuples from the registry and as lists from a folder.
+    # As JSON, because the same numbers are tuples in the registry and lists in a folder.
     return Backend(model, encode, preprocess, json.dumps(data, sort_keys=True))
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
-    """The model without its classifier and with new weights; arguments as of `load`."""
+    """The model without its classifier and with random weights; arguments as for `load`."""
     import timm
 
     return timm.create_model(_source(name, base_dir), pretrained=False, num_classes=0)
 
 
 def timm_grid(model: Any, hidden: Tensor) -> Tensor:
-    """What `forward_features` gave -> the patches (B, P, C), after the last norm."""
+    """The output of `forward_features` -> the patches (B, P, C), after the last norm."""
     return patches(hidden, getattr(model, "num_prefix_tokens", 0), getattr(model, "output_fmt", "NCHW") == "NHWC")
 
 
 def is_timm_tower(module: nn.Module) -> bool:
-    """Whether a module of another library is a timm model inside."""
+    """Whether the image tower of another library is a timm model."""
     return hasattr(module, "forward_head") and hasattr(module, "forward_features")
 
 
@@ -78,7 +78,7 @@ def _source(name: str, base_dir: Path | None) -> str:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises: CheckpointError: if the folder is missing or not in timm's format."""
+    """Raises CheckpointError: the folder is missing or not in timm's format."""
     if not folder.is_dir():
         raise CheckpointError(f"The image encoder's folder {folder} does not exist.", "Check the spelling of the path.")
     path = folder / "config.json"

@@ -17,8 +17,8 @@ from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 
-# Model type -> its image tower's class in transformers and options for it. A two-tower checkpoint is loaded without its
-# text tower. Of ViT and DeiT the pooler is left out: it is untrained in most of their checkpoints.
+# Model type -> the class of its image tower in transformers, with options. A two-tower checkpoint is loaded without its
+# text tower. ViT and DeiT are loaded without their pooler, which is untrained in most of their checkpoints.
 _TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
     "clip": ("CLIPVisionModel", {}),
     "clip_vision_model": ("CLIPVisionModel", {}),
@@ -27,9 +27,9 @@ _TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("ViTModel", {"add_pooling_layer": False}),
     "deit": ("DeiTModel", {"add_pooling_layer": False}),
 }
-# Weights that serve only training, and buffers that older versions saved.
+# Weights that only training needs, and buffers that older versions saved.
 _UNUSED = ("mask_token", "position_ids", "relative_position_index")
-# Keys of a processor's file that change nothing of what it does to a picture.
+# Keys of a processor's file that do not affect what it does to a picture.
 _NOT_PREPROCESSING = {
     "processor_class",
     "feature_extractor_type",
@@ -47,22 +47,22 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
     The pooled feature:
 
-    - CLIP: the class token after the last norm and before the projection, as FROMAGe takes it (`pooler_output`).
+    - CLIP: the class token after the last norm and before the projection, as in FROMAGe (`pooler_output`).
     - SigLIP, SigLIP 2 (fixed resolution): the attention-pooling head.
     - BEiT: its pooler, which is the norm of the patches' mean (or the class token, as its configuration says). A
-      checkpoint that was pretrained only has no such norm; then it is the plain mean.
+      checkpoint that was only pretrained has no such norm; then it is the plain mean.
     - DINOv2, ViT, DeiT: the class token after the last norm.
-    - Any other: what its class in transformers calls `pooler_output`; one without it is refused.
+    - Any other: `pooler_output` of its class in transformers; a class without it is refused.
 
     The patches are `last_hidden_state` without class token and registers, after the last norm (CLIP's before it).
 
     Args:
-        name: a folder or a Hub name.
+        name: a folder or a Hub id.
         base_dir: where a relative folder counts from.
         revision: Hub revision.
 
     Raises:
-        CheckpointError: if it is no image encoder, or weights are missing or left over.
+        CheckpointError: it is not an image encoder, or weights are missing or left over.
     """
     name = resolve_model_name(name, base_dir)
     with no_progress_bars(), _quiet():
@@ -80,7 +80,7 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
-    """The image tower with new weights; arguments as of `load`."""
+    """The image tower with random weights; arguments as for `load`."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(resolve_model_name(name, base_dir), revision=revision)
@@ -108,7 +108,7 @@ def _load_model(name: str, revision: str | None) -> Any:
     )
     missing = set(report["missing_keys"])
     if missing and all(key.startswith("pooler.") for key in missing):
-        model.pooler, missing = None, set()  # its weights would be random; `_features` does without
+        model.pooler, missing = None, set()  # its weights are random; `_features` works without it
     faults = [f"{key} is missing" for key in sorted(missing)]
     faults += [f"{key} is left over" for key in sorted(report["unexpected_keys"]) if _belongs(key, model)]
     mismatched = sorted(report["mismatched_keys"], key=lambda fault: fault[0])
@@ -124,7 +124,7 @@ def _load_model(name: str, revision: str | None) -> Any:
 
 
 def _check_kind(name: str, config: Any) -> None:
-    """Refuses what is no image encoder, by its configuration: a language model's weights can fill the memory."""
+    """Refuses anything but an image encoder before loading its weights: a language model's could fill the memory."""
     from transformers import MODEL_MAPPING
 
     kind = config.model_type
@@ -138,13 +138,13 @@ def _check_kind(name: str, config: Any) -> None:
         model_class = model_class[0]
     if getattr(model_class, "main_input_name", "") != "pixel_values" or hasattr(config, "text_config"):
         raise CheckpointError(
-            f"{name} is no image encoder but a model of type {kind}.",
+            f"{name} is not an image encoder but a model of type {kind}.",
             "Name an image encoder, for example a CLIP, SigLIP, BEiT, DINOv2 or ViT model.",
         )
 
 
 def _belongs(key: str, model: Any) -> bool:
-    """Whether left-over weights are part of the image encoder, and not of a head or of another tower."""
+    """Whether left-over weights belong to the image encoder, not to a head or another tower."""
     parts = {name for name, child in model.named_children() if next(child.parameters(), None) is not None}
     return key.split(".")[0] in parts and not key.endswith(_UNUSED)
 
@@ -157,8 +157,8 @@ def _load_processor(name: str, revision: str | None) -> Any:
         processor = AutoImageProcessor.from_pretrained(name, revision=revision, backend="pil")
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"The image encoder {name} has no preprocessor_config.json that can be read.",
-            "Copy it from the original model: without it pictures would be brought to a wrong size or brightness.",
+            f"The image encoder {name} has no readable preprocessor_config.json.",
+            "Copy it from the original model: without it, pictures would get the wrong size or brightness.",
         ) from error
     if processor.backend != "pil":
         raise CheckpointError(
@@ -169,7 +169,7 @@ def _load_processor(name: str, revision: str | None) -> Any:
 
 
 def _describe(processor: Any) -> str:
-    """What the processor does to a picture, in one canonical text."""
+    """What the processor does to a picture, as canonical text."""
     steps = {key: value for key, value in processor.to_dict().items() if key not in _NOT_PREPROCESSING}
     return json.dumps({"backend": processor.backend, **steps}, sort_keys=True, default=str)
 
@@ -182,7 +182,7 @@ def _features(model: Any, pixel_values: Tensor, grid: bool) -> ImageFeatures:
     if pooled is None:
         if not hasattr(output, "pooler_output") or tokens.dim() != 3:
             raise CheckpointError(
-                f"{type(model).__name__} of transformers gives no pooled feature.", "Use another encoder."
+                f"{type(model).__name__} of transformers has no pooled feature.", "Use another encoder."
             )
         takes_mean = getattr(model.config, "use_mean_pooling", False) or not prefix
         pooled = tokens[:, prefix:].mean(dim=1) if takes_mean else tokens[:, 0]
@@ -190,7 +190,7 @@ def _features(model: Any, pixel_values: Tensor, grid: bool) -> ImageFeatures:
 
 
 def _prefix(config: Any, tokens: Tensor, pixel_values: Tensor) -> int:
-    """How many tokens stand before the patches: what is more than the patches that fit into the picture."""
+    """How many tokens come before the patches: all beyond the patches that fit into the picture."""
     size = getattr(config, "patch_size", None)
     if tokens.dim() != 3 or not isinstance(size, int):
         return 0
@@ -200,7 +200,7 @@ def _prefix(config: Any, tokens: Tensor, pixel_values: Tensor) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers from listing the text tower's weights as unexpected: what matters is checked here."""
+    """Stops transformers from listing the text tower's weights as unexpected: `_load_model` checks what matters."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fromage_lite.fakes import ListedPictures, Script
+from tests.fromage_lite.fakes import ListedPictures
 
 
 @pytest.fixture
@@ -12,18 +12,6 @@ def agent(tiny_model):
     from fromage_lite.chat.agent import Agent
 
     return Agent(tiny_model, ListedPictures())
-
-
-@pytest.fixture
-def script(agent):
-    return Script(agent)
-
-
-@pytest.fixture
-def picture(tmp_path, pictures):
-    path = tmp_path / "red picture.png"
-    pictures[0].save(path)
-    return str(path)
 
 
 @pytest.fixture
@@ -52,6 +40,7 @@ def index(tmp_path, album, tiny_model):
         encoder_fingerprint=tiny_model.vision.fingerprint(),
     )
     with torch.no_grad():
-        derive_index(store, lambda rows: tiny_model.image_embeds(torch.from_numpy(rows)).numpy(),
-                     tiny_model.fingerprint(), out)  # fmt: skip
+        derive_index(
+            store, lambda rows: tiny_model.image_embeds(torch.from_numpy(rows)).numpy(), tiny_model.fingerprint(), out
+        )
     return out

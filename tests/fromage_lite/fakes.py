@@ -7,6 +7,7 @@ import numpy as np
 
 from fromage_lite.chat.events import TextDelta
 from fromage_lite.model.decoding import stream
+from fromage_lite.text.marks import MARKED_RET, RET
 from index.errors import StoreError
 from index.hits import Hit
 
@@ -60,7 +61,7 @@ class Script:
         """Adds replies: a text, ended by a line break as the model would; or an error, raised after one word."""
         for reply in replies:
             if isinstance(reply, str):
-                self.replies.append(self.model.language.tokenize(f" {reply}\n"))
+                self.replies.append(self.model.language.tokenize(as_said(f" {reply}\n")))
             else:
                 self.replies.append([*self.model.language.tokenize(" well"), reply])
 
@@ -76,12 +77,17 @@ class Script:
                 return step
 
 
+def as_said(text: str) -> str:
+    """A text in which `[RET]` is the token, not five characters."""
+    return text.replace(RET, MARKED_RET)
+
+
 def next_logits(model, text: str) -> np.ndarray:
     """What the model gives after a text, read in one pass without any cache."""
     import torch
 
     with torch.no_grad():
-        hidden = model.language.forward(model.prompt_embeds([text])).hidden[:, -1]
+        hidden = model.language.forward(model.prompt_embeds([as_said(text)])).hidden[:, -1]
         return model.language.logits(hidden, model.bridge.output_row)[0].float().numpy()
 
 

@@ -38,8 +38,9 @@ class Hub:
 
     def add(self, name, folder) -> None:
         """Publishes a folder."""
-        self.repositories[name] = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*")
-                                   if p.is_file()}  # fmt: skip
+        self.repositories[name] = {
+            p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+        }
 
     def commit(self, name: str) -> str:
         files = self.repositories[name]
@@ -84,8 +85,10 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.uploads[parts[1]] = self.body
             self.send({})
         elif path.endswith(".git/info/lfs/objects/batch"):
-            objects = [{**entry, "actions": {"upload": {"href": f"{self.hub.url}/upload/{entry['oid']}"}}}
-                       for entry in json.loads(self.body)["objects"]]  # fmt: skip
+            objects = [
+                {**entry, "actions": {"upload": {"href": f"{self.hub.url}/upload/{entry['oid']}"}}}
+                for entry in json.loads(self.body)["objects"]
+            ]
             self.send({"transfer": "basic", "objects": objects})
         elif parts[:2] == ["api", "models"] and "/".join(parts[2:4]) in self.hub.repositories:
             self.api("/".join(parts[2:4]), parts[4:])
@@ -99,16 +102,34 @@ class Handler(BaseHTTPRequestHandler):
         if what[:1] in ([], ["revision"]):
             if not self.knows(name, *what[1:]):
                 return
-            self.send({"id": name, "sha": self.hub.commit(name), "private": False, "tags": [], "downloads": 0,
-                       "likes": 0, "siblings": [{"rfilename": path} for path in files]})  # fmt: skip
+            self.send(
+                {
+                    "id": name,
+                    "sha": self.hub.commit(name),
+                    "private": False,
+                    "tags": [],
+                    "downloads": 0,
+                    "likes": 0,
+                    "siblings": [{"rfilename": path} for path in files],
+                }
+            )
         elif what[0] == "tree":
             inside = "/".join(what[2:])
             entries = [entry(path, content) for path, content in files.items() if path.startswith(inside)]
             self.send(entries) if entries else self.fail(404, "EntryNotFound")
         elif what[0] == "preupload":
-            self.send({"files": [{"path": file["path"], "shouldIgnore": False,
-                                  "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular"}
-                                 for file in json.loads(self.body)["files"]]})  # fmt: skip
+            self.send(
+                {
+                    "files": [
+                        {
+                            "path": file["path"],
+                            "shouldIgnore": False,
+                            "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
+                        }
+                        for file in json.loads(self.body)["files"]
+                    ]
+                }
+            )
         elif what[0] == "commit":
             for line in map(json.loads, self.body.splitlines()):
                 if line["key"] == "file":
@@ -173,5 +194,10 @@ def etag(path, content):
 
 def entry(path, content):
     large = {"lfs": {"oid": etag(path, content), "size": len(content), "pointerSize": 130}}
-    return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest(),
-            **(large if path.endswith(LARGE) else {})}  # fmt: skip
+    return {
+        "type": "file",
+        "path": path,
+        "size": len(content),
+        "oid": hashlib.sha1(content).hexdigest(),
+        **(large if path.endswith(LARGE) else {}),
+    }

@@ -30,10 +30,21 @@ def test_missing_name_is_an_error():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("language_model", " "), ("language_model", 3), ("n_visual_tokens", 0), ("n_visual_tokens", True),
-     ("retrieval_dim", 1.5), ("text_emb_layers", ()), ("text_emb_layers", (-1, -1)), ("text_emb_layers", ("last",)),
-     ("prompt_template", "poem"), ("tie_ret", "yes"), ("suppress_tokens", ("",)), ("lm_rows", 0)],
-)  # fmt: skip
+    [
+        ("language_model", " "),
+        ("language_model", 3),
+        ("n_visual_tokens", 0),
+        ("n_visual_tokens", True),
+        ("retrieval_dim", 1.5),
+        ("text_emb_layers", ()),
+        ("text_emb_layers", (-1, -1)),
+        ("text_emb_layers", ("last",)),
+        ("prompt_template", "poem"),
+        ("tie_ret", "yes"),
+        ("suppress_tokens", ("",)),
+        ("lm_rows", 0),
+    ],
+)
 def test_bad_config_value_names_its_field(field, value):
     with pytest.raises(ConfigError, match=field):
         FromageConfig(**{**NAMES, field: value})
@@ -41,10 +52,21 @@ def test_bad_config_value_names_its_field(field, value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_new_tokens", 0), ("temperature", -1), ("temperature", float("nan")), ("top_p", 0), ("top_p", 1.1),
-     ("ret_mode", "often"), ("ret_bias", "big"), ("min_word_tokens", -1), ("images_per_ret", 0), ("max_images", -1),
-     ("seed", -1), ("seed", 2**63)],
-)  # fmt: skip
+    [
+        ("max_new_tokens", 0),
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("ret_mode", "often"),
+        ("ret_bias", "big"),
+        ("min_word_tokens", -1),
+        ("images_per_ret", 0),
+        ("max_images", -1),
+        ("seed", -1),
+        ("seed", 2**63),
+    ],
+)
 def test_bad_setting_names_its_field(field, value):
     with pytest.raises(ConfigError, match=field):
         GenerationSettings(**{field: value})

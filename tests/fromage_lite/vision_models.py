@@ -8,10 +8,24 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-SIZE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "image_size": 32, "patch_size": 8}  # fmt: skip
-TEXT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "vocab_size": 64, "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+SIZE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 64,
+    "max_position_embeddings": 8,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)
 
@@ -89,10 +103,13 @@ def clip() -> Family:
     model = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=SIZE, projection_dim=24))
     options = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     return transformers_family(
-        model, "CLIPImageProcessor", options, Preprocessing(32, 32, True, CLIP_MEAN, CLIP_STD),
+        model,
+        "CLIPImageProcessor",
+        options,
+        Preprocessing(32, 32, True, CLIP_MEAN, CLIP_STD),
         lambda whole, pixels: whole(input_ids=torch.tensor([[1, 5, 2]]), pixel_values=pixels).image_embeds,
         lambda whole, features: normalize(whole.visual_projection(features.pooled), dim=-1),
-    )  # fmt: skip
+    )
 
 
 def siglip() -> Family:
@@ -100,11 +117,13 @@ def siglip() -> Family:
 
     model = SiglipModel(SiglipConfig(text_config=TEXT | {"projection_size": 32}, vision_config=SIZE))
     return transformers_family(
-        model, "SiglipImageProcessor", {"size": {"height": 32, "width": 32}},
+        model,
+        "SiglipImageProcessor",
+        {"size": {"height": 32, "width": 32}},
         Preprocessing(32, None, True, HALF, HALF),
         lambda whole, pixels: whole(input_ids=torch.tensor([[1, 5, 2]]), pixel_values=pixels).image_embeds,
         lambda whole, features: normalize(features.pooled, dim=-1),
-    )  # fmt: skip
+    )
 
 
 def beit_finetuned() -> Family:
@@ -112,10 +131,13 @@ def beit_finetuned() -> Family:
 
     model = BeitForImageClassification(BeitConfig(**SIZE, use_relative_position_bias=True, layer_scale_init_value=0.1))
     return transformers_family(
-        model, "BeitImageProcessor", {"size": {"height": 32, "width": 32}}, Preprocessing(32, None, True, HALF, HALF),
+        model,
+        "BeitImageProcessor",
+        {"size": {"height": 32, "width": 32}},
+        Preprocessing(32, None, True, HALF, HALF),
         lambda whole, pixels: whole(pixels).logits,
         lambda whole, features: whole.classifier(features.pooled),
-    )  # fmt: skip
+    )
 
 
 def beit_pretrained() -> Family:
@@ -125,21 +147,26 @@ def beit_pretrained() -> Family:
     config = BeitConfig(**SIZE, use_shared_relative_position_bias=True, use_mask_token=True, vocab_size=40)
     model = BeitForMaskedImageModeling(config)
     return transformers_family(
-        model, "BeitImageProcessor", {"size": {"height": 32, "width": 32}}, Preprocessing(32, None, True, HALF, HALF),
+        model,
+        "BeitImageProcessor",
+        {"size": {"height": 32, "width": 32}},
+        Preprocessing(32, None, True, HALF, HALF),
         lambda whole, pixels: whole(pixels).logits,
         lambda whole, features: whole.lm_head(whole.layernorm(features.grid)),
-    )  # fmt: skip
+    )
 
 
 def vit() -> Family:
     from transformers import ViTConfig, ViTForImageClassification
 
     return transformers_family(
-        ViTForImageClassification(ViTConfig(**SIZE)), "ViTImageProcessor", {"size": {"height": 32, "width": 32}},
+        ViTForImageClassification(ViTConfig(**SIZE)),
+        "ViTImageProcessor",
+        {"size": {"height": 32, "width": 32}},
         Preprocessing(32, None, False, HALF, HALF),
         lambda whole, pixels: whole(pixels).logits,
         lambda whole, features: whole.classifier(features.pooled),
-    )  # fmt: skip
+    )
 
 
 def dinov2(registers: bool = False) -> Family:
@@ -149,14 +176,20 @@ def dinov2(registers: bool = False) -> Family:
     name = "Dinov2WithRegisters" if registers else "Dinov2"
     sizes = {key: value for key, value in SIZE.items() if key != "intermediate_size"} | {"image_size": 48}
     config = getattr(transformers, f"{name}Config")(**sizes, mlp_ratio=2)
-    options = {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32},
-               "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}  # fmt: skip
+    options = {
+        "size": {"shortest_edge": 36},
+        "crop_size": {"height": 32, "width": 32},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
     return transformers_family(
-        getattr(transformers, f"{name}ForImageClassification")(config), "BitImageProcessor", options,
+        getattr(transformers, f"{name}ForImageClassification")(config),
+        "BitImageProcessor",
+        options,
         Preprocessing(36, 32, True, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         lambda whole, pixels: whole(pixels).logits,
         lambda whole, features: whole.classifier(torch.cat([features.pooled, features.grid.mean(1)], dim=1)),
-    )  # fmt: skip
+    )
 
 
 # --- open_clip ---
@@ -189,11 +222,16 @@ def open_clip_family(
         (folder / "open_clip_config.json").write_text(json.dumps(whole))
 
     return Family(
-        save, preprocessing, 24, grid,
-        lambda whole, pixels: whole.encode_image(pixels, normalize=False), expected,
+        save,
+        preprocessing,
+        24,
+        grid,
+        lambda whole, pixels: whole.encode_image(pixels, normalize=False),
+        expected,
         lambda folder: open_clip.create_model_from_pretrained(f"local-dir:{folder}")[0].eval(),
-        "open_clip:local-dir:", convolutional,
-    )  # fmt: skip
+        "open_clip:local-dir:",
+        convolutional,
+    )
 
 
 VIT = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
@@ -219,14 +257,25 @@ def open_clip_resnet() -> Family:
 def open_clip_coca() -> Family:
     vision = VIT | {"attentional_pool": True, "attn_pooler_queries": 4, "attn_pooler_heads": 2}
     multimodal = {"context_length": 8, "vocab_size": 64, "width": 24, "heads": 2, "layers": 1}
-    return open_clip_family(vision | {"output_tokens": True}, SHORTEST, CLIP_LIKE, (16, 32),
-                            text={"embed_cls": True, "output_tokens": True}, multimodal_cfg=multimodal,
-                            custom_text=True)  # fmt: skip
+    return open_clip_family(
+        vision | {"output_tokens": True},
+        SHORTEST,
+        CLIP_LIKE,
+        (16, 32),
+        text={"embed_cls": True, "output_tokens": True},
+        multimodal_cfg=multimodal,
+        custom_text=True,
+    )
 
 
 def open_clip_timm() -> Family:
-    vision = {"timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
-              "image_size": 160}  # fmt: skip
+    vision = {
+        "timm_model_name": "test_vit",
+        "timm_model_pretrained": False,
+        "timm_pool": "",
+        "timm_proj": "linear",
+        "image_size": 160,
+    }
     preprocess = {"mean": HALF, "std": HALF, "interpolation": "bicubic", "resize_mode": "squash", "size": 160}
     preprocessing = Preprocessing(160, None, True, HALF, HALF)
     return open_clip_family(vision, preprocess, preprocessing, (100, 64), custom_text=True)

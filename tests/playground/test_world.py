@@ -99,8 +99,17 @@ def test_wordings():
     assert full_description(TWO_CATS_AND_A_CAR) == "two small cats and a big red car at night."
     assert grammar.description(TWO_CATS_AND_A_CAR) == "two cats and a red car at night."
     assert tags(TWO_CATS_AND_A_CAR) == [
-        "night", "two", "small", "-", "cat", "one", "big", "red", "car", *["-"] * 8,
-    ]  # fmt: skip
+        "night",
+        "two",
+        "small",
+        "-",
+        "cat",
+        "one",
+        "big",
+        "red",
+        "car",
+        *["-"] * 8,
+    ]
     an_apple = Scene((Group("apple"),), "beach")
     assert grammar.description(an_apple) == "an apple on the beach."
 

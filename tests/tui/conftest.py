@@ -57,17 +57,3 @@ def agent(tiny_model, monkeypatch):
 
     monkeypatch.setattr("fromage_lite.start.load_agent", load)
     return agent
-
-
-@pytest.fixture
-def script(agent):
-    from tests.fromage_lite.fakes import Script
-
-    return Script(agent)
-
-
-@pytest.fixture
-def picture(tmp_path, pictures):
-    path = tmp_path / "red picture.png"
-    pictures[0].save(path)
-    return str(path)

@@ -31,9 +31,19 @@ def public(protocol: type) -> set[str]:
 
 
 AGENT = {
-    "model_name", "device", "index_size", "index_path", "use_index", "dialogue", "search", "row", "thumbnail",
-    "is_at_hand", "tokens_near", "patch_grid",
-}  # fmt: skip
+    "model_name",
+    "device",
+    "index_size",
+    "index_path",
+    "use_index",
+    "dialogue",
+    "search",
+    "row",
+    "thumbnail",
+    "is_at_hand",
+    "tokens_near",
+    "patch_grid",
+}
 DIALOGUE = {"settings", "turns", "excluded", "reply", "regenerate", "undo", "reset", "exclude", "include"}
 
 

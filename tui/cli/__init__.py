@@ -1,1 +1,1 @@
-"""The console commands."""
+"""The commands of `fromage-lite`, one file each, with their shared options and output."""

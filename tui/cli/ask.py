@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,8 +30,8 @@ def ask(
     messages: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to say. Several messages are one dialogue, answered one after another; '-' reads a message from "
-            "the standard input, as does giving none. A message may hold <image:PATH>.",
+            help="What to say. Several messages make one dialogue, answered one after another; '-' or no message reads "
+            "from standard input. A message may hold <image:PATH>.",
             metavar="MESSAGE...",
             show_default=False,
         ),
@@ -43,31 +44,31 @@ def ask(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Go on with the dialogue in this file, and write it back after each reply; made if it isn't there. "
+            help="Continue the dialogue in this file, and save it there after each reply; a new file starts a new one. "
             "The chat's /export and /import use the same JSON.",
         ),
     ] = None,
     as_json: AsJson = False,
     events: Annotated[
-        bool, typer.Option("--events", help="Print everything that happens as it happens, as JSON, one event a line.")
+        bool, typer.Option("--events", help="Print every event as it happens, as JSON, one per line.")
     ] = False,
 ) -> None:
-    """Ask without the app: prints the reply and the paths of the pictures in it.
+    """Ask without the app: print the reply and the paths of its pictures.
 
     Example: fromage-lite ask "what is in this picture?" --image photo.png
     """
     if as_json and events:
-        raise ConfigError("--json and --events are two ways to print a reply.", "Give one of them.")
-    # Whatever is wrong with the words, the pictures or the file is told before the model loads.
+        raise ConfigError("--json and --events are two ways to print a reply.", "Give only one of them.")
+    # Check the messages, the pictures and the file before the model loads.
     pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
     texts = console.read_messages(messages or [], has_pictures=bool(pictures))
-    file = DialogueFile.read(dialogue) if dialogue is not None else None
-    agent = load_agent(load)
-    held = agent.dialogue(settings)
-    if file is not None:
-        file.resume(agent, held)
-    printer = _Events() if events else _Json() if as_json else _Words()
-    hold(held, texts, pictures, printer, file)
+    with DialogueFile.open(dialogue) if dialogue is not None else nullcontext() as file:
+        agent = load_agent(load)
+        held = agent.dialogue(settings)
+        if file is not None:
+            file.resume(agent, held)
+        printer = _Events() if events else _Json() if as_json else _Words()
+        hold(held, texts, pictures, printer, file)
 
 
 def hold(
@@ -80,7 +81,7 @@ def hold(
     """Holds a dialogue and prints the replies; the pictures belong to the first message.
 
     Raises:
-        FromageError: a message could not be answered; those before it have been printed, and written to the file.
+        FromageError: a message could not be answered; the replies before it have been printed and saved to the file.
     """
     for number, message in enumerate(messages):
         statistics: Statistics | None = None
@@ -96,18 +97,18 @@ def hold(
 
 
 class _Words:
-    """For people: the words as they come, a line for each picture."""
+    """Output for people: the words as they come, and a line for each picture."""
 
     def __init__(self) -> None:
         self._in_line = False
 
     def begin(self, number: int) -> None:
-        """Before the reply of that number."""
+        """Separates a reply from the one before."""
         if number:
             typer.echo()
 
     def print(self, event: Event) -> None:
-        """What is to be seen of an event."""
+        """Prints what a reader needs to see of an event."""
         match event:
             case TextDelta(text):
                 self._write(text)
@@ -137,15 +138,15 @@ class _Words:
 
 
 class _Json:
-    """For programs: one object for each reply."""
+    """Output for programs: one object for each reply."""
 
     def begin(self, number: int) -> None:
-        """Before the reply of that number."""
+        """Starts collecting a reply."""
         self._hits: list[Hit] = []
         self._statistics: dict[str, Any] = {}
 
     def print(self, event: Event) -> None:
-        """Collects, and prints at the end."""
+        """Collects an event; prints the reply at its end."""
         match event:
             case ImagesFound(found):
                 self._hits += found
@@ -159,12 +160,12 @@ class _Json:
 
 
 class _Events:
-    """For programs that want to follow: every event, when it happens."""
+    """Output for programs that follow along: every event as it happens."""
 
     def begin(self, number: int) -> None:
-        """Nothing: a reply begins after the last one's `done`."""
+        """Prints nothing: a reply starts after the previous one's `done`."""
 
     def print(self, event: Event) -> None:
-        """The event as one line."""
+        """Prints the event on one line."""
         console.echo_json(event_to_dict(event))
         sys.stdout.flush()

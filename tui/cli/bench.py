@@ -20,14 +20,14 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 HELP = """Measure speed and memory on this machine, with random weights of real shapes. Nothing is downloaded.
 
-Run it alone: whatever else the machine does shows in the figures. On a GPU, for example:
+Run it alone: any other load on the machine shows in the figures. On a GPU, for example:
 fromage-lite bench decode --lm opt-6.7b --encoder clip-vit-large-patch14 --dtype bfloat16 --compile
 """
 
 Lm = Annotated[str, typer.Option(help="opt-125m, opt-1.3b or opt-6.7b.")]
 Encoder = Annotated[str, typer.Option(help="clip-vit-base-patch32 or clip-vit-large-patch14.")]
 Dtype = Annotated[Precision, typer.Option(help="Precision of the frozen models.")]
-Repeats = Annotated[int, typer.Option(min=1, help="Runs of which the median is shown.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Runs to take the median of.")]
 
 
 def decode(
@@ -35,13 +35,13 @@ def decode(
     encoder: Encoder = "clip-vit-base-patch32",
     dtype: Dtype = "float32",
     device: Device = "auto",
-    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens of a reply.")] = 64,
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens per reply.")] = 64,
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the LM and decode into a cache of fixed size.")
+        bool, typer.Option("--compile", help="Compile the LM, and decode into a cache of fixed size.")
     ] = False,
     repeats: Repeats = 5,
 ) -> None:
-    """A reply to a picture and 20 tokens, a dialogue of five such turns, and transformers' generate."""
+    """Time a reply to a picture and 20 tokens, a dialogue of five such turns, and transformers' generate."""
     from fromage_lite.bench.decoding import measure_decoding
 
     model = _model(lm, encoder, dtype, device)
@@ -57,10 +57,10 @@ def train(
     encoder: Encoder = "clip-vit-base-patch32",
     dtype: Dtype = "float32",
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=2, help="Captions a step.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=2, help="Captions per step.")] = 16,
     repeats: Repeats = 5,
 ) -> None:
-    """A training step (captioning and retrieval, 24 tokens), and the bytes of gradients and optimiser state."""
+    """Time a training step (captioning and retrieval, 24 tokens); measure gradients and optimiser state in bytes."""
     from fromage_lite.bench.training import measure_training
 
     model = _model(lm, encoder, dtype, device)
@@ -71,10 +71,10 @@ def train(
 def search(
     count: Annotated[int, typer.Option(min=1000, help="Vectors.")] = 3_300_000,
     dim: Annotated[int, typer.Option(min=2, help="Width of a vector.")] = 256,
-    kind: Annotated[list[str] | None, typer.Option(help="FAISS factory text; repeat for several.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="FAISS factory string; repeat for several.")] = None,
 ) -> None:
-    """An index over made-up clustered vectors, by default of the kind chosen for so many: time to build, latency of
-    one query, recall@10, size."""
+    """Measure an index over synthetic clustered vectors: time to build, latency of one query, recall@10, size. Its kind
+    is by default the one that the program would choose for that many vectors."""
     from index.measure import measure_search
 
     wanted: list[str | None] = list(kind) if kind else [None]
@@ -87,8 +87,8 @@ def tui(
     pictures: Annotated[int, typer.Option(min=2, help="Replies with a picture and its next best.")] = 100,
     repeats: Repeats = 5,
 ) -> None:
-    """The chat app with the shipped models in a pseudo-terminal, then with a scripted agent and no terminal. Times in
-    seconds; those of frames are processor time."""
+    """Time the chat app with the shipped models in a pseudo-terminal, then with a scripted agent and no terminal. Times
+    are in seconds; frames are measured in processor time."""
     from tui.bench.frames import measure_pictures, measure_streaming
     from tui.bench.terminal import measure_keys, measure_start
 
@@ -123,6 +123,6 @@ def _device_name(model: Fromage) -> str:
 
 
 def _print(figures: Mapping[str, Any]) -> None:
-    """One line of JSON; four digits are more than a measurement is worth."""
+    """Prints one line of JSON; four digits are more than enough for a measurement."""
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()}
     typer.echo(json.dumps(rounded))

@@ -20,14 +20,14 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The model folder to make.")],
-    lm: Annotated[str | None, typer.Option(help="Language model (folder or Hub name) instead of the source's.")] = None,
+    lm: Annotated[str | None, typer.Option(help="Language model (folder or Hub id) instead of the source's.")] = None,
     vision_encoder: Annotated[
         str | None, typer.Option(help="Image encoder, likewise; LiMBeR's files don't name theirs.")
     ] = None,
     visual_input: Annotated[
-        VisualInput | None, typer.Option(help="For LiMBeR: whether the pooled feature or each patch is mapped.")
+        VisualInput | None, typer.Option(help="For LiMBeR: map the pooled feature, or each patch of the grid.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write into an existing folder.")] = False,
 ) -> None:
     """Convert the original FROMAGe's checkpoint, or a relative's adapter, into a model folder of this program.
 

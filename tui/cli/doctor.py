@@ -26,7 +26,7 @@ def doctor(load: LoadOptions, as_json: AsJson = False) -> None:
     from tui.pictures.image_mode import resolve_image_mode
 
     try:
-        mode, fault = str(resolve_image_mode()), ""  # asks the terminal, so it comes before anything is printed
+        mode, fault = str(resolve_image_mode()), ""  # queries the terminal, so it must come before any output
     except FromageError as error:
         mode, fault = "unknown", str(error)
     checks = [*_terminal(mode, fault), *_files(), *examine(load)]
@@ -43,19 +43,19 @@ def _terminal(image_mode: str, fault: str) -> Iterator[Check]:
     utf8 = encoding.replace("-", "") in ("utf8", "utf_8")
     size = shutil.get_terminal_size()
     described = f"{os.environ.get('TERM', 'TERM is not set')}, {size.columns} x {size.lines}"
-    yield Check("terminal", described if sys.stdout.isatty() else "the output is no terminal")
+    yield Check("terminal", described if sys.stdout.isatty() else "the output is not a terminal")
     yield Check("pictures are drawn as", image_mode, fault)
     yield Check("terminal encoding", encoding, "" if utf8 else "Set a UTF-8 locale, for example LANG=C.UTF-8.")
     yield Check("program", str(Path(sys.argv[0]).resolve()))
 
 
 def _files() -> Iterator[Check]:
-    """The user's own files, where the XDG standard or the platform has them."""
+    """The user's own files, where the XDG standard or the platform puts them."""
     from tui.settings.preferences import Preferences
 
     config, sessions = paths.config_file(), paths.sessions_file()
     problems = Preferences.read(config).problems
-    there = "" if config.exists() else " (not there: the defaults hold)"
+    there = "" if config.exists() else " (missing: the defaults are in force)"
     yield Check("config file", f"{config}{there}", " ".join(problems))
     yield _sessions(sessions)
     yield _folder("state folder", paths.state_dir())
@@ -70,16 +70,18 @@ def _sessions(path: Path) -> Check:
 
     try:
         store = SessionStore.open(path, read_only=True)
-        count = len(store.sessions(limit=1_000_000))
+        count, damaged = len(store.sessions(limit=1_000_000)), store.damaged_records()
         store.close()
     except FromageError as error:
         return Check(name, str(path), str(error))
     fault = "" if os.access(path, os.W_OK) else f"There is no permission to write to {path}."
+    if damaged:
+        fault = f"Records that can't be read, and are left as they are: {len(damaged)}, first {damaged[0]}. {fault}"
     return Check(name, f"{path}, {count} of them, {path.stat().st_size / 1e6:.1f} MB", fault)
 
 
 def _folder(name: str, path: Path) -> Check:
-    """A place that is made when it is needed."""
+    """A folder that the program creates when it needs it."""
     existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     fault = "" if os.access(existing, os.W_OK) else f"There is no permission to write to {existing}."
     if existing != path and not existing.is_dir():
@@ -95,4 +97,4 @@ def _report(checks: Iterable[Check]) -> None:
         if not check.ok:
             typer.echo(f"     {'':<{width}}  {one_line(check.fault)}")
     faults = sum(not check.ok for check in checks)
-    typer.echo("Nothing is wrong." if not faults else f"{faults} thing{'s are' if faults > 1 else ' is'} wrong.")
+    typer.echo("No problems found." if not faults else f"{faults} problem{'s' * (faults > 1)} found.")

@@ -14,21 +14,21 @@ from tui.cli.options import Device, Dtype, Quantize
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Option(help="A playground's folder, or one bridge's folder. Default: the playground that comes along."),
+        typer.Option(help="A playground's folder, or one bridge's folder. Default: the shipped playground."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
     ] = None,
-    n: Annotated[int, typer.Option(min=10, help="Scenes or questions a figure.")] = 500,
-    n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes of the retrieval figures.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Decides scenes and questions.")] = 1,
+    n: Annotated[int, typer.Option(min=10, help="Scenes or questions per figure.")] = 500,
+    n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes for the retrieval figures.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of scenes and questions.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = "none",
 ) -> None:
     """Measure a model on held-out scenes of the playground: captions, questions, requests, retrieval.
 
-    Prints the figures as one flat JSON object; what is measured meanwhile goes to stderr.
+    Prints the figures as one flat JSON object; progress goes to stderr.
     """
     from fromage_lite.config import playground_dir
     from fromage_lite.playground.evaluation.run import evaluate_playground

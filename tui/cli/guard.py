@@ -1,10 +1,10 @@
-"""How a command ends where it can't go on: with one line on stderr and an exit code, never with a traceback.
+"""How a command that fails ends: with one line on stderr and an exit code, never with a traceback.
 
 | exit code | what happened |
 |---|---|
-| 0 | it worked; also where the reader of a pipe has seen enough |
-| 1 | it worked and found a fault (`doctor`, `config`) |
-| 2 | it could not be done |
+| 0 | success, or the reader of the output closed the pipe |
+| 1 | success, but the command found a fault (`doctor`, `config`) |
+| 2 | failure |
 | 130 | Ctrl-C |
 """
 
@@ -31,9 +31,9 @@ Result = TypeVar("Result")
 
 
 def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """The command, ending as this module says.
+    """The command, with its errors turned into messages and exit codes as above.
 
-    A `KeyboardInterrupt` with a text says that text: what became of the work, and how to go on with it.
+    The text of a `KeyboardInterrupt` is printed: it says what became of the work, and how to continue.
     """
 
     @functools.wraps(command)
@@ -45,7 +45,7 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
         except KeyboardInterrupt as interrupt:
             console.interrupted(str(interrupt) or "Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:  # the reader (head, less) has seen enough
+        except BrokenPipeError:  # the reader (head, less) has quit
             _hush()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
@@ -59,12 +59,12 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
 
 def add(app: typer.Typer, command: Callable[..., None]) -> None:
-    """Makes a function a command, named after it, with its docstring as help."""
+    """Adds a function as a command, with its name and its docstring as help."""
     app.command(help=paragraphs(command.__doc__ or ""))(guarded(command))
 
 
 def paragraphs(text: str) -> str:
-    """Help without the line breaks of the source; the examples in it keep a line each."""
+    """Help text without the line breaks of the source; each example keeps its own line."""
     return re.sub(r"(?<!\n)\n(?!\n|fromage-lite )", " ", inspect.cleandoc(text))
 
 
@@ -80,7 +80,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _hush() -> None:
-    """Nothing more can be printed; the interpreter's own flush at exit would complain once more."""
+    """Sends further output nowhere: the interpreter's flush at exit would raise again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

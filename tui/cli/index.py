@@ -1,4 +1,4 @@
-"""`fromage-lite index`: pictures made searchable."""
+"""`fromage-lite index`: makes pictures searchable."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fromage_lite.errors import ConfigError
+from fromage_lite.progress import progress_bar
 from index.images import sanitize
-from index.manifest import STORE_MANIFEST
+from index.manifest import ROWS
 from tui.cli import console
 from tui.cli.options import Device, Model
 
@@ -30,29 +31,29 @@ def index(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the index, to make or to bring up to date.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the index to create or update.")] = None,
     model: Model = None,
     captions: Annotated[
         Path | None, typer.Option(help="Table of lines caption<TAB>image for the pictures of the folder.")
     ] = None,
     rederive: Annotated[
         Path | None,
-        typer.Option(metavar="INDEX", help="Index the pictures of this index for --model, from their kept features."),
+        typer.Option(metavar="INDEX", help="Index the pictures of this index for --model, from its stored features."),
     ] = None,
     from_reference: Annotated[
         list[Path] | None,
         typer.Option(help="Image embeddings of the original FROMAGe (.pkl), made by --model; repeat for several."),
     ] = None,
     relative_to: Annotated[
-        Path | None, typer.Option(help="Folder that paths in them are relative to; by default the file's own.")
+        Path | None, typer.Option(help="Folder that paths in these files are relative to. Default: each file's own.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     device: Device = "auto",
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
 
-    An interrupted build goes on where it stopped when the same command is given again. Without arguments it makes the
-    index of the playground's own pictures.
+    To continue an interrupted build, run the same command again. Without arguments, the command builds the index of the
+    playground's own pictures.
 
     Examples:
 
@@ -62,7 +63,7 @@ def index(
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
-    if pictures is None and rederive is None and out is not None and (out / STORE_MANIFEST).is_file():
+    if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
@@ -74,7 +75,7 @@ def index(
         else:
             _index_playground(out, model, device)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("Interrupted; nothing is lost. The same command goes on from here.") from None
+        raise KeyboardInterrupt("Interrupted; nothing is lost. Run the same command again to continue.") from None
 
 
 def _check_together(
@@ -87,17 +88,17 @@ def _check_together(
     relative_to: Path | None,
 ) -> None:
     if pictures is not None and rederive is not None:
-        raise ConfigError("--rederive takes its pictures from an index.", "Leave the folder out.")
+        raise ConfigError("--rederive takes its pictures from an index.", "Omit the folder.")
     if pictures is not None and out is None:
         raise ConfigError("Where should the index go?", "Name a folder with --out.")
     if from_reference and (pictures is not None or rederive is not None):
-        raise ConfigError("--from-reference brings its own pictures.", "Leave the folder and --rederive out.")
+        raise ConfigError("--from-reference brings its own pictures.", "Omit the folder and --rederive.")
     if from_reference and (model is None or out is None):
-        raise ConfigError("--from-reference needs --model, which made the embeddings, and --out.")
+        raise ConfigError("--from-reference needs --out, and --model, which made the embeddings.")
     if relative_to is not None and not from_reference:
-        raise ConfigError("--relative-to belongs to --from-reference.", "Leave it out.")
+        raise ConfigError("--relative-to is only for --from-reference.", "Omit it.")
     if captions is not None and (pictures is None or not pictures.is_dir()):
-        raise ConfigError("--captions needs a folder of pictures.", "Name one, or leave it out.")
+        raise ConfigError("--captions needs a folder of pictures.", "Name one, or omit it.")
 
 
 def _index_pictures(
@@ -106,7 +107,7 @@ def _index_pictures(
     from fromage_lite.indexing import index_pictures
 
     report, manifest = index_pictures(
-        pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=console.progress_bar
+        pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=progress_bar
     )
     _show_build(report, out, manifest.kind)
 
@@ -120,7 +121,7 @@ def _show_build(report: BuildReport, out: Path, kind: str) -> None:
         "changed": report.changed,
         "unchanged": report.unchanged,
         "removed": report.removed,
-        "named twice": report.duplicates,
+        "duplicate": report.duplicates,
     }
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     where = f", listed in {out / BAD_LIST}" if report.bad else ""
@@ -140,23 +141,21 @@ def _show_bad(bad: Sequence[BadPicture]) -> None:
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
     from fromage_lite.indexing import index_features, load_model
 
-    manifest = index_features(store, out, load_model(model, device), bar=console.progress_bar)
+    manifest = index_features(store, out, load_model(model, device), bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
 def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
     from fromage_lite.indexing import index_embeddings
 
-    manifest = index_embeddings(
-        files, out, model, base=base, device=device, bar=console.progress_bar, report=_show_import
-    )
+    manifest = index_embeddings(files, out, model, base=base, device=device, bar=progress_bar, report=_show_import)
     _say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
     _show_bad(report.bad)
     _say(
-        f"{file}: {report.added} new, {report.known} there already, {report.duplicates} named twice, "
+        f"{file}: {report.added} new, {report.known} already indexed, {report.duplicates} duplicate, "
         f"{len(report.bad)} skipped."
     )
 
@@ -166,12 +165,12 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     from fromage_lite.playground.pictures import ensure_playground_index
 
     model = load_model(model_name, device)
-    with console.Progress() as progress:
-        own = ensure_playground_index(model, progress)
+    with console.StatusLine() as status:
+        own = ensure_playground_index(model, status)
     if out is None:
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, bar=console.progress_bar)
+    manifest = index_features(own, out, model, bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 

@@ -1,4 +1,4 @@
-"""The command line. Parses and calls; nothing heavy is imported before it must be."""
+"""The command line. It parses and calls; heavy imports wait until they are needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui.cli.search import search
 from tui.cli.serve import serve
 from tui.cli.train import train
 
-BARS_OF_THEIR_OWN = ("index", "train", "evaluate")  # commands beside whose progress bars those of downloads may stand
+COMMANDS_WITH_BARS = ("index", "train", "evaluate")  # next to their own progress bars, downloads may draw theirs
 
 
 class _ChatByDefault(TyperGroup):
@@ -42,7 +42,7 @@ class _ChatByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """The commands, and the options of the chat, which needn't be named."""
+        """The commands, and the options of the chat, which is the default."""
         found = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):
             own = {item.value for item in found}
@@ -71,10 +71,10 @@ def _version(wanted: bool) -> None:
 def start(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    quiet(bars=context.invoked_subcommand in BARS_OF_THEIR_OWN)
+    quiet(bars=context.invoked_subcommand in COMMANDS_WITH_BARS)
 
 
 @with_options
@@ -84,8 +84,8 @@ def chat(
     load: LoadOptions,
     settings: GenerationSettings,
     images: DrawnAs = "auto",
-    go_on: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
-    session: Annotated[int | None, typer.Option(help="Go on with the conversation of this number.")] = None,
+    continue_: Annotated[bool, typer.Option("--continue", "-c", help="Continue the last conversation.")] = False,
+    session: Annotated[int | None, typer.Option(help="Continue the conversation with this number.")] = None,
     no_save: NoSave = False,
 ) -> None:
     """Chat in the terminal: type, attach pictures, get words and pictures back. This is the default."""
@@ -96,15 +96,15 @@ def chat(
         images=images,
         settings=settings,
         given=given_settings(context),
-        resume=_session(go_on, session),
+        resume=_session(continue_, session),
         save=not no_save,
     )
     raise typer.Exit(code)
 
 
 def config() -> None:
-    """Print the path of the config file and the values in force: theme, settings, keys. Exit code 1 if there is a
-    mistake in it."""
+    """Print the path of the config file and the values in force: theme, settings, keys. Exit code 1 if the file has a
+    mistake."""
     from tui.cli.config_report import effective
     from tui.settings import paths
 
@@ -115,10 +115,10 @@ def config() -> None:
     raise typer.Exit(1 if problems else 0)
 
 
-def _session(go_on: bool, session: int | None) -> int | Literal["last"] | None:
-    if go_on and session is not None:
-        raise ConfigError("--continue and --session name two conversations.", "Give one of them.")
-    return "last" if go_on else session
+def _session(last: bool, session: int | None) -> int | Literal["last"] | None:
+    if last and session is not None:
+        raise ConfigError("--continue and --session name two conversations.", "Give only one of them.")
+    return "last" if last else session
 
 
 for command in (chat, ask, search, serve, index, train, evaluate, convert, config, doctor, make_playground):
@@ -127,15 +127,15 @@ app.add_typer(bench.app, name="bench")
 
 
 def quiet(*, bars: bool = False) -> None:
-    """Keeps the libraries' advice, and their progress bars unless they are wanted, off the screen. Works only before
-    they are imported."""
+    """Silences the libraries' warnings and, unless `bars` is set, their progress bars. Call it before they are
+    imported."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not bars:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.simplefilter("ignore")
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip speaks on the root logger
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip logs to the root logger
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`fromage-lite make-playground`: the shipped models, made from nothing."""
+"""`fromage-lite make-playground`: makes the shipped models from scratch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def make_playground(
             help="Run only this stage: lm, encoder, fromage, fromage-chat, index, figures, card; repeat for several."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("checkpoints/playground"),
-    work: Annotated[Path, typer.Option(help="Where interrupted stages keep their state.")] = Path("runs/playground"),
+    out: Annotated[Path, typer.Option(help="Folder for the models.")] = Path("checkpoints/playground"),
+    work: Annotated[Path, typer.Option(help="Where unfinished stages keep their state.")] = Path("runs/playground"),
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Decides everything that is drawn by chance.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     lm_steps: Annotated[
         list[int] | None, typer.Option(min=1, help="LM steps of 4,096 tokens; repeat for several rounds.")
     ] = None,
@@ -31,18 +31,18 @@ def make_playground(
         ),
     ] = None,
     atlas_font: Annotated[
-        Path | None, typer.Option(help="Redraw the pictograms from this NotoColorEmoji.ttf, and do nothing else.")
+        Path | None, typer.Option(help="Only redraw the pictograms, from this NotoColorEmoji.ttf.")
     ] = None,
 ) -> None:
-    """Make the playground's models from nothing: language model, encoder, bridges, index, figures and model card.
+    """Make the playground's models from scratch: language model, encoder, bridges, index, figures and model card.
 
-    All stages take a few hours on two CPU cores. Ctrl-C saves; the same command goes on.
+    All stages take a few hours on two CPU cores. Ctrl-C saves; run the same command again to continue.
     """
     if atlas_font is not None:
         from fromage_lite.playground.world.atlas import ATLAS_FILE, make_atlas
 
         make_atlas(atlas_font)
-        typer.echo(f"{ATLAS_FILE} is drawn.")
+        typer.echo(f"Drew {ATLAS_FILE}.")
         return
     from fromage_lite.playground import make as making
 
@@ -58,4 +58,4 @@ def make_playground(
     try:
         making.make(plan, tuple(stage or making.STAGES), typer.echo)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("Interrupted; the state is saved. The same command goes on.") from None
+        raise KeyboardInterrupt("Interrupted; the state is saved. Run the same command again to continue.") from None

@@ -1,7 +1,7 @@
-"""The options that several commands share, with what a shell may complete.
+"""The options that several commands share, with their shell completions.
 
-A command takes `LoadOptions` or `GenerationSettings` as one parameter; `with_options` turns it into an option for each
-field. Name, type, default and help are the field's own: a new field is an option at once.
+A command takes `LoadOptions`, `GenerationSettings` or `RunOptions` as one parameter; `with_options` turns it into an
+option for each field. Name, type, default and help are the field's own: a new field is an option at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import typer
 
 from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.plain_data import field_docs
+from fromage_lite.training.options import RunOptions
 from tui.cli import console
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-Group = type[LoadOptions] | type[GenerationSettings]
+Group = type[LoadOptions] | type[GenerationSettings] | type[RunOptions]
 
-PANELS: dict[Group, str] = {LoadOptions: "Model", GenerationSettings: "Replies"}
-"""The dataclasses whose fields become options, with the heading of these in the help."""
-DOCS = {group: field_docs(group) for group in PANELS}
+PANELS: dict[Group, str | None] = {LoadOptions: "Model", GenerationSettings: "Replies", RunOptions: None}
+"""The dataclasses whose fields become options, with their heading in the help; None is the command's own."""
+DOCS = {group: field_docs(LoadOptions) | field_docs(group) for group in PANELS}
+"""The help of each field. One that `LoadOptions` has too (`device`, …) is described there."""
 SHORT_NAMES = {"ret_mode": "--ret"}
 COMPLETIONS = {
     "device": ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps"),
@@ -38,7 +40,7 @@ COMPLETIONS = {
 
 
 def _one_of(*values: str) -> Callable[[str], list[str]]:
-    """For the shell's completion."""
+    """A shell completion from fixed values."""
 
     def complete(incomplete: str) -> list[str]:
         return [value for value in values if value.startswith(incomplete)]
@@ -47,7 +49,7 @@ def _one_of(*values: str) -> Callable[[str], list[str]]:
 
 
 def option(group: Group, name: str) -> Any:
-    """The option of a field: what typer wants to know beside its type and default."""
+    """The option of a field: what typer needs besides its type and default."""
     names = [f"--{name.replace('_', '-')}"]
     if name in SHORT_NAMES:
         names.insert(0, SHORT_NAMES[name])
@@ -61,10 +63,10 @@ def option(group: Group, name: str) -> Any:
 
 
 def with_options(command: Callable[Parameters, Result]) -> Callable[..., Result]:
-    """A command with an option for each field of its parameters of type `LoadOptions` and `GenerationSettings`.
+    """A command with an option for each field of those parameters whose type is in `PANELS`.
 
-    Raises, when it is called:
-        ConfigError: an option has a value that can't work.
+    When called, it raises:
+        ConfigError: an option has an invalid value.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Group] = {name: hint for name, hint in hints.items() if hint in PANELS}
@@ -81,7 +83,7 @@ def with_options(command: Callable[Parameters, Result]) -> Callable[..., Result]
             parameters += _parameters(groups[name])
         else:
             parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name]))
-    # What typer looks at.
+    # Typer reads these two.
     vars(wrapper)["__signature__"] = inspect.Signature(parameters)
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
@@ -95,7 +97,7 @@ def _parameters(group: Group) -> Iterator[inspect.Parameter]:
 
 
 def given_settings(context: typer.Context) -> set[str]:
-    """Names of the settings that the command line has, whatever their values."""
+    """Names of the settings that were given on the command line."""
     sources = {field.name: context.get_parameter_source(field.name) for field in fields(GenerationSettings)}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
@@ -107,26 +109,26 @@ Quantize = Annotated[str, option(LoadOptions, "quantize")]
 Images = Annotated[
     list[Path] | None,
     typer.Option(
-        "--image", "-i", metavar="FILE", help="A picture file, or '-' for the standard input; repeat for several."
+        "--image", "-i", metavar="FILE", help="A picture file, or '-' for standard input; repeat for several."
     ),
 ]
 DrawnAs = Annotated[
     str,
     typer.Option(
         "--images",
-        help="How pictures are drawn: auto, kitty, sixel, halfblock, none.",
+        help="How to draw pictures: auto, kitty, sixel, halfblock, none.",
         autocompletion=_one_of("auto", "kitty", "sixel", "halfblock", "none"),
     ),
 ]
 NoSave = Annotated[
-    bool, typer.Option("--no-save", help="Write nothing of this conversation; earlier ones can be read.")
+    bool, typer.Option("--no-save", help="Don't save this conversation; earlier ones can still be opened.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 def load_agent(options: LoadOptions) -> Agent:
-    """The agent that these options name; says on stderr what takes long."""
+    """Loads the agent that these options name, with its status on stderr."""
     from fromage_lite import start
 
-    with console.Progress() as progress:
-        return start.load_agent(options, progress, notice=progress.keep)
+    with console.StatusLine() as status:
+        return start.load_agent(options, status, notice=status.keep)

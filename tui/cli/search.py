@@ -1,4 +1,4 @@
-"""`fromage-lite search`: pictures for words and pictures, without a dialogue."""
+"""`fromage-lite search`: finds pictures by words and pictures, without a dialogue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tui.pictures.image_mode import ImageMode
 
 BOX = (40, 12)  # columns and rows of a thumbnail at most
-INDENT = 5  # as wide as a rank
+INDENT = 5  # the width of a rank
 
 Draw = Callable[[Hit], None]
 
@@ -32,8 +32,8 @@ def search(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to look for: words, or a picture file. '+' and '-' alone add and take away what follows; "
-            "'2:words' counts twice. A last '-' reads the words from the standard input, as does giving nothing.",
+            help="What to look for: words, or a picture file. '+' and '-' on their own add and subtract what follows; "
+            "'2:words' counts twice. A final '-', or no argument, reads the words from standard input.",
             metavar="QUERY...",
             show_default=False,
         ),
@@ -49,7 +49,7 @@ def search(
     show: Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal.")] = False,
     images: DrawnAs = "auto",
 ) -> None:
-    """Find pictures by words, by pictures, or by both: ranked, with scores (1 is a perfect match).
+    """Find pictures by words, pictures, or both: ranked, with scores (1 is a perfect match).
 
     Examples:
 
@@ -58,11 +58,11 @@ def search(
     fromage-lite search "a cat on the beach" - beach + "0.5:at night"
     """
     if as_json and show:
-        raise ConfigError("--json prints for programs, --show for people.", "Give one of them.")
+        raise ConfigError("--json prints for programs, --show for people.", "Give only one of them.")
     if threshold is not None and not abs(threshold) <= 1:
-        raise ConfigError(f"The threshold {threshold} is none.", "Scores are between -1 and 1.")
+        raise ConfigError(f"The threshold must be between -1 and 1, not {threshold}.")
     terms = _terms(query or [], image or [])
-    mode = _mode(images) if show else None  # asks the terminal, so it comes before anything is printed
+    mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
     agent = load_agent(load)
     hits = [hit for hit in agent.find(terms, top) if threshold is None or hit.score >= threshold]
     if as_json:
@@ -74,7 +74,7 @@ def search(
 
 
 def _terms(words: Sequence[str], files: Sequence[Any]) -> list[Term]:
-    """The terms, with every picture looked at: what is wrong with one is told before the model loads."""
+    """The terms. Every picture is opened, so that a bad one fails before the model loads."""
     from_stdin = bool(words) and words[-1] == console.STDIN
     pictures = console.read_pictures(files, stdin_taken=from_stdin)
     if from_stdin or not (words or files):
@@ -99,7 +99,7 @@ def _print(hits: Sequence[Hit], draw: Draw | None, threshold: float | None) -> N
         if draw is not None:
             draw(hit)
     if not hits:
-        console.complain("No picture fits that well." if threshold is not None else "The index has no picture.")
+        console.complain("No picture reaches the threshold." if threshold is not None else "The index has no pictures.")
 
 
 def _mode(images: str) -> ImageMode | None:
@@ -108,7 +108,7 @@ def _mode(images: str) -> ImageMode | None:
     mode = resolve_image_mode(images)
     chosen = images.strip().lower() != "auto" or os.environ.get(ENVIRONMENT_VARIABLE)
     if not chosen and not sys.stdout.isatty():
-        console.complain("Pictures are drawn only in a terminal; --images halfblock draws them anyway.")
+        console.complain("Pictures are only drawn in a terminal; --images halfblock draws them anyway.")
         return None
     return None if mode is ImageMode.NONE else mode
 

@@ -18,28 +18,28 @@ from tui.settings import paths
 @with_options
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Name or number of this machine to listen on.")] = "localhost",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Name or address of this machine to listen on.")] = "localhost",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
     *,
     load: LoadOptions,
     settings: GenerationSettings,
     no_save: NoSave = False,
 ) -> None:
-    """Chat in a browser: one model, shared by all visitors, each with a dialogue of their own. Ctrl-C ends it.
+    """Chat in a browser: one model for all visitors, and a dialogue for each. Ctrl-C stops it.
 
-    Whoever can open the page acts as you do: it can read your picture files and the saved conversations.
+    Anyone who can open the page acts as you: they can read your picture files and your saved conversations.
     """
     from tui.serving.serve import Service, bind
 
-    sockets = bind(host, port)  # before the model loads: a port that is taken is told at once
+    sockets = bind(host, port)  # before the model loads, so that a port in use fails at once
     if not _is_private(host):
-        console.complain("Everybody who reaches this machine can use the chat, and read what you can read.")
+        console.complain("Anyone who can reach this machine can use the chat, and read what you can read.")
     log = paths.state_dir() / "serve.log"
     given = given_settings(context)
     kept = {name: value for name, value in settings.to_dict().items() if name in given}
 
     def announce(address: str) -> None:
-        typer.echo(f"The chat is at {one_line(address)} (Ctrl-C ends it).")
+        typer.echo(f"The chat is at {one_line(address)} (Ctrl-C stops it).")
 
     options = {"settings": kept, "save": not no_save}
     Service(partial(load_agent, load), sockets, host, options, log, announce).run()

@@ -16,11 +16,11 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
-from fromage_lite.chat.protocol import Progress
 from fromage_lite.chat.turns import Turn, message_segments, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
+from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment
 from index.hits import Hit
 from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data
@@ -145,7 +145,7 @@ class RemoteAgent:
         self.index_path = Path(path) if path else None
         self._pictures: OrderedDict[Hit, bytes | FromageError] = OrderedDict()
 
-    def use_index(self, index: str | Path | None, progress: Progress | None = None) -> None:
+    def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
         """Refuses: one visitor must not change what the others see.
 
         Raises:

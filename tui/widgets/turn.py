@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from fromage_lite.chat.events import Done, Failed, FinishReason, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.errors import FromageError
-from fromage_lite.evaluate.vqa import same_answer
+from fromage_lite.evaluate.vqa import exact_match
 from index.images import sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.image_mode import ImageMode
@@ -198,7 +198,7 @@ class ReplyView(HorizontalGroup):
 
     async def add_answer(self, answer: str) -> None:
         """Shows what would have been the right answer."""
-        sign = "✓" if same_answer(self.text, answer) else "≠"
+        sign = "✓" if exact_match(self.text, answer) else "≠"
         await self._add(Static(f"{sign} true answer: {sanitize(answer)}", markup=False, classes="true-answer"))
 
     async def _say(self, text: str) -> None:

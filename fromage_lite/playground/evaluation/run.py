@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from fromage_lite.chat.agent import Agent
@@ -10,8 +9,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.evaluation.figures import Figures, PlaygroundEvaluation, things_probe
 from fromage_lite.playground.pictures import ensure_playground_index
 from fromage_lite.playground.world.scene import Split
-
-Report = Callable[[str], None]
+from fromage_lite.progress import Report
 
 
 def evaluate_playground(

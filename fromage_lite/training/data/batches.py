@@ -1,4 +1,4 @@
-"""Encoded examples to tensors, and the batches of a step.
+"""From encoded examples to tensors, and to the batches of a step.
 
 Shapes: B batch, T positions, I pictures in the batch, Q `[RET]`s in the batch, F width of the pooled feature.
 """
@@ -22,10 +22,10 @@ from fromage_lite.training.recipe import Recipe
 
 
 class _OnDevice:
-    """Dataclasses of tensors that move together."""
+    """A dataclass of tensors that move together."""
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch on a device."""
+        """A copy on a device."""
         moved = {
             item.name: value.to(device) if isinstance(value, (Tensor, _OnDevice)) else value
             for item in fields(self)  # type: ignore[arg-type]
@@ -42,7 +42,7 @@ class SequenceBatch(_OnDevice):
         ids: (B, T) int64; `IMAGE_SLOT` at visual tokens, 0 at padding.
         labels: (B, T) int64; `IGNORED` where nothing is learnt.
         features: (I, F) float32, the pictures in reading order.
-        ret_features: (Q, F) float32, the pictures that the `[RET]`s mean, in reading order.
+        ret_features: (Q, F) float32, the target pictures of the `[RET]`s in reading order.
         ret_groups: (Q,) int64, equal for pictures that look alike.
     """
 
@@ -74,7 +74,7 @@ class RetrievalBatch(_OnDevice):
 
 @dataclass(frozen=True)
 class Negatives(_OnDevice):
-    """Pictures of no example of the batch: (M, F) float32 and their (M,) int64 groups."""
+    """Pictures from outside the batch, (M, F) float32, and their groups, (M,) int64."""
 
     features: Tensor
     groups: Tensor
@@ -82,7 +82,7 @@ class Negatives(_OnDevice):
 
 @dataclass(frozen=True)
 class StepBatch(_OnDevice):
-    """All that one optimiser step computes; a part is None where the recipe leaves it out."""
+    """The input of one optimiser step; a part is None if the recipe leaves it out."""
 
     captioning: SequenceBatch | None = None
     retrieval: RetrievalBatch | None = None
@@ -91,14 +91,14 @@ class StepBatch(_OnDevice):
 
 
 class Collator:
-    """Makes tensors of encoded examples, taking the features from their array (which may be memory-mapped)."""
+    """Makes tensors from encoded examples; takes the features from their array, which may be memory-mapped."""
 
     def __init__(self, data: TrainingData) -> None:
         self._features = data.features
         self._groups = np.arange(len(data.features)) if data.groups is None else data.groups
 
     def sequences(self, examples: Sequence[Encoded]) -> SequenceBatch:
-        """Right-padded sequences."""
+        """Interleaved sequences as a batch, padded on the right."""
         return SequenceBatch(
             ids=_padded([example.ids for example in examples], 0),
             labels=_padded([example.labels for example in examples], IGNORED),
@@ -108,29 +108,29 @@ class Collator:
         )
 
     def retrieval(self, examples: Sequence[Encoded]) -> RetrievalBatch:
-        """Left-padded captions; the examples end in `[RET]`."""
+        """Captions as a batch, padded on the left; the examples end in `[RET]`."""
         rows = [row for example in examples for row in example.ret_rows]
         ids = [example.ids[:-1] for example in examples]
         return RetrievalBatch(
             ids=_padded(ids, 0, on_left=True),
             mask=_padded([np.ones(len(part), dtype=np.int64) for part in ids], 0, on_left=True).bool(),
-            # Nothing precedes the first token, so it can't be predicted; behind padding it would seem to be.
+            # Nothing precedes the first token to predict it from; after padding it would look as if something did.
             labels=_padded([np.r_[IGNORED, example.labels[1:]] for example in examples], IGNORED, on_left=True),
             features=self.features(rows),
             groups=self.groups(rows),
         )
 
     def negatives(self, rows: npt.NDArray[np.int64]) -> Negatives:
-        """Pictures as further negatives."""
+        """The pictures of rows as additional negatives."""
         return Negatives(self.features(rows), self.groups(rows))
 
     def features(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
-        """Pooled features of rows, float32."""
+        """Pooled features of rows, (n, F) float32."""
         picked = np.asarray(self._features[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
         return torch.from_numpy(np.ascontiguousarray(picked))
 
     def groups(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
-        """Groups of rows."""
+        """Groups of rows, (n,) int64."""
         return torch.from_numpy(self._groups[np.asarray(rows, dtype=np.int64)].astype(np.int64))
 
 
@@ -147,7 +147,7 @@ class Batches:
 
     Args:
         data: captions, dialogues and features.
-        encoder: for the language model that is trained against.
+        encoder: for the language model of the run.
         recipe: batch sizes and lengths.
         seed: of the order, the joining and the negatives.
         rank: of this process.
@@ -197,7 +197,7 @@ class Batches:
         return self._batch(captions, dialogues, joined, negatives)
 
     def in_order(self, limit: int) -> Iterator[StepBatch]:
-        """The first `limit` captions and dialogues, nothing joined, no further negatives: for validation."""
+        """The first `limit` captions and dialogues for validation: nothing joined, no additional negatives."""
         sizes = self._recipe.batch_size, max(self._recipe.dialogue_batch_size, 1)
         captions = np.arange(min(limit, len(self._captions)))
         dialogues = np.arange(min(limit, len(self._dialogues)))
@@ -230,6 +230,6 @@ class Batches:
 
 
 def join_pairs(examples: Sequence[Encoded]) -> list[Encoded]:
-    """Neighbours as one sequence each (picture, caption, picture, caption); a last odd one stays alone."""
+    """Joins pairs of neighbours (picture, caption, picture, caption); an odd one at the end stays alone."""
     pairs = [first + second for first, second in zip(examples[::2], examples[1::2], strict=False)]
     return pairs + list(examples[len(pairs) * 2 :])

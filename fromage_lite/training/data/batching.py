@@ -1,6 +1,6 @@
 """Which examples make up which step: batches of similar length, a pure function of the seed and the step.
 
-Nothing is consumed, so a resumed run needs no more than its step number to go on exactly where it stopped.
+Nothing is consumed, so a resumed run only needs its step number to continue exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from fromage_lite.errors import DataError
 
-# Examples are shuffled, cut into pools of this many batches, and sorted by length within a pool only: batches stay
-# mixed (in-batch negatives of one length only would be too easy to tell apart), yet hardly need padding.
+# Examples are shuffled, cut into pools of this many batches, and sorted by length within each pool only: batches hardly
+# need padding, yet stay mixed.
 POOL_BATCHES = 32
 
 
@@ -23,8 +23,8 @@ class LengthBatches:
 
     Args:
         lengths: tokens of each example.
-        batch_size: examples in a batch. A smaller data set gives smaller batches.
-        seed: two objects with equal arguments give equal batches.
+        batch_size: examples in a batch; a smaller data set gives smaller batches.
+        seed: equal arguments give equal batches.
 
     Raises:
         DataError: there are no examples.
@@ -32,7 +32,7 @@ class LengthBatches:
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         if not len(lengths):
-            raise DataError("There are no examples to make batches of.")
+            raise DataError("There are no examples to make batches from.")
         self.lengths = np.asarray(lengths)
         self.batch_size = min(batch_size, len(self.lengths))
         self.per_epoch = len(self.lengths) // self.batch_size
@@ -40,25 +40,25 @@ class LengthBatches:
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
     def batch(self, step: int) -> npt.NDArray[np.int64]:
-        """The example numbers of one step, `(batch_size,)` int64. Steps may be asked for in any order."""
+        """The example numbers of one step, `(batch_size,)` int64. Steps may be requested in any order."""
         epoch, place = divmod(step, self.per_epoch)
         result: npt.NDArray[np.int64] = self._epoch(epoch)[place]
         return result
 
     def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
-        """All batches of an epoch, `(per_epoch, batch_size)`; what doesn't fill a batch is left for another epoch."""
+        """All batches of an epoch, `(per_epoch, batch_size)`; examples that don't fill a batch are left out."""
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.lengths))[: self.per_epoch * self.batch_size]
         pool = POOL_BATCHES * self.batch_size
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
         ordered = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in pools])
         batches = ordered.reshape(self.per_epoch, self.batch_size)
-        # Within a batch the order is by length so far; captions are joined in pairs of neighbours, so mix them again.
+        # Each batch is still sorted by length. Captions are joined to their neighbours, so shuffle within batches.
         return rng.permuted(batches[rng.permutation(self.per_epoch)], axis=1)
 
 
 def shard(examples: npt.NDArray[np.int64], rank: int, world: int) -> npt.NDArray[np.int64]:
-    """The part of a batch that process `rank` of `world` computes; parts are equal, the remainder is left out.
+    """The part of a batch that process `rank` of `world` computes; all parts are of one size, the rest is left out.
 
     Raises:
         DataError: there are more processes than examples.

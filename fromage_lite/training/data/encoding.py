@@ -1,7 +1,7 @@
-"""Examples to token ids: the same ids that a prompt and a reply have when the model is used.
+"""From examples to token ids: the same ids that prompts and replies have when the model is used.
 
-Training that tokenizes differently from serving is the classic fault of such projects, so both interleave by
-`text.interleaving`, and put one beginning-of-text token before the first text.
+Training that tokenizes differently from serving is a classic bug, so both interleave with `text.interleaving`, and put
+one beginning-of-text token before the first text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fromage_lite.config import FromageConfig
 from fromage_lite.errors import DataError
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.text.interleaving import IGNORED, IMAGE_SLOT, Ret, Text, interleave, joined
-from fromage_lite.training.data.interleaved import Example, Image, Segment
+from fromage_lite.training.data.interleaved import Example, ExampleSegment, Image
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Encoded:
 
     Attributes:
         ids: `(T,)`, `IMAGE_SLOT` at visual tokens.
-        labels: `(T,)`, the id where it is a label, else `IGNORED`. Not shifted: position t is predicted from t - 1.
+        labels: `(T,)`, the id at labels, else `IGNORED`. Not shifted: position t is predicted from t - 1.
         image_rows: the feature row of each picture, in order.
         ret_rows: the target feature row of each `[RET]`, in order.
     """
@@ -39,7 +39,7 @@ class Encoded:
         return len(self.ids)
 
     def __add__(self, other: Encoded) -> Encoded:
-        """Both sequences as one, as captioning joins pairs."""
+        """The two sequences as one."""
         return Encoded(
             np.concatenate([self.ids, other.ids]),
             np.concatenate([self.labels, other.labels]),
@@ -57,10 +57,10 @@ class SequenceEncoder:
         self._memory: dict[tuple[str, bool], tuple[int, ...]] = {}
 
     def example(self, example: Example, max_tokens: int | None = None) -> Encoded:
-        """The ids of an interleaved example.
+        """Encodes an interleaved example.
 
         Raises:
-            DataError: if it is longer than `max_tokens`, or a text in it holds a literal `[RET]`.
+            DataError: it is longer than `max_tokens`.
         """
         encoded = self._encode(example.segments, add_bos=True)
         if max_tokens is not None and len(encoded) > max_tokens:
@@ -70,11 +70,11 @@ class SequenceEncoder:
     def captioned_image(
         self, caption: str, row: int, *, separator: str = "", input_prefix: str = "", max_tokens: int | None = None
     ) -> Encoded:
-        """`[picture][caption]`: the captioning sequence. The beginning-of-text token of the caption is a label where
-        it follows the picture, as in the paper's code; `input_prefix` stands before it and is none.
+        """`[picture][caption]`, the captioning sequence. The caption's beginning-of-text token is a label, as in the
+        paper's code; `input_prefix`, which comes before it, is not.
 
         Args:
-            caption: cut to `max_tokens - 1` tokens, so that it is as long as in the retrieval sequence.
+            caption: cut to `max_tokens - 1` tokens, as in the retrieval sequence.
             row: the picture's feature row.
             separator: see `Recipe.caption_separator`.
             input_prefix: see `Recipe.input_prefix`.
@@ -97,18 +97,18 @@ class SequenceEncoder:
     def retrieval_caption(
         self, caption: str, row: int, *, input_prefix: str = "", max_tokens: int | None = None
     ) -> Encoded:
-        """`[caption][RET]`: the retrieval sequence. Caption and `[RET]` are labels; a longer caption is cut."""
+        """`[caption][RET]`, the retrieval sequence. Caption and `[RET]` are labels; a longer caption is cut."""
         prefix = self._ids(input_prefix, add_bos=False) if input_prefix else ()
         words = self._ids(caption, add_bos=True)
         words = words if max_tokens is None else words[: max_tokens - 1]
         ids = [*prefix, *words, self._language.ret_token_id]
         return _encoded(ids, [False] * len(prefix) + [True] * (len(words) + 1), (), (row,))
 
-    def _encode(self, segments: Sequence[Segment], add_bos: bool) -> Encoded:
+    def _encode(self, segments: Sequence[ExampleSegment], add_bos: bool) -> Encoded:
         ids: list[int] = []
         is_label: list[bool] = []
         pieces: Iterator[list[Text] | Image | Ret]
-        pieces = interleave(segments, self._config.image_prefix, self._config.image_suffix)
+        pieces = interleave(segments, self._config.image_prefix, self._config.text_after_image)
         for piece in pieces:
             if isinstance(piece, Image):
                 ids += [IMAGE_SLOT] * self._config.n_visual_tokens
@@ -126,10 +126,8 @@ class SequenceEncoder:
         return _encoded(ids, is_label, image_rows, ret_rows)
 
     def _tokenize(self, stretch: Sequence[Text], add_bos: bool) -> tuple[list[int], list[bool]]:
-        """Ids of a stretch, and which are labels: a token belongs to the part in which it begins to differ.
-
-        The beginning-of-text token goes with the first part.
-        """
+        """The ids of a stretch, and which of them are labels. A token across two parts belongs to the second, and the
+        beginning-of-text token to the first."""
         ids = list(self._ids(joined(stretch), add_bos))
         is_label: list[bool] = []
         so_far = ""
@@ -143,10 +141,7 @@ class SequenceEncoder:
     def _ids(self, text: str, add_bos: bool) -> tuple[int, ...]:
         key = (text, add_bos)
         if key not in self._memory:
-            ids = tuple(self._language.tokenize(text, add_bos=add_bos))
-            if self._language.ret_token_id in ids:
-                raise DataError(f"A text of the training data holds a literal [RET]: {text[:80]!r}.")
-            self._memory[key] = ids
+            self._memory[key] = tuple(self._language.tokenize(text, add_bos=add_bos))
         return self._memory[key]
 
 

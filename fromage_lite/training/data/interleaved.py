@@ -1,6 +1,6 @@
 """Training data as plain values: interleaved examples of text and pictures, and the data set that holds them.
 
-A picture is never an image here but a row of a feature array: the frozen encoder has run once, before training.
+A picture is a row of a feature array here, never an image: the frozen encoder has run once, before training.
 """
 
 from __future__ import annotations
@@ -19,51 +19,49 @@ from fromage_lite.text.template import Template
 
 @dataclass(frozen=True)
 class Image:
-    """A picture that is shown to the language model: row `row` of the features."""
+    """A picture in the language model's input: row `row` of the features."""
 
     row: int
 
 
-Segment = Text | Image | Ret
+ExampleSegment = Text | Image | Ret
 
 
 @dataclass(frozen=True)
 class Example:
-    """An interleaved sequence of text, pictures and `[RET]`s, such as a dialogue."""
+    """An interleaved sequence of text, pictures and `[RET]`s, for example a dialogue."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[ExampleSegment, ...]
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Every feature row that the example names."""
+        """All feature rows of the example, in order."""
         return tuple(segment.row for segment in self.segments if not isinstance(segment, Text))
 
 
-Message = Sequence[str | Image]
-Reply = Sequence[str | Ret]
+TrainingTurn = tuple[Sequence[str | Image], Sequence[str | Ret]]
+"""A message and the reply to it."""
 
 
-def dialogue_example(
-    template: Template, turns: Sequence[tuple[Message, Reply]], ret_ends_reply: bool = False
-) -> Example:
-    """A dialogue as the chat itself would feed it: the prompt's own template, what the model says as labels.
+def dialogue_example(template: Template, turns: Sequence[TrainingTurn], ret_ends_reply: bool = False) -> Example:
+    """A dialogue exactly as the chat would feed it, in the prompt's template; what the model says is the label.
 
     Args:
-        template: `prompt.get_template(config.prompt_template, tokenizer)`.
-        turns: message and reply of each turn. A reply's text begins with a blank after `A:`; it is added if missing.
-            The text that ends a turn is a label too, so that replies end.
-        ret_ends_reply: as in `FromageConfig`; the end of a turn is then no label after a `[RET]`, where the decoder
-            never asks for it.
+        template: `get_template(config.prompt_template, tokenizer)`.
+        turns: message and reply of each turn. The template adds what a reply's text begins with, such as the blank
+            after `A:`. The text that ends a turn is a label, too, so that replies end.
+        ret_ends_reply: as in `FromageConfig`; the end of a turn is then not a label after a `[RET]`, because the
+            decoder never gets there.
     """
-    segments: list[Segment] = []
-    is_label = True  # whether the end of the turn before is one
+    segments: list[ExampleSegment] = []
+    is_label = True  # whether the end of the previous turn is a label
     for number, (message, reply) in enumerate(turns):
         pictures = [part if isinstance(part, str) else ImageSegment(str(part.row)) for part in message]
-        prompt: list[Segment] = [
+        prompt: list[ExampleSegment] = [
             Text(part) if isinstance(part, str) else Image(int(part.path))
             for part in template.render_turn(pictures, is_first=number == 0)
         ]
-        if number and isinstance(prompt[0], Text):  # the prompt of a later turn begins by ending the reply before it
+        if number and isinstance(prompt[0], Text):  # the prompt of a later turn begins with the end of the last reply
             rest = prompt[0].text.removeprefix(template.turn_end)
             prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
@@ -74,7 +72,7 @@ def dialogue_example(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything that a training run reads. A source of data (playground, caption file) makes one.
+    """Everything that a training run reads. Each source of data (playground, caption file) makes one.
 
     Attributes:
         features: `(N, dim)` float16 or float32, the frozen encoder's pooled features; may be memory-mapped.
@@ -82,9 +80,9 @@ class TrainingData:
         dialogues: interleaved examples; empty for a captions-only run.
         groups: `(N,)` integers or None. Rows of one group look alike (equal descriptions), so they are never
             negatives of each other in the contrastive losses.
-        texts: a text for each row that says what the picture shows, as the LM would have it in the picture's place;
-            None if there is nothing but the captions.
-        validation: held-out data of the same form, without a validation of its own.
+        texts: for each row a text about the picture that could replace it in the LM's input; None if there are only the
+            captions.
+        validation: held-out data of the same form, without its own validation.
         fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
 

@@ -1,6 +1,6 @@
-"""Training data from files: a table `caption<TAB>image`, or a feature store that was built before.
+"""Training data from files: a table `caption<TAB>image`, or an existing feature store.
 
-The frozen encoder sees every picture once; its features go into the same kind of store that an index is derived from.
+The frozen encoder sees every picture once; the features go into a store, as for an index.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fromage_lite.text.marks import RET
 from fromage_lite.text.tokens import special_tokens
 from fromage_lite.training.data.interleaved import TrainingData
 from index.build import TsvReader, build_store
+from index.progress import Progress
 from index.store import FeatureStore
 
 MAX_BAD_SHARE = 0.05
@@ -35,9 +36,9 @@ class TableReport:
 
     Attributes:
         used: rows with a caption and a readable picture.
-        bad: rows that were left out: not of the form `caption<TAB>image`, no caption, one with control tokens or
-            control characters in it, or no readable picture.
-        example: the first of them and its fault; empty if there is none.
+        bad: rows that were left out: not of the form `caption<TAB>image`, without a caption, with control tokens or
+            control characters in it, or without a readable picture.
+        example: the first bad row and its fault; empty if there is none.
     """
 
     used: int
@@ -53,22 +54,22 @@ def read_table(
     images_root: Path | None = None,
     max_bad_share: float = MAX_BAD_SHARE,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[TrainingData, TableReport]:
-    """Training data from a table of captions. A picture may stand in several rows; some are held out for validation.
+    """Training data from a table of captions. A picture may be in several rows; some are held out for validation.
 
     Args:
         path: rows `caption<TAB>image`; see `index.tables.read_rows`.
         model: its frozen encoder computes the features.
-        store: folder of the feature store; what it already holds is not computed again.
+        store: folder of the feature store; features that it already holds are not computed again.
         images_root: where relative image paths count from; None is the table's folder.
-        max_bad_share: more bad rows than this are an error.
+        max_bad_share: a larger share of bad rows is an error.
         seed: of the validation split.
         progress: called with (pictures done, rows in all).
 
     Raises:
         DataError: too many rows are bad.
-        StoreError: there is no table, or the store can't be written.
+        StoreError: there is no such table, or the store can't be written.
     """
     reader = TsvReader(path, base=images_root, fault=_caption_faults(model))
     report = build_store(
@@ -110,7 +111,7 @@ def read_store(
     if store.encoder_fingerprint != model.vision.fingerprint():
         raise FingerprintError(
             f"The features in {path} were made by another image encoder.",
-            "Name the encoder that made them with --vision-encoder, or build the store again.",
+            "Name the encoder that made them with --vision-encoder, or rebuild the store.",
         )
     fault_of = _caption_faults(model)
     captions: list[tuple[str, int]] = []
@@ -127,20 +128,20 @@ def read_store(
 
 
 def _report(captions: list[tuple[str, int]], bad: list[str], path: Path, max_bad_share: float) -> TableReport:
-    """Raises DataError: more than `max_bad_share` of the rows are bad, or all are."""
+    """Raises DataError: more than `max_bad_share` of the rows are bad, or all of them."""
     total = len(captions) + len(bad)
     if not captions or len(bad) > max_bad_share * total:
         first = f" The first: {bad[0]}" if bad else ""
         raise DataError(
             f"{len(bad)} of {total} rows of {path} can't be used.{first}",
-            "Mend the table, or allow more with --max-bad.",
+            "Fix the table, or allow more with --max-bad.",
         )
     return TableReport(len(captions), len(bad), bad[0] if bad else "")
 
 
 def _caption_faults(model: Fromage) -> Callable[[str], str]:
-    """What makes a caption unfit to learn from ("" for nothing): a token that steers the model, written out, would be
-    learnt as words where it is never said, or be taken for the token itself."""
+    """A function that says why a caption can't be learnt from ("" if it can). A control token spelt out in a caption
+    would be taken for the token itself, or be learnt as words."""
     tokens = {token for token in special_tokens(model.language.tokenizer) if len(token) > 1 and not token.isalnum()}
     written = re.compile("|".join(re.escape(token) for token in sorted({RET, *tokens}, key=len, reverse=True)))
 
@@ -161,7 +162,7 @@ def _features(model: Fromage, images: list[Image.Image]) -> npt.NDArray[np.float
 def _split(
     features: npt.NDArray[np.floating], captions: list[tuple[str, int]], model: Fromage, seed: int
 ) -> TrainingData:
-    """Holds some pictures out, with all of their captions."""
+    """Holds out some pictures with all of their captions."""
     rows = np.unique([row for _, row in captions])
     count = min(VALIDATION_MOST, int(VALIDATION_SHARE * len(rows)))
     held_out = set(np.random.default_rng(seed).choice(rows, size=count, replace=False).tolist())

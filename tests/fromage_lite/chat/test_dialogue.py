@@ -15,7 +15,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
-from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
+from tests.fromage_lite.fakes import ListedPictures, Script, as_said, assert_reads, hear
 
 
 def test_events_come_in_order_and_add_up(agent, script):
@@ -34,7 +34,7 @@ def test_events_come_in_order_and_add_up(agent, script):
     assert statistics.cached_tokens == 0
     assert statistics.prompt_tokens == len(agent.model.language.tokenize("Q: show me a cat.\nA:", add_bos=True))
     # The line break that ends the reply was generated too.
-    assert statistics.new_tokens == len(agent.model.language.tokenize(" here you are.[RET] a cat.\n"))
+    assert statistics.new_tokens == len(agent.model.language.tokenize(as_said(" here you are.[RET] a cat.\n")))
     assert statistics.time_to_first_token > 0 and statistics.tokens_per_second > 0
 
 
@@ -207,8 +207,10 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
 
 def test_a_dialogue_that_an_earlier_version_saved_is_read(agent):
     hit = {"id": 2, "score": 0.5, "source": "/pictures/2.png", "caption": "picture number 2"}
-    saved = {**agent.dialogue().to_dict(), "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}],
-                                                       "reason": "stop"}]}  # fmt: skip
+    saved = {
+        **agent.dialogue().to_dict(),
+        "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}], "reason": "stop"}],
+    }
     again = Dialogue.from_dict(agent, json.loads(json.dumps(saved)))
     assert again.turns == [Turn(("show me",), ((Hit(2, 0.5, "/pictures/2.png", "picture number 2"),),), "stop")]
 

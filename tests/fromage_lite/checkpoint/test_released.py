@@ -24,20 +24,40 @@ SCRIPT_OUTPUT = "pretrained_ckpt_script_output.pth.tar"
 # What the two published models say of themselves; the older file has keys of experiments.
 PUBLISHED = {
     1: {
-        "opt_version": "facebook/opt-6.7b", "task": "multitask", "freeze_lm": True,
-        "visual_encoder": "openai/clip-vit-large-patch14", "freeze_vm": True, "pretrained_visual": True,
-        "use_pooler": True, "n_visual_tokens": 1, "image_embed_dropout_prob": 0.0, "text_embed_dropout_prob": 0.0,
-        "shared_emb_dim": 256, "text_emb_layers": [-1], "append_retrieval_token": True,
-        "num_appended_retrieval_tokens": 1, "input_prompt": "A picture of", "add_input_to_ret": True,
-        "tunable_prompt_length": 0, "retrieval_token_idx": 50266,
+        "opt_version": "facebook/opt-6.7b",
+        "task": "multitask",
+        "freeze_lm": True,
+        "visual_encoder": "openai/clip-vit-large-patch14",
+        "freeze_vm": True,
+        "pretrained_visual": True,
+        "use_pooler": True,
+        "n_visual_tokens": 1,
+        "image_embed_dropout_prob": 0.0,
+        "text_embed_dropout_prob": 0.0,
+        "shared_emb_dim": 256,
+        "text_emb_layers": [-1],
+        "append_retrieval_token": True,
+        "num_appended_retrieval_tokens": 1,
+        "input_prompt": "A picture of",
+        "add_input_to_ret": True,
+        "tunable_prompt_length": 0,
+        "retrieval_token_idx": 50266,
     },
     4: {
-        "opt_version": "facebook/opt-6.7b", "freeze_lm": True, "visual_encoder": "openai/clip-vit-large-patch14",
-        "freeze_vm": True, "n_visual_tokens": 4, "use_image_embed_norm": False, "image_embed_dropout_prob": 0.0,
-        "use_text_embed_layernorm": False, "text_embed_dropout_prob": 0.0, "shared_emb_dim": 256,
-        "text_emb_layers": [-1], "retrieval_token_idx": 50266,
+        "opt_version": "facebook/opt-6.7b",
+        "freeze_lm": True,
+        "visual_encoder": "openai/clip-vit-large-patch14",
+        "freeze_vm": True,
+        "n_visual_tokens": 4,
+        "use_image_embed_norm": False,
+        "image_embed_dropout_prob": 0.0,
+        "use_text_embed_layernorm": False,
+        "text_embed_dropout_prob": 0.0,
+        "shared_emb_dim": 256,
+        "text_emb_layers": [-1],
+        "retrieval_token_idx": 50266,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -88,9 +108,14 @@ def test_both_published_variants_are_understood(released, tokens):
     (released / "model_args.json").write_text(json.dumps(PUBLISHED[tokens]))
     config, _ = read_released(released)
     assert config == FromageConfig(
-        language_model="facebook/opt-6.7b", vision_encoder="openai/clip-vit-large-patch14", n_visual_tokens=tokens,
-        retrieval_dim=256, text_emb_layers=(-1,), tie_ret=True, lm_rows=50266,
-    )  # fmt: skip
+        language_model="facebook/opt-6.7b",
+        vision_encoder="openai/clip-vit-large-patch14",
+        n_visual_tokens=tokens,
+        retrieval_dim=256,
+        text_emb_layers=(-1,),
+        tie_ret=True,
+        lm_rows=50266,
+    )
 
 
 def test_half_precision_is_computed_in_full(released):
@@ -152,7 +177,7 @@ def test_arguments_that_do_not_fit_are_named(released, changes, words):
 
 def test_keys_are_strict(released):
     change_checkpoint(released, lambda state: state.update({"model.lm.head.weight": torch.zeros(2)}))
-    with pytest.raises(CheckpointError, match=r"no part of FROMAGe: model\.lm\.head\.weight"):
+    with pytest.raises(CheckpointError, match=r"not part of FROMAGe: model\.lm\.head\.weight"):
         read_released(released)
     change_checkpoint(released, lambda state: state.pop("ret_input_embeddings.weight"))
     with pytest.raises(CheckpointError, match="prune"):
@@ -173,8 +198,13 @@ def test_a_checkpoint_of_something_else_is_refused_and_not_run(released, tmp_pat
     elif form == "list":
         torch.save([torch.zeros(2)], path)
     else:
-        path.write_text({"text": "no checkpoint", "empty": "",
-                         "pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"}[form])  # fmt: skip
+        path.write_text(
+            {
+                "text": "no checkpoint",
+                "empty": "",
+                "pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            }[form]
+        )
     with pytest.raises(CheckpointError) as refused:
         Fromage.from_pretrained(released)
     assert "\n" not in str(refused.value) and "pretrained_ckpt.pth.tar" in str(refused.value)
@@ -232,7 +262,7 @@ def test_our_own_format_is_preferred_and_asked_for_once(hub, tiny_checkpoint):
 
 
 def test_a_name_that_is_nowhere_is_one_sentence(hub):
-    with pytest.raises(CheckpointError, match="neither a folder here nor"):
+    with pytest.raises(CheckpointError, match="is not a folder here, and"):
         checkpoint_folder("somebody/nothing")
     with pytest.raises(CheckpointError, match="There is no model folder"):
         checkpoint_folder("/a/b/c")

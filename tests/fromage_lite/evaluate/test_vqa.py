@@ -11,7 +11,7 @@ from PIL import Image
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import DataError, ImageError
-from fromage_lite.evaluate.vqa import Question, VqaFile, same_answer
+from fromage_lite.evaluate.vqa import Question, VqaFile, exact_match
 from fromage_lite.playground import vqa
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, is_trainable
 
@@ -26,15 +26,25 @@ def official(tmp_path: Path) -> Path:
     """Two files with the names, keys and picture names of VQA v2."""
     folder = tmp_path / "vqa"
     folder.mkdir()
-    questions = [{"image_id": 262148, "question": "Where is he looking?", "question_id": 262148000},
-                 {"image_id": 262148, "question": "No answer?", "question_id": 262148001},
-                 {"image_id": 393225, "question": "What is it?", "question_id": 393225000}]  # fmt: skip
+    questions = [
+        {"image_id": 262148, "question": "Where is he looking?", "question_id": 262148000},
+        {"image_id": 262148, "question": "No answer?", "question_id": 262148001},
+        {"image_id": 393225, "question": "What is it?", "question_id": 393225000},
+    ]
     annotations = [
-        {"question_type": "none of the above", "multiple_choice_answer": "down", "image_id": 262148,
-         "answers": [{"answer": "down", "answer_confidence": "yes", "answer_id": 1}], "question_id": 262148000},
-        {"image_id": 393225, "question_id": 393225000,
-         "answers": [{"answer": "soup"}, {"answer": "a stew"}, {"answer": "soup"}]},
-    ]  # fmt: skip
+        {
+            "question_type": "none of the above",
+            "multiple_choice_answer": "down",
+            "image_id": 262148,
+            "answers": [{"answer": "down", "answer_confidence": "yes", "answer_id": 1}],
+            "question_id": 262148000,
+        },
+        {
+            "image_id": 393225,
+            "question_id": 393225000,
+            "answers": [{"answer": "soup"}, {"answer": "a stew"}, {"answer": "soup"}],
+        },
+    ]
     write(folder / "v2_mscoco_val2014_annotations.json", {"annotations": annotations})
     return write(folder / "v2_OpenEnded_mscoco_val2014_questions.json", {"questions": questions})
 
@@ -61,11 +71,14 @@ def test_pictures_are_found_by_their_usual_names(official: Path, name: str) -> N
 def test_pictures_are_looked_for_in_the_named_folder_only_and_never_above_it(official: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     secret.touch()
-    path = write(tmp_path / "one.json", {
-        "images": [{"id": "a", "file_name": "../secret.png"}, {"id": "b", "file_name": str(secret)}],
-        "questions": [{"question_id": i, "image_id": i, "question": "?"} for i in "ab"],
-        "annotations": [{"question_id": i, "answer": "yes"} for i in "ab"],
-    })  # fmt: skip
+    path = write(
+        tmp_path / "one.json",
+        {
+            "images": [{"id": "a", "file_name": "../secret.png"}, {"id": "b", "file_name": str(secret)}],
+            "questions": [{"question_id": i, "image_id": i, "question": "?"} for i in "ab"],
+            "annotations": [{"question_id": i, "answer": "yes"} for i in "ab"],
+        },
+    )
     file = VqaFile.read(path, official.parent)
     for question in file.questions:
         with pytest.raises(ImageError):
@@ -74,10 +87,16 @@ def test_pictures_are_looked_for_in_the_named_folder_only_and_never_above_it(off
 
 @pytest.mark.parametrize(
     "data",
-    [[], {}, {"questions": []}, {"questions": [], "annotations": []}, {"questions": [1], "annotations": [2]},
-     {"questions": [{"question_id": 1}], "annotations": [{"question_id": 1, "answer": "x"}]},
-     {"questions": 3, "annotations": []}],
-)  # fmt: skip
+    [
+        [],
+        {},
+        {"questions": []},
+        {"questions": [], "annotations": []},
+        {"questions": [1], "annotations": [2]},
+        {"questions": [{"question_id": 1}], "annotations": [{"question_id": 1, "answer": "x"}]},
+        {"questions": 3, "annotations": []},
+    ],
+)
 def test_files_of_another_form_are_refused(tmp_path: Path, data: object) -> None:
     with pytest.raises(DataError):
         VqaFile.read(write(tmp_path / "a.json", data))
@@ -92,8 +111,8 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_answers_are_compared_as_people_would() -> None:
-    assert same_answer(" Two.", "two") and same_answer("2", "two") and same_answer("A big cat!", "big cat")
-    assert not same_answer("a cat", "two cats") and not same_answer("", "yes")
+    assert exact_match(" Two.", "two") and exact_match("2", "two") and exact_match("A big cat!", "big cat")
+    assert not exact_match("a cat", "two cats") and not exact_match("", "yes")
 
 
 def test_the_shipped_file_is_what_the_generator_makes_and_small(tmp_path: Path) -> None:
@@ -119,8 +138,15 @@ def test_its_pictures_are_held_out_scenes_drawn_once(tmp_path: Path, monkeypatch
     assert file.picture(question) == path and path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("scene", [{}, {"setting": "hell", "groups": []}, {"setting": "beach", "groups": [["cat"]]},
-                                   {"setting": "beach", "groups": [["cat", 99, "big", ""]]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "scene",
+    [
+        {},
+        {"setting": "hell", "groups": []},
+        {"setting": "beach", "groups": [["cat"]]},
+        {"setting": "beach", "groups": [["cat", 99, "big", ""]]},
+    ],
+)
 def test_a_scene_that_cannot_be_drawn_is_an_error_of_ours(scene: dict) -> None:
     with pytest.raises(ImageError):
         vqa.picture_of({"id": 1, "seed": 5, "scene": scene})

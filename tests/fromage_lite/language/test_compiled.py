@@ -9,8 +9,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.model import LanguageModel
 
-SIZES = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "max_position_embeddings": 64}  # fmt: skip
+SIZES = {
+    "vocab_size": 200,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
 
 
 def language_of(kind, tiny_parts):

@@ -4,6 +4,7 @@ import torch
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.language.loading import load_language_model
 from fromage_lite.placement import Placement
+from fromage_lite.text.marks import MARKED_RET
 
 
 def test_bfloat16_files_are_computed_in_float32_on_the_cpu(tiny_lm_dir):
@@ -14,12 +15,12 @@ def test_bfloat16_files_are_computed_in_float32_on_the_cpu(tiny_lm_dir):
 
 def test_text_and_ids(tiny_parts):
     language = tiny_parts[0]
-    ids = language.tokenize("a cat [RET]\nQ:", add_bos=True)
+    ids = language.tokenize(f"a cat {MARKED_RET}\nQ:", add_bos=True)
     assert ids[0] == language.tokenizer.bos_token_id
     assert ids.count(language.ret_token_id) == 1
     assert language.decode(ids) == "a cat\nQ:"  # the blank before [RET] is dropped
     assert language.tokenize("") == []
-    assert language.tokenize("", add_bos=True) == [language.bos_id]
+    assert language.tokenize("", add_bos=True) == list(language.beginning)
     text = "naïve 你好 🙂\n two  blanks"
     assert language.decode(language.tokenize(text)) == text
 

@@ -12,7 +12,8 @@ import torch
 
 from fromage_lite.config import FromageConfig, GenerationSettings
 from fromage_lite.errors import CheckpointError
-from fromage_lite.language.loading import check_logits, load_language_model
+from fromage_lite.language.checking import check_logits
+from fromage_lite.language.loading import load_language_model
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage
@@ -26,11 +27,22 @@ from fromage_lite.training.trainer import make_optimizer, optimizer_step
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 WINDOW = 6  # of the sliding ones; every prompt here is longer
 
-ROTARY = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-          "num_key_value_heads": 1, "max_position_embeddings": 64}  # fmt: skip
+ROTARY = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 64,
+}
 NAMED = ROTARY | {"head_dim": 16}
-OPT = {"hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-       "max_position_embeddings": 64}  # fmt: skip
+OPT = {
+    "hidden_size": 32,
+    "ffn_dim": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
 MUP = {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.1}
 
@@ -73,11 +85,19 @@ FAMILIES = {
     ),
     "falcon_h1": (
         "FalconH1Config",
-        NAMED | {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8,
-                 "embedding_multiplier": 2.0, "lm_head_multiplier": 0.5},
+        NAMED
+        | {
+            "mamba_d_ssm": 32,
+            "mamba_n_heads": 4,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+            "mamba_chunk_size": 8,
+            "embedding_multiplier": 2.0,
+            "lm_head_multiplier": 0.5,
+        },
         False,
     ),
-}  # fmt: skip
+}
 HYBRIDS = {"lfm2", "falcon_h1"}  # a part of their memory can't be cropped
 POSITIONS = dict.fromkeys(FAMILIES, 64) | dict.fromkeys(["bloom", "bloom_untied"], 2048)
 
@@ -93,9 +113,13 @@ def language_of(tmp_path_factory, tiny_tokenizer):
         kind, arguments, tied = FAMILIES[name]
         torch.manual_seed(7)
         config = getattr(transformers, kind)(
-            vocab_size=len(tiny_tokenizer), tie_word_embeddings=tied, pad_token_id=0, bos_token_id=1, eos_token_id=1,
+            vocab_size=len(tiny_tokenizer),
+            tie_word_embeddings=tied,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=1,
             **arguments,
-        )  # fmt: skip
+        )
         model = transformers.AutoModelForCausalLM.from_config(config)
         for parameter in model.parameters():  # no bias or gain is at its neutral value, and the attention is not even
             parameter.data.add_(torch.randn_like(parameter), alpha=0.2)
@@ -253,8 +277,10 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(model, resized):
     """Captions are of unlike lengths: the retrieval pass pads on the left, the captioning pass on the right."""
     batch = training_batch(model)
     output = model.retrieval_forward(batch.retrieval.ids, batch.retrieval.mask, batch.retrieval.labels)
-    rows = [row[mask].tolist() + [model.language.ret_token_id]
-            for row, mask in zip(batch.retrieval.ids, batch.retrieval.mask, strict=True)]  # fmt: skip
+    rows = [
+        row[mask].tolist() + [model.language.ret_token_id]
+        for row, mask in zip(batch.retrieval.ids, batch.retrieval.mask, strict=True)
+    ]
     outputs = [whole(resized, row) for row in rows]
     hidden = [torch.cat([output.hidden_states[layer][:, -1] for output in outputs]) for layer in (-1, 1)]
     torch.testing.assert_close(output.queries, model.bridge.query_embeds(hidden), **CLOSE)

@@ -99,9 +99,16 @@ def wider_lm(tmp_path_factory, tiny_tokenizer):
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("wider")
-    config = OPTConfig(vocab_size=len(tiny_tokenizer), hidden_size=128, word_embed_proj_dim=64, ffn_dim=192,
-                       num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
-                       init_std=0.2)  # fmt: skip
+    config = OPTConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=128,
+        word_embed_proj_dim=64,
+        ffn_dim=192,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        init_std=0.2,
+    )
     OPTForCausalLM(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
@@ -149,8 +156,15 @@ def test_the_plan_of_a_quantised_model_is_what_it_takes(tiny_tokenizer, tmp_path
 
     from fromage_lite.language.size import size_of
 
-    config = LlamaConfig(vocab_size=len(tiny_tokenizer), hidden_size=512, intermediate_size=1024, num_hidden_layers=2,
-                         num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=512,
+        intermediate_size=1024,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     tiny_tokenizer.save_pretrained(tmp_path)
     language = load_language_model(str(tmp_path), Placement(quantize=quantize))
@@ -241,8 +255,15 @@ def large_lm(tmp_path_factory, tiny_tokenizer):
     from transformers import OPTConfig, OPTForCausalLM
 
     folder = tmp_path_factory.mktemp("large")
-    config = OPTConfig(vocab_size=len(tiny_tokenizer), hidden_size=1024, word_embed_proj_dim=1024, ffn_dim=4096,
-                       num_hidden_layers=6, num_attention_heads=16, max_position_embeddings=128)  # fmt: skip
+    config = OPTConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=1024,
+        word_embed_proj_dim=1024,
+        ffn_dim=4096,
+        num_hidden_layers=6,
+        num_attention_heads=16,
+        max_position_embeddings=128,
+    )
     OPTForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="40MB")
     tiny_tokenizer.save_pretrained(folder)
     return folder
@@ -256,8 +277,13 @@ def test_loading_never_holds_the_model_twice(wider_lm, large_lm, quantize, share
     others need; two copies would be 8 and more. A rounded model is never there in float32."""
     if quantize:
         pytest.importorskip("bitsandbytes")
-    result = subprocess.run([sys.executable, "-c", LOAD, str(wider_lm), str(large_lm), quantize],
-                            cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", LOAD, str(wider_lm), str(large_lm), quantize],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     peak = int(result.stdout) / 76_000_000
     print(f"{quantize or 'float32'}: {peak:.2f} bytes a parameter")
     assert 0.5 < peak < 4 * share

@@ -199,8 +199,9 @@ def test_always_says_ret_after_the_text_when_the_model_stops(tiny_model, script,
     torch.testing.assert_close(
         tokens[-1].query_embeds,
         reply(tiny_model, DecodingState(tiny_model), ["A: here"], ret_mode="always", max_new_tokens=1)[0].query_embeds,
-        atol=1e-5, rtol=1e-5,
-    )  # fmt: skip
+        atol=1e-5,
+        rtol=1e-5,
+    )
 
 
 def test_a_reply_can_end_with_its_first_ret(tiny_model, script, ret):

@@ -19,26 +19,81 @@ OPT = {"vocab_size": 50272, "max_position_embeddings": 2048}
 # (configuration as published, parameters as published, heads x width x layers of keys and values by hand)
 PUBLISHED = {
     "facebook/opt-6.7b": (
-        transformers.OPTConfig(**OPT, hidden_size=4096, word_embed_proj_dim=4096, ffn_dim=16384, num_hidden_layers=32,
-                               num_attention_heads=32), 6_658_473_984, 32 * 128 * 32),
+        transformers.OPTConfig(
+            **OPT,
+            hidden_size=4096,
+            word_embed_proj_dim=4096,
+            ffn_dim=16384,
+            num_hidden_layers=32,
+            num_attention_heads=32,
+        ),
+        6_658_473_984,
+        32 * 128 * 32,
+    ),
     "facebook/opt-350m": (
-        transformers.OPTConfig(**OPT, hidden_size=1024, word_embed_proj_dim=512, ffn_dim=4096, num_hidden_layers=24,
-                               num_attention_heads=16, do_layer_norm_before=False), 331_196_416, 16 * 64 * 24),
+        transformers.OPTConfig(
+            **OPT,
+            hidden_size=1024,
+            word_embed_proj_dim=512,
+            ffn_dim=4096,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            do_layer_norm_before=False,
+        ),
+        331_196_416,
+        16 * 64 * 24,
+    ),
     "openai-community/gpt2": (transformers.GPT2Config(), 124_439_808, 12 * 64 * 12),
     "meta-llama/Llama-2-7b": (
-        transformers.LlamaConfig(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
-                                 num_attention_heads=32, num_key_value_heads=32), 6_738_415_616, 32 * 128 * 32),
+        transformers.LlamaConfig(
+            vocab_size=32000,
+            hidden_size=4096,
+            intermediate_size=11008,
+            num_hidden_layers=32,
+            num_attention_heads=32,
+            num_key_value_heads=32,
+        ),
+        6_738_415_616,
+        32 * 128 * 32,
+    ),
     "meta-llama/Meta-Llama-3-8B": (
-        transformers.LlamaConfig(vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-                                 num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=8192),
-        8_030_261_248, 8 * 128 * 32),
+        transformers.LlamaConfig(
+            vocab_size=128256,
+            hidden_size=4096,
+            intermediate_size=14336,
+            num_hidden_layers=32,
+            num_attention_heads=32,
+            num_key_value_heads=8,
+            max_position_embeddings=8192,
+        ),
+        8_030_261_248,
+        8 * 128 * 32,
+    ),
     "Qwen/Qwen3-0.6B": (
-        transformers.Qwen3Config(vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
-                                 num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
-                                 max_position_embeddings=40960), 596_049_920, 8 * 128 * 28),
-}  # fmt: skip
-CLIP_LARGE = {"model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096,
-              "num_hidden_layers": 24, "num_attention_heads": 16, "patch_size": 14, "image_size": 224}  # fmt: skip
+        transformers.Qwen3Config(
+            vocab_size=151936,
+            hidden_size=1024,
+            intermediate_size=3072,
+            num_hidden_layers=28,
+            num_attention_heads=16,
+            num_key_value_heads=8,
+            head_dim=128,
+            tie_word_embeddings=True,
+            max_position_embeddings=40960,
+        ),
+        596_049_920,
+        8 * 128 * 28,
+    ),
+}
+CLIP_LARGE = {
+    "model_type": "clip_vision_model",
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "patch_size": 14,
+    "image_size": 224,
+}
 CLIP_LARGE_SIZE = 303_179_776  # what transformers counts in the published CLIPVisionModel
 
 
@@ -48,8 +103,9 @@ def large(tmp_path):
     PUBLISHED["facebook/opt-6.7b"][0].save_pretrained(tmp_path / "opt-6.7b")
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "config.json").write_text(json.dumps(CLIP_LARGE))
-    return FromageConfig(language_model=str(tmp_path / "opt-6.7b"), vision_encoder=str(tmp_path / "clip"),
-                         visual_dim=1024, lm_dim=4096)  # fmt: skip
+    return FromageConfig(
+        language_model=str(tmp_path / "opt-6.7b"), vision_encoder=str(tmp_path / "clip"), visual_dim=1024, lm_dim=4096
+    )
 
 
 @pytest.fixture
@@ -95,10 +151,11 @@ def test_the_plan_of_the_released_model(large, device):
         "image encoder": 2 * CLIP_LARGE_SIZE,
         "bridge": 4 * ((1024 + 1) * (4096 + 256) + (4096 + 1) * 256 + 4096 + 1),
         "KV cache": 2048 * 2 * 32 * 4096 * 2,
-        "index": 0,
     }
-    assert str(plan) == ("opt-6.7b in bfloat16 needs about 15.0 GB (language model 13.3, image encoder 0.6, KV cache "
-                         "1.1), 9.1 GB are free on cpu; try --quantize int8.")  # fmt: skip
+    assert str(plan) == (
+        "opt-6.7b in bfloat16 needs about 15.0 GB (language model 13.3, image encoder 0.6, KV cache "
+        "1.1), 9.1 GB are free on cpu; try --quantize int8."
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,8 +236,10 @@ def test_weights_that_are_quantised_in_their_file_count_as_stored(tiny_lm_dir, t
     config = json.loads((tiny_lm_dir / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 128}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    save_file({"a": torch.zeros(3, 5, dtype=torch.int32), "b": torch.zeros(7, dtype=torch.float16)},
-              tmp_path / "model.safetensors")  # fmt: skip
+    save_file(
+        {"a": torch.zeros(3, 5, dtype=torch.int32), "b": torch.zeros(7, dtype=torch.float16)},
+        tmp_path / "model.safetensors",
+    )
     size = language_model_size(FromageConfig(language_model=str(tmp_path), vision_encoder="clip"))
     assert size.weight_bytes(torch.bfloat16, None) == 3 * 5 * 4 + 7 * 2
 

@@ -170,8 +170,12 @@ def test_the_interleaved_reply(name, kind, case_of):
     and cuts at a line break; S9: a picture comes once in a call."""
     case, expected = case_of(name), case_of(name).results["images_and_texts"][kind]
     per_ret, rets = expected["max_img_per_ret"], expected["max_num_rets"]
-    settings = GenerationSettings(max_new_tokens=expected["num_words"], ret_scale_factor=expected["ret_scale_factor"],
-                                  images_per_ret=per_ret, max_images=per_ret * rets)  # fmt: skip
+    settings = GenerationSettings(
+        max_new_tokens=expected["num_words"],
+        ret_scale_factor=expected["ret_scale_factor"],
+        images_per_ret=per_ret,
+        max_images=per_ret * rets,
+    )
     parts, shown = [""], set()
     embeds = case.model.prompt_embeds(case.segments(expected["prompt"]))
     for token in stream(case.model, DecodingState(case.model), embeds, settings, stop_strings=("\n",)):
@@ -197,17 +201,26 @@ def test_ret_at_the_last_index_has_a_query_unlike_the_reference_U2(case, kind):
 
 def test_min_word_tokens(case):
     expected = case.results["generate"]["gen.single.factorR.min_word_tokens9"]
-    tokens = generate(case, case.tensors["gen.single.input_embs"], len(expected["ids"]),
-                      ret_scale_factor=expected["ret_scale_factor"],
-                      min_word_tokens=expected["min_word_tokens"])  # fmt: skip
+    tokens = generate(
+        case,
+        case.tensors["gen.single.input_embs"],
+        len(expected["ids"]),
+        ret_scale_factor=expected["ret_scale_factor"],
+        min_word_tokens=expected["min_word_tokens"],
+    )
     assert [token.id for token in tokens] == expected["ids"]
 
 
 def test_nucleus_sampling_with_the_same_seed(case):
     expected = case.results["generate"]["gen.single.sample"]
-    tokens = generate(case, case.tensors["gen.single.input_embs"], len(expected["ids"]),
-                      temperature=expected["temperature"], top_p=expected["top_p"],
-                      seed=expected["torch_manual_seed"])  # fmt: skip
+    tokens = generate(
+        case,
+        case.tensors["gen.single.input_embs"],
+        len(expected["ids"]),
+        temperature=expected["temperature"],
+        top_p=expected["top_p"],
+        seed=expected["torch_manual_seed"],
+    )
     assert [token.id for token in tokens] == expected["ids"]
 
 

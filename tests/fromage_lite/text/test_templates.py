@@ -75,8 +75,14 @@ def parts(tiny_parts, tiny_tokenizer):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(6)
-    config = LlamaConfig(vocab_size=len(tiny_tokenizer) + 8, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
-                         num_attention_heads=2, max_position_embeddings=1024)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer) + 8,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=1024,
+    )
     return LlamaForCausalLM(config), tiny_parts[1]
 
 
@@ -176,8 +182,14 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
     assert [turn.text for turn in dialogue.turns] == ["a red car", "here it is.", "yes."]
 
     pooled = [agent.engine.features(str(tmp_path / f"{i}.png")) for i in (0, 1, 0)]
-    texts = [f"{SLOT} what is this?\nSay two words.", "a red car", f"compare {SLOT} with {SLOT}",
-             "here it is.[RET]", "and in the desert?", "yes."]  # fmt: skip
+    texts = [
+        f"{SLOT} what is this?\nSay two words.",
+        "a red car",
+        f"compare {SLOT} with {SLOT}",
+        "here it is.[RET]",
+        "and in the desert?",
+        "yes.",
+    ]
     expected = one_go(model, of_role(texts), pooled)
     read = torch.cat([dictation.read(), model.token_embeds(dialogue._context.state.pending)[0]])
     torch.testing.assert_close(read, expected[: len(read)])
@@ -186,11 +198,14 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
     assert len(expected) - len(read) == len(tokenizer(rest, add_special_tokens=False).input_ids)
 
     data = TrainingData(np.stack([p.numpy() for p in pooled]), [("a cat", 0)])
-    example = dialogue_example(get_template("chat", tokenizer), [
-        ((Image(0), "what is this?\nSay two words."), ("a red car",)),
-        (("compare", Image(1), "with", Image(2)), ("here it is.", Ret(1))),
-        (("and in the desert?",), ("yes.",)),
-    ])  # fmt: skip
+    example = dialogue_example(
+        get_template("chat", tokenizer),
+        [
+            ((Image(0), "what is this?\nSay two words."), ("a red car",)),
+            (("compare", Image(1), "with", Image(2)), ("here it is.", Ret(1))),
+            (("and in the desert?",), ("yes.",)),
+        ],
+    )
     encoded = SequenceEncoder(model.language, model.config).example(example)
     batch = Collator(data).sequences([encoded])
     trained = model.sequence_embeds(batch.ids, batch.features)[0]
@@ -204,10 +219,13 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
 def test_a_dialogue_from_a_file_is_read_in_the_same_form(model, name, monkeypatch):
     agent = Agent(model, ListedPictures())
     dictation = Dictation(agent, monkeypatch, TEMPLATES[name][2])
-    data = {"version": 1, "turns": [
-        {"message": [{"text": "what is this?"}], "reply": [{"text": "a red car"}], "reason": "stop"},
-        {"message": [{"text": "and this?"}], "reply": [{"text": "a cat"}, {"hits": []}], "reason": "length"},
-    ]}  # fmt: skip
+    data = {
+        "version": 1,
+        "turns": [
+            {"message": [{"text": "what is this?"}], "reply": [{"text": "a red car"}], "reason": "stop"},
+            {"message": [{"text": "and this?"}], "reply": [{"text": "a cat"}, {"hits": []}], "reason": "length"},
+        ],
+    }
     dictation.say(BLANKS.get(name, "") + "yes.")
     dialogue = Dialogue.from_dict(agent.engine, data)
     hear(dialogue.reply("really?"))
@@ -244,29 +262,36 @@ def test_marks_of_a_template_can_not_be_typed(model):
 
 def test_the_beginning_of_text_is_the_templates_affair(model, name):
     language = model.language
-    assert language.bos_id is not None  # the tokenizer adds one to plain texts
+    assert language.beginning  # the tokenizer adds one to plain texts
     text = get_template("chat", language.tokenizer).render_turn(["hello"], is_first=True)[0]
     whole = language.tokenizer.apply_chat_template(
         [{"role": "user", "content": "hello"}], add_generation_prompt=True, return_dict=False
     )
     ids = language.tokenize(text, add_bos=True)
     assert ids[: len(whole)] == whole
-    assert ids.count(language.bos_id) == (name in ("llama3", "mistral", "gemma"))
+    assert ids.count(language.beginning[0]) == (name in ("llama3", "mistral", "gemma"))
 
 
 def test_an_empty_thought_that_the_template_asks_for_is_part_of_the_prompt(tiny_tokenizer):
-    thinking = CHATML.replace("assistant\n{% endif %}", "assistant\n{% if enable_thinking is defined and "
-                              "enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}")  # fmt: skip
+    thinking = CHATML.replace(
+        "assistant\n{% endif %}",
+        "assistant\n{% if enable_thinking is defined and "
+        "enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
+    )
     tokenizer = with_template(tiny_tokenizer, thinking, TEMPLATES["chatml"][1])
     assert get_template("chat", tokenizer).after.endswith("assistant\n<think>\n\n</think>\n\n")
 
 
 @pytest.mark.parametrize(
     ("template", "complaint"),
-    [(None, "no chat template"), ("{{ raise_exception('only for cats') }}", "only for cats"),
-     ("{{ messages", "does not work"), ("{{ messages[0].content }}", "keep the messages"),
-     ("{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}", "every turn alike")],
-)  # fmt: skip
+    [
+        (None, "no chat template"),
+        ("{{ raise_exception('only for cats') }}", "only for cats"),
+        ("{{ messages", "does not work"),
+        ("{{ messages[0].content }}", "keep the messages"),
+        ("{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}", "every turn alike"),
+    ],
+)
 def test_what_can_not_serve_is_one_sentence_at_loading(parts, tiny_checkpoint, tiny_tokenizer, template, complaint):
     tokenizer = with_template(tiny_tokenizer, template)
     with pytest.raises(ConfigError, match=complaint) as refused:
@@ -308,7 +333,7 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
     visual = model.visual_embeds(agent.engine.features(str(tmp_path / "0.png"))[None])[0]
     expected = [model.token_embeds([sentencepiece.bos_token_id])[0]]
     for message, reply in [(f"{tag} what is this?", "a cat"), (f"compare {tag} with {tag}", "yes"), ("and now?", "a")]:
-        dictation.say(reply)
+        dictation.say(f" {reply}")  # in the whole text a blank stands before it, which is the reply's first token's
         hear(dialogue.reply(message))
         texts = f"[INST] {message} [/INST]".split(tag)
         for number, text in enumerate(texts):
@@ -322,8 +347,11 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
     torch.testing.assert_close(read, torch.cat(expected)[:-1])  # the end of the last reply waits for the next turn
     assert [turn.text for turn in dialogue.turns] == ["a cat", "yes", "a"]
 
-    turns = [((Image(0), "what is this?"), ("a cat",)), (("compare", Image(0), "with", Image(0)), ("yes",)),
-             (("and now?",), ("a",))]  # fmt: skip
+    turns = [
+        ((Image(0), "what is this?"), ("a cat",)),
+        (("compare", Image(0), "with", Image(0)), ("yes",)),
+        (("and now?",), ("a",)),
+    ]
     data = TrainingData(agent.engine.features(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
     encoded = SequenceEncoder(model.language, model.config).example(
         dialogue_example(get_template("inst", sentencepiece), turns)

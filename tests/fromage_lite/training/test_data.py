@@ -136,9 +136,12 @@ def test_long_captions_are_cut_and_long_dialogues_refused(tiny_model, encoder):
         encoder.example(dialogue_example(QA, TURNS), max_tokens=20)
 
 
-def test_a_literal_ret_in_a_text_is_refused(encoder):
-    with pytest.raises(DataError, match="literal"):
-        encoder.example(Example((Text("Q: say [RET]\nA:"),)))
+def test_a_literal_ret_in_a_text_is_text(tiny_model, encoder):
+    text = "Q: say [RET]\nA:"
+    encoded = encoder.example(Example((Text(text),)))
+    tokenizer, begin = tiny_model.language.tokenizer, list(tiny_model.language.beginning)
+    assert encoded.ids.tolist() == begin + tokenizer(text, add_special_tokens=False).input_ids
+    assert encoded.ret_rows == ()
 
 
 def test_joined_pairs_keep_pictures_and_labels_in_order(encoder):

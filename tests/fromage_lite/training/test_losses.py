@@ -77,10 +77,19 @@ def test_padded_sequences_equal_sequences_run_one_by_one(tiny_model):
     encoder, collate = SequenceEncoder(tiny_model.language, tiny_model.config), Collator(tiny_data(tiny_model))
     examples = [
         Example((Text("Q: "), Image(0), Text(" what is this?\nA:"), Text(" a cat", True), Text("\n", True))),
-        Example((Text("Q: a cat\nA:"), Text(" here", True), Ret(3), Text("\n", True, True),
-                 Text("Q: and in the desert?\nA:"), Ret(4), Text("\n", True))),
+        Example(
+            (
+                Text("Q: a cat\nA:"),
+                Text(" here", True),
+                Ret(3),
+                Text("\n", True, True),
+                Text("Q: and in the desert?\nA:"),
+                Ret(4),
+                Text("\n", True),
+            )
+        ),
         Example((Text("Q: "), Image(1), Text(" and "), Image(2), Text(" how many?\nA:"), Text(" three", True))),
-    ]  # fmt: skip
+    ]
     encoded = [encoder.example(example) for example in examples]
 
     def forward(sequences):
@@ -183,6 +192,12 @@ def test_label_loss_by_hand():
 
 
 def test_info_nce_gives_a_loss_a_query(tiny_model):
-    losses = info_nce(tiny_model, torch.ones(3, 16) / 4, torch.ones(5, 16) / 4, torch.tensor([0, 1, 4]),
-                      torch.arange(3), torch.tensor([0, 1, 8, 9, 2]))  # fmt: skip
+    losses = info_nce(
+        tiny_model,
+        torch.ones(3, 16) / 4,
+        torch.ones(5, 16) / 4,
+        torch.tensor([0, 1, 4]),
+        torch.arange(3),
+        torch.tensor([0, 1, 8, 9, 2]),
+    )
     assert losses.shape == (3,)

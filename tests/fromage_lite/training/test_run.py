@@ -15,14 +15,29 @@ from PIL import Image as PILImage
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
-from fromage_lite.training.run import RunOptions, run
+from fromage_lite.training.run import run
 
 REPOSITORY = Path(__file__).parents[3]
-RECIPE = Recipe("tiny", steps=12, batch_size=4, dialogue_batch_size=2, extra_negatives=3, learning_rate=1e-2,
-                warmup_steps=3, validate_every=6, save_every=4)  # fmt: skip
+RECIPE = Recipe(
+    "tiny",
+    steps=12,
+    batch_size=4,
+    dialogue_batch_size=2,
+    extra_negatives=3,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    validate_every=6,
+    save_every=4,
+)
 
 # --- from names to a checkpoint ---
+
+
+@pytest.fixture
+def recipe():
+    return Recipe.from_dict({**RECIPE.to_dict(), "steps": 6, "bridge": {"retrieval_dim": 8}})
 
 
 @pytest.fixture
@@ -33,15 +48,20 @@ def options(tmp_path, tiny_lm_dir, tiny_encoder_dir):
         PILImage.new("RGB", (40, 30), (10 * number, 100, 50)).save(folder / f"{number}.png")
     table = tmp_path / "captions.tsv"
     table.write_text("".join(f"a picture {number}\t{number}.png\n" for number in range(24)))
-    recipe = Recipe.from_dict({**RECIPE.to_dict(), "steps": 6, "bridge": {"retrieval_dim": 8}})
-    encoder = f"open_clip:local-dir:{tiny_encoder_dir}"
-    return RunOptions(recipe, tmp_path / "run", table, folder, str(tiny_lm_dir), encoder, device="cpu",
-                      export=tmp_path / "exported")  # fmt: skip
+    return RunOptions(
+        data=table,
+        images_root=folder,
+        language_model=str(tiny_lm_dir),
+        vision_encoder=f"open_clip:local-dir:{tiny_encoder_dir}",
+        out=tmp_path / "run",
+        device="cpu",
+        export=tmp_path / "exported",
+    )
 
 
-def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
+def test_a_run_on_a_table_ends_in_a_model_that_loads(recipe, options, tmp_path):
     lines = []
-    assert not run(options, lines.append)
+    assert not run(recipe, options, lines.append)
     text = "\n".join(lines)
     assert "24 captions" in text and "visual_embeddings.weight" in text and "Best on held-out data at step 6" in text
     exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
@@ -55,13 +75,13 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(options, tmp_path):
     assert sum(map(int, counts)) == 24
     assert "6 steps of 4 captions" in card and "| total |" in card and str(tmp_path) not in card
     with pytest.raises(ConfigError, match="already a run"):
-        run(options, lines.append)
-    assert not run(dataclasses.replace(options, resume=True), lines.append)
+        run(recipe, options, lines.append)
+    assert not run(recipe, dataclasses.replace(options, resume=True), lines.append)
 
 
-def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_captions_embeddings(options):
-    values = {**options.recipe.to_dict(), "visual_rate": 1e-9, "visual_init": "text", "whiten_features": True}
-    run(dataclasses.replace(options, recipe=Recipe.from_dict(values), export=None), lambda line: None)
+def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_captions_embeddings(recipe, options):
+    values = {**recipe.to_dict(), "visual_rate": 1e-9, "visual_init": "text", "whiten_features": True}
+    run(Recipe.from_dict(values), dataclasses.replace(options, export=None), lambda line: None)
     model = Fromage.from_pretrained(options.out / "last", device="cpu")
     pictures = [PILImage.open(options.images_root / f"{number}.png") for number in range(24)]
     features = model.image_features(pictures).pooled.double()
@@ -73,29 +93,34 @@ def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_capt
     assert residual.abs().max() < 1e-3  # all captions begin with the same token
 
 
-def test_a_bridge_to_a_quantised_language_model_learns(options, tmp_path):
+def test_a_bridge_to_a_quantised_language_model_learns(recipe, options, tmp_path):
     pytest.importorskip("bitsandbytes")
-    exact = Recipe.from_dict({**options.recipe.to_dict(), "learning_rate": 1e-3})
+    exact = Recipe.from_dict({**recipe.to_dict(), "learning_rate": 1e-3})
     losses = {}
     for quantize in ("none", "int8"):
         lines = []
         out = tmp_path / quantize
-        run(dataclasses.replace(options, recipe=exact, out=out, export=None, quantize=quantize), lines.append)
+        run(exact, dataclasses.replace(options, out=out, export=None, quantize=quantize), lines.append)
         (best,) = [line for line in lines if line.startswith("Best on held-out data")]
         losses[quantize] = float(best.split("total ")[1].split(",")[0].rstrip("."))
     assert losses["int8"] == pytest.approx(losses["none"], rel=0.02)
 
 
-def test_naming_one_frozen_model_only_is_refused(options):
+def test_naming_one_frozen_model_only_is_refused(recipe, options):
     with pytest.raises(ConfigError, match="Only one of the two"):
-        run(dataclasses.replace(options, vision_encoder=None), print)
+        run(recipe, dataclasses.replace(options, vision_encoder=None), print)
 
 
 def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path):
     def script(*arguments):
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", "TERM": "dumb"}
-        return subprocess.run([sys.executable, REPOSITORY / "scripts" / "train.py", *arguments], capture_output=True,
-                              text=True, env=environment, cwd=tmp_path)  # fmt: skip
+        return subprocess.run(
+            [sys.executable, REPOSITORY / "scripts" / "train.py", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
 
     result = script("--help")
     assert result.returncode == 0 and "--resume" in result.stdout and "playground" in result.stdout
@@ -121,7 +146,7 @@ from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.losses import step_losses
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.recipe import Weights
-from tests.fromage_lite.test_train import RECIPE, make_data
+from tests.fromage_lite.training.test_train import RECIPE, make_data
 model = Fromage.from_pretrained(checkpoint, device="cpu")
 recipe = type(RECIPE).from_dict({**RECIPE.to_dict(), "extra_negatives": 0, "weights": {"dialogue_contrastive": 0}})
 batches = Batches(make_data(model), SequenceEncoder(model.language, model.config), recipe, 0, rank, world)
@@ -146,10 +171,12 @@ def test_two_processes_make_the_gradients_of_one(tiny_checkpoint, tmp_path):
     """In the reference the contrastive gradient was divided by the number of processes."""
     runs = [(0, 1), (0, 2), (1, 2)]
     started = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint),
-                          str(REPOSITORY)], cwd=REPOSITORY)
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(rank), str(world), str(tmp_path), str(tiny_checkpoint), str(REPOSITORY)],
+            cwd=REPOSITORY,
+        )
         for rank, world in runs
-    ]  # fmt: skip
+    ]
     assert [process.wait(timeout=300) for process in started] == [0, 0, 0]
     one, two, _ = (torch.load(tmp_path / f"result-{rank}-of-{world}.pt", weights_only=True) for rank, world in runs)
     one.pop("loss.dialogue_contrastive")  # its negatives are each process's own

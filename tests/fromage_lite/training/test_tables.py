@@ -29,7 +29,7 @@ def test_shipped_recipes_load_and_survive_json(name):
         ("steps = 0", "steps must be a whole number >= 1, not 0"),
         ("[weights]\ncaption = 1", "no key 'weights.caption'"),
         ('schedule = "linear"', "schedule must be cosine or constant"),
-        ("steps = ", "no valid TOML"),
+        ("steps = ", "not valid TOML"),
         ('betas = "x"', "betas must be"),
         ("learning_rate = 'fast'", "learning_rate must be a number, not 'fast'"),
         ("steps = true", "steps must be a whole number, not True"),

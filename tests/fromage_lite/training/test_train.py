@@ -25,8 +25,17 @@ from fromage_lite.training.state import has_checkpoint
 from fromage_lite.training.trainer import Trainer, TrainingError, learning_rate
 
 REPOSITORY = Path(__file__).parents[3]
-RECIPE = Recipe("tiny", steps=12, batch_size=4, dialogue_batch_size=2, extra_negatives=3, learning_rate=1e-2,
-                warmup_steps=3, validate_every=6, save_every=4)  # fmt: skip
+RECIPE = Recipe(
+    "tiny",
+    steps=12,
+    batch_size=4,
+    dialogue_batch_size=2,
+    extra_negatives=3,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    validate_every=6,
+    save_every=4,
+)
 NAMES = ["cat", "dog", "tree", "lion", "car", "apple"]
 
 
@@ -35,10 +44,12 @@ def make_data(model, held_out: bool = True) -> TrainingData:
     features = rng.normal(size=(6, model.vision.dim)).astype(np.float32)
     captions = [(f"a {name}", row) for row, name in enumerate(NAMES)]
     dialogues = [
-        dialogue_example(TEMPLATES["qa"], [((Image(row), "what is this?"), (f"a {name}.",)),
-                                           ((f"show me a {name}.",), ("here.", Ret(row)))])
+        dialogue_example(
+            TEMPLATES["qa"],
+            [((Image(row), "what is this?"), (f"a {name}.",)), ((f"show me a {name}.",), ("here.", Ret(row)))],
+        )
         for row, name in enumerate(NAMES)
-    ]  # fmt: skip
+    ]
     validation = TrainingData(features, captions[:4], dialogues[:2]) if held_out else None
     return TrainingData(features, captions, dialogues, validation=validation, fingerprint="made-up")
 
@@ -46,8 +57,16 @@ def make_data(model, held_out: bool = True) -> TrainingData:
 def fit(model, out, recipe=RECIPE, resume=False, max_steps=None, data=None, **options):
     """Runs a trainer; returns its result and the losses of each step."""
     seen = {}
-    trainer = Trainer(model, data or make_data(model), recipe, out, show_progress=False, tensorboard=False,
-                      on_step=lambda step, losses: seen.__setitem__(step, losses), **options)  # fmt: skip
+    trainer = Trainer(
+        model,
+        data or make_data(model),
+        recipe,
+        out,
+        show_progress=False,
+        tensorboard=False,
+        on_step=lambda step, losses: seen.__setitem__(step, losses),
+        **options,
+    )
     return trainer.fit(resume=resume, max_steps=max_steps), seen
 
 
@@ -68,7 +87,7 @@ def test_it_learns_and_changes_nothing_frozen(make_model, tmp_path):
     model = make_model()
     before = {name: value.clone() for name, value in model.language.model.state_dict().items()}
     result, seen = fit(model, tmp_path, Recipe.from_dict({**RECIPE.to_dict(), "steps": 40}))
-    assert not result.interrupted and result.progress.step == 40
+    assert not result.interrupted and result.state.step == 40
     for name in ("captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive"):
         assert np.mean([seen[step][name] for step in range(36, 41)]) < seen[1][name], name
     assert seen[40]["total"] < 0.8 * seen[1]["total"]
@@ -82,11 +101,11 @@ def test_it_learns_and_changes_nothing_frozen(make_model, tmp_path):
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(make_model, tmp_path):
     whole, losses = fit(make_model(), tmp_path / "whole")
     first, before = fit(make_model(), tmp_path / "parts", max_steps=5)
-    assert first.progress.step == 5 and not first.interrupted
+    assert first.state.step == 5 and not first.interrupted
     second, after = fit(make_model(), tmp_path / "parts", resume=True)
     assert sorted(before) == [1, 2, 3, 4, 5] and sorted(after) == list(range(6, 13))
     assert before | after == losses  # to the last bit
-    assert second.progress.metrics == whole.progress.metrics
+    assert second.state.metrics == whole.state.metrics
     for folder in ("last", "best"):
         one, other = (load_file(tmp_path / run / folder / "model.safetensors") for run in ("whole", "parts"))
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -104,7 +123,7 @@ def test_interruption_saves_and_the_run_goes_on_from_there(make_model, tmp_path)
     trainer.on_step = press_ctrl_c
     before = signal.getsignal(signal.SIGINT)
     result = trainer.fit()
-    assert result.interrupted and result.progress.step == 7
+    assert result.interrupted and result.state.step == 7
     assert signal.getsignal(signal.SIGINT) is before
     _, after = fit(make_model(), tmp_path / "parts", resume=True)
     assert after == {step: losses[step] for step in range(8, 13)}
@@ -120,12 +139,12 @@ def test_the_checkpoint_is_a_model_with_metrics(make_model, tmp_path):
     model = make_model()
     result, seen = fit(model, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "last" / "metrics.jsonl").read_text().splitlines()]
-    assert lines == result.progress.metrics
+    assert lines == result.state.metrics
     assert [line["step"] for line in lines] == [1, 6, 10, 12, 12]
     assert lines[0]["captioning"] == seen[1]["captioning"]
     validations = [line for line in lines if "validation/total" in line]
     assert 0 <= validations[-1]["validation/recall@1"] <= validations[-1]["validation/recall@5"] <= 1
-    assert result.progress.best_loss == min(line["validation/total"] for line in validations)
+    assert result.state.best_loss == min(line["validation/total"] for line in validations)
     loaded = Fromage.from_pretrained(tmp_path / "last", device="cpu")
     assert loaded.fingerprint() == model.fingerprint()
 
@@ -144,7 +163,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(make_model, tmp_path, mo
         fit(make_model(), tmp_path, resume=True, max_steps=8)
     monkeypatch.undo()
     result, seen = fit(make_model(), tmp_path, resume=True)
-    assert min(seen) == 5 and result.progress.step == 12
+    assert min(seen) == 5 and result.state.step == 12
 
 
 def test_resuming_with_other_settings_is_refused_by_name(make_model, tmp_path):
@@ -234,8 +253,18 @@ def test_tensorboard_gets_every_loss_by_its_name(make_model, tmp_path):
     (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents.*")}
     log = EventAccumulator(str(folder)).Reload()
     names = set(log.Tags()["scalars"])
-    assert {"captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive", "total", "learning_rate",
-            "gradient_norm", "validation/total", "validation/recall@1"} <= names  # fmt: skip
+    assert {
+        "captioning",
+        "retrieval",
+        "contrastive",
+        "dialogue",
+        "dialogue_contrastive",
+        "total",
+        "learning_rate",
+        "gradient_norm",
+        "validation/total",
+        "validation/recall@1",
+    } <= names
     assert [event.step for event in log.Scalars("validation/total")] == [6, 12]
 
 

@@ -117,8 +117,10 @@ def test_every_caption_has_labels_unlike_with_the_references_inference_tokenizer
     """There the padding is the beginning of text, and labels from the first padding on are masked: none is left, and
     the loss is no number. Its training script has another padding; here padding is no token at all."""
     tokens = golden.tensors["batch4.tokens"]
-    masked = {state: (tokens == golden.figures[f"{state}_tokenizer"]["pad_token_id"]).cumsum(dim=1) > 0
-              for state in ("inference", "train")}  # fmt: skip
+    masked = {
+        state: (tokens == golden.figures[f"{state}_tokenizer"]["pad_token_id"]).cumsum(dim=1) > 0
+        for state in ("inference", "train")
+    }
     assert masked["inference"].all() and not masked["train"].all(dim=1).any()
     batch = golden.batch(BATCHES["batch4"]).captioning
     assert (batch.labels != IGNORED).any(dim=1).all()

@@ -39,22 +39,44 @@ DINOV2_SMALL = {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518,
 ENCODERS = {  # how it is saved, prefix of its name, height, width of the pooled feature, patches
     "clip-vit-base-patch32": (
         lambda folder: save_transformers(folder, "CLIPVisionModel", "CLIPImageProcessor", "CLIPVisionConfig"),
-        "", 224, 768, (49, 768)),
+        "",
+        224,
+        768,
+        (49, 768),
+    ),
     "siglip-base-patch16-224": (
         lambda folder: save_transformers(folder, "SiglipVisionModel", "SiglipImageProcessor", "SiglipVisionConfig"),
-        "", 224, 768, (196, 768)),
+        "",
+        224,
+        768,
+        (196, 768),
+    ),
     "beit-base-patch16-224": (
-        lambda folder: save_transformers(folder, "BeitModel", "BeitImageProcessor", "BeitConfig",
-                                         use_relative_position_bias=True),
-        "", 224, 768, (196, 768)),
+        lambda folder: save_transformers(
+            folder, "BeitModel", "BeitImageProcessor", "BeitConfig", use_relative_position_bias=True
+        ),
+        "",
+        224,
+        768,
+        (196, 768),
+    ),
     "dinov2-small": (
         lambda folder: save_transformers(folder, "Dinov2Model", "BitImageProcessor", "Dinov2Config", **DINOV2_SMALL),
-        "", 224, 384, (256, 384)),
+        "",
+        224,
+        384,
+        (256, 384),
+    ),
     "ViT-B-32": (lambda folder: save_open_clip(folder, "ViT-B-32"), "open_clip:local-dir:", 224, 512, (49, 768)),
     "nf_resnet50": (lambda folder: save_timm(folder, "nf_resnet50"), "timm:local-dir:", 256, 2048, (64, 2048)),
-    "vit_base_patch16_224": (lambda folder: save_timm(folder, "vit_base_patch16_224"), "timm:local-dir:", 224, 768,
-                             (196, 768)),
-}  # fmt: skip
+    "vit_base_patch16_224": (
+        lambda folder: save_timm(folder, "vit_base_patch16_224"),
+        "timm:local-dir:",
+        224,
+        768,
+        (196, 768),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -124,14 +124,19 @@ def test_fingerprint_survives_a_move_and_sees_weights_and_preprocessing(saved, t
     assert fingerprint(moved) == saved.encoder.fingerprint()
     weights = next(moved.glob("*.safetensors"))
     tensors = load_file(weights)
-    name = max((name for name in tensors if "text" not in name and "head" not in name and "classifier" not in name),
-               key=lambda name: tensors[name].numel() if "patch" in name or "conv" in name else 0)  # fmt: skip
+    name = max(
+        (name for name in tensors if "text" not in name and "head" not in name and "classifier" not in name),
+        key=lambda name: tensors[name].numel() if "patch" in name or "conv" in name else 0,
+    )
     tensors[name].view(-1)[0] += 1
     save_file(tensors, weights, metadata={"format": "pt"})
     changed = fingerprint(moved)
     assert changed != saved.encoder.fingerprint()
-    config = next(moved / name for name in ("preprocessor_config.json", "open_clip_config.json", "config.json")
-                  if (moved / name).exists())  # fmt: skip
+    config = next(
+        moved / name
+        for name in ("preprocessor_config.json", "open_clip_config.json", "config.json")
+        if (moved / name).exists()
+    )
     data = json.loads(config.read_text())
     inner = data.get("preprocess_cfg") or data.get("pretrained_cfg") or data
     inner["image_mean" if "image_mean" in inner else "mean"] = [0.1, 0.2, 0.3]

@@ -124,8 +124,8 @@ def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, 
 def test_help_says_what_the_fields_say():
     lines = call("ask", "--help").stdout
     words = " ".join(lines.replace("│", " ").split())
-    assert "Sample only among the likeliest tokens" in words and "[default: 64]" in words
-    assert "Round the language model as it loads" in words
+    assert "Sample only from the likeliest tokens" in words and "[default: 64]" in words
+    assert "Quantise the language model as it loads" in words
 
 
 def test_a_model_that_is_missing_is_one_sentence(monkeypatch, tmp_path):

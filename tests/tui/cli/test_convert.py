@@ -156,13 +156,13 @@ def test_an_adapter_without_retrieval_can_not_search(adapter, tmp_path, tiny_lm_
 
 def test_what_can_not_be_converted_is_one_sentence(adapter, tmp_path, tiny_lm_dir, tiny_checkpoint):
     out = tmp_path / "ours"
-    assert "in this program's format already" in call("convert", tiny_checkpoint, out, code=2)
+    assert "already in this program's format" in call("convert", tiny_checkpoint, out, code=2)
     assert "no model folder" in call("convert", tmp_path / "nothing" / "here", out, code=2)
     assert "nothing to convert" in call("convert", tiny_lm_dir.parent, out, code=2)
-    (tmp_path / "text.pt").write_text("no tensors")
+    (tmp_path / "text.pt").write_text("no named tensors")
     assert "text.pt" in call("convert", tmp_path / "text.pt", out, code=2)
     path, *_ = adapter(("proj.weight", "proj.bias"), 8, 8)
-    assert "no adapter of a known format" in call("convert", path, out, code=2)
+    assert "not an adapter in a known format" in call("convert", path, out, code=2)
     path, *_ = adapter(("weight", "bias"), 33, 8)
     assert "--vision-encoder" in call("convert", path, out, code=2)
     said = call("convert", path, out, "--vision-encoder", "timm:any", "--lm", tiny_lm_dir, code=2)

@@ -41,7 +41,7 @@ def ends_with(error: BaseException):
             "Error: Unexpected ZeroDivisionError: division by zero. FROMAGE_DEBUG=1 shows where.\n",
         ),
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
-        (KeyboardInterrupt("The same command goes on."), 130, "The same command goes on.\n"),
+        (KeyboardInterrupt("Run it again to continue."), 130, "Run it again to continue.\n"),
         (typer.Exit(1), 1, ""),
     ],
 )
@@ -55,6 +55,8 @@ def test_one_line_and_one_code(error, code, said):
     [
         ["index", "nowhere", "--out", "x"],
         ["train", "--recipe", "nonsense"],
+        ["train", "--steps", "0"],
+        ["train", "--max-bad", "1.5"],
         ["evaluate", "--model", "nowhere"],
         ["bench", "decode", "--lm", "nonsense"],
         ["make-playground", "--stage", "nonsense"],

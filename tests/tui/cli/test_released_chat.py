@@ -118,10 +118,10 @@ def test_errors_of_an_import_are_one_sentence(case, build, tmp_path):
     for arguments, words in [
         (("--from-reference", tmp_path / "nothing.pkl", "--model", folder, "--out", tmp_path / "x"), "nothing.pkl"),
         (("--from-reference", tmp_path / "text.pkl", "--model", folder, "--out", tmp_path / "x"), "text.pkl"),
-        (("--from-reference", pickle, "--out", tmp_path / "x"), "needs --model"),
+        (("--from-reference", pickle, "--out", tmp_path / "x"), "--model, which made the embeddings"),
         (("--from-reference", pickle, "--model", folder), "--out"),
         ((tmp_path, "--from-reference", pickle, "--model", folder, "--out", tmp_path / "x"), "its own pictures"),
-        (("--relative-to", tmp_path), "belongs to --from-reference"),
+        (("--relative-to", tmp_path), "only for --from-reference"),
     ]:
         assert words in build(*arguments, code=2)
     assert not (tmp_path / "x").exists()

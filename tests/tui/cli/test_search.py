@@ -120,7 +120,7 @@ def test_show_follows_the_environment(two_colours, monkeypatch):
 def test_show_into_a_pipe_draws_nothing_and_says_so(two_colours):
     result = call("search", "a cat", "--show")
     assert result.stdout == "  1  0.900  /pictures/0.png  picture number 0\n"
-    assert "only in a terminal" in result.stderr
+    assert "only drawn in a terminal" in result.stderr
 
 
 def test_a_picture_that_is_gone_is_a_line(agent):

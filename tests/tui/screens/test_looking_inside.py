@@ -26,18 +26,40 @@ TRACE = RetTrace(
 
 @pytest.mark.parametrize(
     "text",
-    ["a cat.", "two small dogs and a big tree on the beach.", "2 * 3 * 4 = 24", "snake_case_name and __init__",
-     "a - b", "- well", "1. yes", "use * or #", "it costs 5 $ (or 6)", "[big cat small tree]", "a* b*", "~~"],
-)  # fmt: skip
+    [
+        "a cat.",
+        "two small dogs and a big tree on the beach.",
+        "2 * 3 * 4 = 24",
+        "snake_case_name and __init__",
+        "a - b",
+        "- well",
+        "1. yes",
+        "use * or #",
+        "it costs 5 $ (or 6)",
+        "[big cat small tree]",
+        "a* b*",
+        "~~",
+    ],
+)
 def test_plain_text_is_not_taken_for_markdown(text: str) -> None:
     assert not looks_formatted(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["so **bold** it is", "# Title\ntext", "- one\n- two", "1. one\n2. two", "use `code`", "```\nx = 1\n```",
-     "| a | b |\n|---|---|\n| 1 | 2 |", "see [this](https://example.org/a)", "> said", "an *apple*"],
-)  # fmt: skip
+    [
+        "so **bold** it is",
+        "# Title\ntext",
+        "- one\n- two",
+        "1. one\n2. two",
+        "use `code`",
+        "```\nx = 1\n```",
+        "| a | b |\n|---|---|\n| 1 | 2 |",
+        "see [this](https://example.org/a)",
+        "> said",
+        "an *apple*",
+    ],
+)
 def test_markdown_is_recognised(text: str) -> None:
     assert looks_formatted(text)
 
@@ -110,9 +132,13 @@ async def test_why_shows_the_way_to_ret_and_what_was_read() -> None:
         await chat.type("/why")
         await chat.until(lambda: "Probability of [RET]" in chat.text)
         assert "▁▁▅█▁" in chat.text
-        for words in ("peak  0.970 at token 4 of 5, after “here you are.”", "at token 4;",
-                      "turn 1: 34 tokens, with my cat.png", "turn 2: 12 tokens  (the message itself)",
-                      "up to [RET]: 3 tokens"):  # fmt: skip
+        for words in (
+            "peak  0.970 at token 4 of 5, after “here you are.”",
+            "at token 4;",
+            "turn 1: 34 tokens, with my cat.png",
+            "turn 2: 12 tokens  (the message itself)",
+            "up to [RET]: 3 tokens",
+        ):
             assert words in chat.text
 
 
@@ -197,11 +223,15 @@ async def test_patches_fit_into_every_terminal(size: tuple[int, int], rows: int,
 @pytest.fixture
 def questions(tmp_path: Path, cat: Path) -> Path:
     path = tmp_path / "questions.json"
-    path.write_text(json.dumps({
-        "images": [{"id": 5, "file_name": cat.name}],
-        "questions": [{"question_id": 1, "image_id": 5, "question": "how many cats?"}],
-        "annotations": [{"question_id": 1, "image_id": 5, "multiple_choice_answer": "two"}],
-    }))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 5, "file_name": cat.name}],
+                "questions": [{"question_id": 1, "image_id": 5, "question": "how many cats?"}],
+                "annotations": [{"question_id": 1, "image_id": 5, "multiple_choice_answer": "two"}],
+            }
+        )
+    )
     return path
 
 

@@ -370,9 +370,18 @@ async def test_other_pages_cannot_reach_the_chat(path):
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("localhost:8000", True), ("127.0.0.1", True), ("[::1]:8000", True), ("[::1]", True), ("LOCALHOST.:1", True),
-     ("box.lan:8000", True), ("example.org", False), ("localhost.example.org:80", False), ("", False)],
-)  # fmt: skip
+    [
+        ("localhost:8000", True),
+        ("127.0.0.1", True),
+        ("[::1]:8000", True),
+        ("[::1]", True),
+        ("LOCALHOST.:1", True),
+        ("box.lan:8000", True),
+        ("example.org", False),
+        ("localhost.example.org:80", False),
+        ("", False),
+    ],
+)
 def test_names_of_this_machine(name, own):
     assert is_own_name(name, "box.lan") is own
 

@@ -43,10 +43,18 @@ def server(tmp_path):
     """`fromage-lite serve` with the playground's model and no index, in a process group of its own."""
     homes = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CONFIG", "DATA", "STATE")}
     command = [sys.executable, "-m", "tui", "serve", "--port", "0", "--index", "none", "--device", "cpu"]
-    with tempfile.TemporaryDirectory(prefix="fl-") as folder, subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **homes, "HF_HUB_OFFLINE": "1", "TMPDIR": folder},
-        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="fl-") as folder,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **homes, "HF_HUB_OFFLINE": "1", "TMPDIR": folder},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         yield process
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.tui.fake_agent import hit
-from tests.tui.saved import Clock, say, turn
+from tests.tui.saved import say, turn
 from tui.sessions.search import MARK_OFF, MARK_ON, search
 from tui.sessions.store import SessionStore
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "sessions.db"
-
-
-@pytest.fixture
-def store(path: Path) -> SessionStore:
-    store = SessionStore.open(path, clock=Clock())
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -51,9 +51,16 @@ async def test_changes_act_at_once_and_are_kept(tmp_path: Path) -> None:
         chat.app.screen.query_one(Select).value = "always"
         await chat.pilot.pause()
         wanted = GenerationSettings(
-            temperature=0.9, top_p=0.5, ret_bias=-2, images_per_ret=2, max_images=0, score_threshold=0.2,
-            max_new_tokens=7, seed=11, ret_mode="always",
-        )  # fmt: skip
+            temperature=0.9,
+            top_p=0.5,
+            ret_bias=-2,
+            images_per_ret=2,
+            max_images=0,
+            score_threshold=0.2,
+            max_new_tokens=7,
+            seed=11,
+            ret_mode="always",
+        )
         await chat.until(lambda: chat.app.conversation.settings == wanted)
         assert agent.last is not None and agent.last.settings == wanted
         enter(chat, "score_threshold", "")
