@@ -237,7 +237,7 @@ def run(
         resume=resume,
         small_world=_is_shipped(options.model),
     )
-    app.conversation.load_other = load_other
+    app.conversation.load_other, app.conversation.names = load_other, names
     app.conversation.model_path = options.model or ""
     app.conversation.is_index_named = options.index is not None
     return run_app(app)

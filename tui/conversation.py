@@ -18,6 +18,7 @@ from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import Segment
 from index.paths import cache_folder
 from tui.agent_thread import Abandoned, AgentThread
+from tui.model_names import ModelNames
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
 Result = TypeVar("Result")
@@ -50,6 +51,7 @@ class Conversation:
         self.agent: ChatAgent | None = None
         self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
+        self.names = ModelNames(None)
         self.fixed = ""  # why neither model nor index can be changed here
         self.problems: tuple[str, ...] = ()
 

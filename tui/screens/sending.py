@@ -66,7 +66,7 @@ class Sending:
                     if chat.waiting is not None:
                         chat.waiting.view.reply.wait_for(sanitize(text))
         except FromageError as error:
-            await self.take_back_waiting()
+            await self.take_back_waiting(by_user=False)
             await chat.note_error(error, "/retry tries again.")
         else:
             chat.start(self._loaded(), "loaded")  # runs when this has ended, and loading with it
@@ -93,13 +93,16 @@ class Sending:
             outgoing, chat.waiting = chat.waiting, None
             self.start_reply(outgoing)
 
-    async def take_back_waiting(self) -> None:
-        """Hands the message that waits for the model, or for its turn, back to the composer."""
+    async def take_back_waiting(self, *, by_user: bool = True) -> None:
+        """Hands the message that waits for the model, or for its turn, back to the composer. Unless the user says so,
+        it stays kept until something else is said: leaving must not lose it."""
         chat = self._chat
         if chat.waiting is not None:
             outgoing, chat.waiting = chat.waiting, None
-            if outgoing.is_kept:
+            if outgoing.is_kept and by_user:
                 chat.conversation.forget_unfinished()
+            elif outgoing.is_kept:
+                chat.conversation.hand_back()
             await outgoing.view.remove()
             chat.composer.restore(outgoing.draft)
             await chat.transcript.settle()
@@ -199,7 +202,7 @@ class Sending:
         if failed is not None and failed.segments == outgoing.segments:
             await failed.view.remove()  # the same once more
         elif failed is not None and failed.is_handed_back:
-            self._chat.conversation.forget_unfinished()
+            self._chat.conversation.hand_back()
             await failed.view.remove()
         await self._chat.transcript.add(outgoing.view)
 
