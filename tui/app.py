@@ -23,13 +23,14 @@ from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.faults import LastingApp
 from tui.idle_collection import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
+from tui.model_names import ModelNames
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
 from tui.settings import paths
-from tui.settings.keys import check_keys
+from tui.settings.keys import check_keys, clashes
 from tui.settings.preferences import Preferences, changed
 from tui.settings.writing import PreferencesWriter
 from tui.themes import DARK, LIGHT, preferred_theme
@@ -48,6 +49,7 @@ class ChatApp(LastingApp):
         state: the folder of what is remembered between runs; None remembers nothing.
         archive: where conversations are kept; None keeps none.
         resume: id of a saved conversation to begin with, or "last".
+        small_world: whether the shipped model answers.
     """
 
     TITLE = "fromage_lite"
@@ -58,6 +60,7 @@ class ChatApp(LastingApp):
         Binding("ctrl+p", "command_palette", "All commands", id="palette", priority=True, show=False),
         Binding("ctrl+c", "interrupt", "Copy the selection, stop, or (twice) quit", id="interrupt"),
         Binding("ctrl+q", "quit", "Quit", id="quit", priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend the chat; fg brings it back", id="suspend", priority=True),
     ]
 
     def __init__(
@@ -70,8 +73,10 @@ class ChatApp(LastingApp):
         state: Path | None = None,
         archive: Archive | None = None,
         resume: int | Literal["last"] | None = None,
+        small_world: bool = True,
     ) -> None:
         super().__init__()
+        self.small_world = small_world
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
@@ -95,12 +100,16 @@ class ChatApp(LastingApp):
 
     def _use_keys(self) -> None:
         keys, problems = check_keys(self.preferences.keys)
-        self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in problems]
+        self.problems += [f"{self.preferences.path}: [keys] {problem}" for problem in [*problems, *clashes(keys)]]
         self.set_keymap(keys)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):
             self._idle_collector.note()
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            chat = self.chat
+            if chat is not None and chat is self.screen and await chat.typing.take(event):
+                return
         await super().on_event(event)
 
     def _collect(self) -> None:
@@ -160,6 +169,12 @@ class ChatApp(LastingApp):
             self.set_timer(QUIT_SECONDS, self._disarm)
             chat.hint("Ctrl+C again quits")
 
+    def action_suspend_process(self) -> None:
+        if self._driver is not None and self._driver.can_suspend:
+            super().action_suspend_process()
+        elif self.chat is not None:
+            self.chat.hint("There is no shell here to go back to")
+
     def _disarm(self) -> None:
         self._quit_armed = False
 
@@ -201,15 +216,28 @@ def run(
         keep_for_good()
         return agent
 
+    names = ModelNames(options.model)
+
     def load_other(other: str, progress: Tell) -> ChatAgent:
         keep_no_longer()  # the model before is to go
-        return _load(dataclasses.replace(options, model=other, index=NO_INDEX), progress)
+        model = names.find(other)
+        index = options.index if model == options.model else NO_INDEX
+        agent = _load(dataclasses.replace(options, model=model, index=index), progress)
+        names.add(agent.model_name, model)
+        return agent
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(
-        load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
+        load,
+        mode,
+        settings,
+        preferences=preferences,
+        state=paths.state_dir(),
+        archive=archive,
+        resume=resume,
+        small_world=_is_shipped(options.model),
     )
-    app.conversation.load_other = load_other
+    app.conversation.load_other, app.conversation.names = load_other, names
     app.conversation.model_path = options.model or ""
     app.conversation.is_index_named = options.index is not None
     return run_app(app)
@@ -219,6 +247,12 @@ def _load(options: LoadOptions, progress: Tell) -> ChatAgent:
     from fromage_lite.start import load_agent
 
     return load_agent(options, progress, notice=lambda text: progress(Notice(text)))
+
+
+def _is_shipped(model: str | None) -> bool:
+    from fromage_lite.start import is_playground
+
+    return is_playground(model)
 
 
 def run_app(app: ChatApp) -> int:

@@ -16,7 +16,9 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError, unexpected
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import Segment
+from index.paths import cache_folder
 from tui.agent_thread import Abandoned, AgentThread
+from tui.model_names import ModelNames
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
 Result = TypeVar("Result")
@@ -58,6 +60,7 @@ class Conversation:
         self.agent: ChatAgent | None = None
         self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
+        self.names = ModelNames(None)
         self.fixed = ""
         self.problems: tuple[str, ...] = ()
 
@@ -236,16 +239,23 @@ def _drawable(agent: ChatAgent, event: Event) -> ReplyItem:
 
 
 def _carry_index(agent: ChatAgent, index: Path | None, emit: Tell) -> tuple[str, ...]:
-    """Opens the old model's index, else the new model's own; returns what the user should know about it."""
-    problems: tuple[str, ...] = ()
+    """Opens the old model's index, else keeps the one that the agent has, else opens the new model's own; returns what
+    the user should know about it."""
+    trouble: FromageError | None = None
     if index is not None:
         try:
             agent.use_index(index, emit)
             return ()
         except FromageError as error:
-            problems = (str(error),)
-    agent.use_index(None, emit)
-    return problems
+            trouble = error
+    if agent.index_path is None:
+        agent.use_index(None, emit)
+    if trouble is None or agent.index_size:
+        return ()  # each model has its pictures
+    if index is not None and cache_folder() in index.parents:
+        # Made for a shipped model, so not one for this model to make anew.
+        return ("The pictures so far belong to the model before. /index FOLDER opens some that this one can find.",)
+    return (str(trouble),)
 
 
 @contextmanager

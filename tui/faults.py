@@ -9,13 +9,18 @@ import time
 import traceback
 from typing import Any
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import WorkerFailed
 
+from tui.input.terminal_bytes import forgive_bytes
+
+CRASHED = 1  # exit code
 QUIET_SECONDS = 2.0  # a fault that comes again and again is shown once
 
 log = logging.getLogger(__name__)
@@ -51,6 +56,15 @@ class LastingApp(App[None]):
         before, when = self._last_fault
         self._last_fault = repr(error), time.monotonic()
         return repr(error) == before and time.monotonic() - when < QUIET_SECONDS
+
+    def panic(self, *renderables: RenderableType) -> None:
+        self._return_code = CRASHED  # a driver's thread that fails gets here alone, and Textual would call it success
+        super().panic(*renderables)
+
+    def _build_driver(self, headless: bool, inline: bool, mouse: bool, size: tuple[int, int] | None) -> Driver:
+        driver = super()._build_driver(headless, inline, mouse, size)
+        forgive_bytes(driver)
+        return driver
 
     # A handler that raises would end its widget's loop, and leave it deaf.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fromage_lite.chat.engine import Engine
 
 SIGNS = {"+": 1.0, "-": -1.0}
+PATH_STARTS = ("/", "~/", "./", "../")
 LEAST_NORM = 1e-4  # the direction of a shorter sum is noise
 
 # No digit after the colon: "12:30" is a time, not a weight.
@@ -81,14 +82,23 @@ def _term(sign: float, text: str) -> Term:
     if not (segments := parse_message(text)):
         raise MessageError("One of the things to look for is empty.", "Say what to look for.")
     (first, *others) = segments
-    if isinstance(first, str) and not others and _is_picture(first):
+    if isinstance(first, str) and not others and is_meant_as_path(first):
         segments = (ImageSegment(first),)
     return Term(sign * weight, segments)
 
 
-def _is_picture(name: str) -> bool:
+def is_meant_as_path(text: str) -> bool:
+    """Whether a whole text is a path rather than words, so that one that leads nowhere is told, not looked for: a
+    picture's name without blanks, there or not; with blanks, if there is such a file; and whatever is there and begins
+    as only paths do."""
+    text = text.strip()
+    begins_so = text.startswith(PATH_STARTS)
+    is_one_word = len(text.split()) == 1 and not set(text) & set("<>")
     try:
-        return is_picture_name(name) and Path(name).expanduser().is_file()
+        path = Path(text).expanduser()
+        if is_picture_name(text):
+            return is_one_word or path.is_file()
+        return begins_so and (is_one_word or path.exists())
     except (OSError, ValueError, RuntimeError):  # too long a name; a NUL in it; the home of an unknown user
         return False
 

@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from index.images import is_picture_name
+from fromage_lite.errors import ImageError
+from index.images import is_picture_name, sanitize
 
 _MAX_PATH = 4096  # longer texts are no paths, and must not reach the file system
 # A quoted text, or a run of non-spaces in which a backslash escapes a space.
@@ -29,6 +30,28 @@ def to_path(text: str) -> Path:
         return path.expanduser()
     except RuntimeError:  # "~nobody"
         return path
+
+
+def exists(text: str) -> bool:
+    """Whether a text is the path of something that is there."""
+    try:
+        return len(text) <= _MAX_PATH and to_path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def refuse_folder(path: Path) -> None:
+    """Raises an `ImageError` that says what can be done with a folder, if the path is one."""
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError):
+        return
+    if is_folder:
+        raise ImageError(
+            f"{sanitize(str(path))} is a folder, not a picture.",
+            "/image FOLDER looks for a picture in it; fromage-lite index FOLDER OUT makes its pictures ones that "
+            "replies are illustrated with.",
+        )
 
 
 def is_picture_path(text: str) -> bool:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from types import FunctionType
 from typing import Literal, TypeVar
 
-Completes = Literal["", "pictures", "folders", "files"]
+Completes = Literal["", "pictures", "folders", "files", "themes"]
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 
@@ -33,7 +33,7 @@ class Command:
 
     Attributes:
         argument: how the argument is shown; empty where there is none, in brackets where it may be left out.
-        completes: which paths Tab completes in the argument; empty for none.
+        completes: which paths, or names, Tab completes in the argument; empty for none.
     """
 
     name: str

@@ -32,7 +32,7 @@ class Query:
         kind: a command's name, a path, or a picture anywhere below the working directory.
         start: where the piece begins in the line of the cursor.
         text: the piece.
-        wants: which paths: "pictures", "folders" or "files".
+        wants: which paths: "pictures", "folders" or "files"; or "themes", whose names they are.
         closing: what follows a completed file.
     """
 
@@ -127,6 +127,13 @@ def complete_path(query: Query) -> list[Choice]:
         else Choice(f"{before}{entry}/", f"{entry}/", "folder", False)
         for is_file, _, entry in islice(sorted(begin or contain), MOST_CHOICES)
     ]
+
+
+def complete_name(query: Query, names: Iterable[str]) -> list[Choice]:
+    """The names that go on as the query's text does; if none does, those that have it elsewhere."""
+    typed, known = query.text.lower(), sorted(names)
+    begin = [name for name in known if name.lower().startswith(typed)]
+    return [Choice(name, name) for name in begin or [name for name in known if typed in name.lower()]]
 
 
 def _entries(folder: Path, hidden: bool, wants: str) -> Iterable[tuple[str, bool]]:

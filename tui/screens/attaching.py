@@ -10,6 +10,7 @@ from pathlib import Path
 from fromage_lite.errors import ImageError
 from index.files import write_bytes
 from index.paths import cache_folder
+from tui import pictures
 from tui.input.attachments import paths_of_argument
 from tui.input.clipboard import clipboard_pictures
 from tui.input.commands import Key, command
@@ -18,6 +19,9 @@ from tui.screens.feature import Feature
 from tui.screens.sending import read_pictures
 
 LAST_FOLDER = "last-folder"
+# Drawn by `playground.world.render` with a seed that no training has seen.
+SAMPLE = Path(pictures.__file__).with_name("sample.png")
+QUESTION = "what is in this picture?"
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +31,32 @@ class Attaching(Feature):
 
     @command(
         "image",
-        "Attach a picture; without a path, look for one",
+        "Attach a picture; without a path or with a folder's, look for one",
         argument="[PATH]",
         aliases=("attach",),
         completes="pictures",
         key=Key("ctrl+o", "Attach a picture", "attach"),
     )
     async def attach(self, argument: str) -> None:
-        if argument:
-            self.attach_files(paths_of_argument(argument))
+        files = paths_of_argument(argument)
+        folder = files[0] if len(files) == 1 and await asyncio.to_thread(_is_folder, files[0]) else None
+        if files and folder is None:
+            self.attach_files(files)
         else:
-            await self.chat.app.push_screen(FileBrowser(self._last_folder(), self.chat.mode), self._take)
+            where = folder.absolute() if folder is not None else self._last_folder()
+            await self.chat.app.push_screen(FileBrowser(where, self.chat.mode), self._take)
+
+    @command(
+        "sample",
+        "Attach a sample picture of the playground, and a question",
+        key=Key("f5", "A sample picture to ask about", "sample"),
+    )
+    async def sample(self) -> None:
+        chat = self.chat
+        await self._add_chips([SAMPLE])
+        if not chat.composer.prompt.text.strip():
+            chat.composer.prompt.fill(QUESTION)
+        chat.composer.prompt.focus()
 
     @command("paste", "Attach the picture that is in the clipboard")
     async def paste(self) -> None:
@@ -99,3 +118,10 @@ class Attaching(Feature):
                 write_bytes(self._folder_file, str(folder.resolve()).encode("utf-8", "surrogateescape"), mode=0o600)
             except OSError as error:
                 log.warning("the last folder can't be kept: %s", error)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -16,6 +16,7 @@ from textual.widgets import Markdown
 
 from fromage_lite.errors import FromageError, unexpected
 from index.images import sanitize
+from tui.input.attachments import exists
 from tui.input.commands import Command, CommandTable, actions_of, parse_command
 from tui.input.prompt_history import FILE, PromptHistory
 from tui.pictures.image_mode import ImageMode
@@ -31,10 +32,11 @@ from tui.screens.replying import Replying
 from tui.screens.sending import Sending
 from tui.screens.settings import Settings
 from tui.screens.switching import Switching
+from tui.screens.typing import Typing
 from tui.screens.viewer import key_line
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
-from tui.widgets.composer import Chip, Composer, Draft, PromptArea
+from tui.widgets.composer import Composer, Draft, PromptArea
 from tui.widgets.picture import FocusablePicture
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
@@ -53,7 +55,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Navigating,
 )
 # The order of the keys in the help; others come after them.
-KEY_ORDER = ("stop", "regenerate", "undo", "reset", "sessions", "attach", "settings", "stats", "help")
+KEY_ORDER = ("stop", "regenerate", "undo", "edit", "copy", "reset", "sessions", "attach", "settings", "stats", "help")
 
 AnyFeature = TypeVar("AnyFeature", bound=Feature)
 
@@ -89,6 +91,7 @@ class ChatScreen(Screen[None]):
         self.waiting: Outgoing | None = None
         self.failed: Outgoing | None = None
         self._workload = Workload(self._show_work)
+        self.typing = Typing(self)
         self._sending, self._pictures = Sending(self), Pictures(self)
         self._features = {kind: kind(self, self._sending) for kind in FEATURES}
         actions = [(action, feature) for kind, feature in self._features.items() for action in actions_of(kind)]
@@ -108,7 +111,7 @@ class ChatScreen(Screen[None]):
         keeps = archive is None or archive.saves  # --no-save means what is typed, too
         history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
         with Vertical(id="column"):
-            yield Transcript(id="transcript")
+            yield Transcript(self.host.small_world, id="transcript")
             yield Composer(self.commands, history, id="composer")
             yield StatusBar(id="status")
 
@@ -209,10 +212,19 @@ class ChatScreen(Screen[None]):
     # Commands and keys ------------------------------------------------------------------------------------------
 
     async def run_command(self, command: Command, argument: str = "") -> None:
-        """Does what a command says."""
+        """Does what a command says.
+
+        Raises:
+            Occupied: it can't be done now.
+        """
         self.log(f"command {command.name}")
         action, feature = self._by_name[command.name]
-        await self._attempt(action.run(feature, argument))
+        try:
+            await action.run(feature, argument)
+        except Occupied:
+            raise
+        except Exception as error:
+            await self.tell(error)
 
     async def choose_command(self, command: Command) -> None:
         """A command chosen in the palette: run, or put into the composer if it wants an argument."""
@@ -220,7 +232,7 @@ class ChatScreen(Screen[None]):
             self.composer.prompt.fill(f"/{command.name} ")
             self.composer.prompt.focus()
         else:
-            await self.run_command(command)
+            await self._attempt(self.run_command(command))
 
     async def action_run(self, key: str) -> None:
         """Does what a key is for.
@@ -238,12 +250,20 @@ class ChatScreen(Screen[None]):
             await self._attempt(self._sending.submit(event.draft))
             return
         name, argument = parsed
-        if (command := self.commands.find(name)) is None:
+        if (command := self.commands.find(name)) is None and exists(event.draft.text):
+            await self._attempt(self._sending.submit(event.draft))  # /tmp is a folder
+            return
+        if command is None:
             await self.note(f"There is no command /{name}. {self.commands.similar(name)}", "warning")
             return
         self.composer.take(Draft(event.draft.text))
         self.composer.pictures = event.draft.pictures
-        await self.run_command(command, argument)
+        try:
+            await self.run_command(command, argument)
+        except Occupied as error:
+            self.hint(str(error))
+            if argument:  # it would be a pity to type it again
+                self.composer.restore(event.draft)
 
     def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
         self.feature(Attaching).attach_files([event.path])
@@ -285,13 +305,3 @@ class ChatScreen(Screen[None]):
     def on_descendant_blur(self) -> None:
         if not isinstance(self.focused, FocusablePicture):
             self.status.keys = ""
-
-    def on_key(self, event: events.Key) -> None:
-        # Whoever types means the composer, wherever the focus is; but for the keys of what has it.
-        prompt = self.composer.prompt
-        if event.key in self.active_bindings:
-            return
-        if event.is_printable and event.character and not prompt.has_focus and not isinstance(self.focused, Chip):
-            prompt.focus()
-            prompt.insert(event.character)
-            event.stop()

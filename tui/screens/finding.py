@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
+from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.text.message import Segment, parse_message
+from tui.input.attachments import refuse_folder, to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
-from tui.screens.interface import NOT_LOADED
+from tui.screens.sending import read_pictures
 from tui.widgets.found import Found
 
 FIND_COUNT = 8
+WAITS = "The search waits for the model"
 
 
 class Finding(Feature):
@@ -19,14 +23,24 @@ class Finding(Feature):
     @command("find", "Search the pictures; attached ones count too", argument="WORDS", aliases=("search",))
     async def find(self, argument: str) -> None:
         pictures = self.chat.composer.pictures
-        segments = parse_message(argument, (picture.path for picture in pictures))
+        attached = [picture.path for picture in pictures]
+        if is_meant_as_path(argument):
+            await asyncio.to_thread(refuse_folder, path := to_path(argument))
+            attached, argument = [*attached, str((await read_pictures([path]))[0].path)], ""
+        segments = parse_message(argument, attached)
         if not segments:
             await self.chat.note("What are you looking for? /find WORDS, with or without attached pictures.")
         elif self.chat.conversation.agent is None:
-            self.chat.hint(NOT_LOADED)
+            self.sending.after_loading(partial(self._find_later, segments, argument))
+            self.chat.composer.pictures = ()
+            self.chat.hint(WAITS if self.chat.busy else f"{WAITS} · /retry loads it")
         else:
             self.chat.begin("searching", partial(self._find, segments, argument))
             self.chat.composer.pictures = ()
+
+    async def _find_later(self, segments: tuple[Segment, ...], words: str) -> None:
+        with self.chat.working("searching"):
+            await self._find(segments, words)
 
     async def _find(self, segments: tuple[Segment, ...], words: str) -> None:
         found = await self.chat.conversation.search(segments, FIND_COUNT)

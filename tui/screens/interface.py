@@ -33,6 +33,10 @@ class Outgoing:
     draft: Draft
     segments: tuple[Segment, ...]
     view: TurnView
+    is_kept: bool = False
+    """Whether it is written down already, before its reply begins."""
+    is_handed_back: bool = False
+    """Whether its words are in the composer again, so that its turn can go."""
 
 
 class Host(Protocol):
@@ -41,6 +45,8 @@ class Host(Protocol):
     preferences: Preferences
     state: Path | None
     """The folder of what is remembered between runs; None remembers nothing."""
+    small_world: bool
+    """Whether the shipped model answers, which knows nothing but the playground's pictograms."""
     problems: list[str]
     """What the config file has that can't be used, a sentence each."""
 
@@ -60,7 +66,7 @@ class Chat(Protocol):
     turns: list[TurnView]
     """As many as the dialogue has."""
     waiting: Outgoing | None
-    """The message that waits for the model."""
+    """The message that waits for the model, or for the end of the reply before."""
     failed: Outgoing | None
     """The message whose reply failed, until something else is sent."""
 
@@ -98,6 +104,9 @@ class Chat(Protocol):
 
     async def note_error(self, error: FromageError, advice: str = "") -> None:
         """An error in the transcript, with what to do about it."""
+
+    async def tell(self, error: Exception) -> None:
+        """Shows an exception, whatever it is."""
 
     def hint(self, text: str) -> None:
         """A passing remark."""

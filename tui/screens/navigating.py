@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from index.images import one_line
 from tui.input.commands import Key, command, key
 from tui.screens.feature import Feature
 from tui.screens.help import HelpScreen
@@ -10,9 +11,16 @@ from tui.screens.help import HelpScreen
 class Navigating(Feature):
     """What has nothing to do with the model."""
 
-    @command("theme", "Switch between the dark and the light theme")
-    async def theme(self) -> None:
-        self.chat.host.action_switch_theme()
+    @command("theme", "Dark to light and back, or the theme of that name", argument="[NAME]", completes="themes")
+    async def theme(self, argument: str) -> None:
+        app, name = self.chat.app, argument.strip().lower()
+        if not name:
+            self.chat.host.action_switch_theme()
+        elif name in app.available_themes:
+            app.theme = name
+        else:
+            known = ", ".join(sorted(app.available_themes))
+            await self.chat.note(f"There is no theme '{one_line(argument, 60)}'; there are {known}.", "warning")
 
     @command("help", "Keys and commands", key=Key("f1", "Keys and commands", "help"))
     async def help(self) -> None:

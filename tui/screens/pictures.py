@@ -101,4 +101,8 @@ class Pictures:
         hide = picture.hit_id not in self._chat.conversation.hidden
         await self._chat.conversation.hide(picture.hit_id, hide)
         self._chat.transcript.mark_hidden(self._chat.conversation.hidden)
-        self._chat.hint("It will not be found again in this conversation" if hide else "It may be found again")
+        self._chat.hint(f"Hidden in this conversation · {self._hide_key} shows it again" if hide else "Shown again")
+
+    @property
+    def _hide_key(self) -> str:
+        return self._chat.host.preferences.keys.get("picture-hide", "x").split(",")[0]

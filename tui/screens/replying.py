@@ -1,25 +1,32 @@
-"""What can be done with the last message and the whole conversation: stop, another reply, take back, begin anew."""
+"""What can be done with the last message and the whole conversation: stop, another reply, take back, change, copy,
+begin anew."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from tui.input.commands import Key, command, key
 from tui.screens.busy import REPLYING
+from tui.screens.earlier import ChooseMessage
 from tui.screens.feature import Feature
+from tui.sessions.restore import draft_of
+from tui.widgets.composer import Draft
+from tui.widgets.turn import TurnView
 
 
 class Replying(Feature):
     """The dialogue, on the screen and in the model's memory alike."""
 
-    @key("escape", "Stop the reply", id="stop")
+    @key("escape", "Take a waiting message back, else stop the reply", id="stop")
     async def stop(self) -> None:
         chat = self.chat
         if chat.composer.completion.dismiss():
             return
-        if chat.busy == REPLYING:
+        if chat.waiting is not None:
+            await self.sending.take_back_waiting()
+        elif chat.busy == REPLYING:
             chat.conversation.stop()
             chat.status.state = "stopping"
-        elif chat.waiting is not None:
-            await self.sending.take_back_waiting()
         chat.composer.prompt.focus()
 
     @command(
@@ -52,18 +59,64 @@ class Replying(Feature):
             await self.sending.take_back_waiting()
             return
         chat.check_free()
-        if chat.failed is not None:
-            await chat.failed.view.remove()
-            chat.failed = None
-            chat.conversation.forget_unfinished()
-            await chat.transcript.settle()
-        elif not chat.turns:
-            chat.hint("There is nothing to take back")
+        if views := chat.transcript.turns:
+            draft = await self._take_back(views[-1])
+            is_there = chat.composer.restore(draft)
+            chat.hint("Taken back; its words are in the composer" if is_there else "Taken back")
         else:
-            await chat.conversation.undo()
-            await chat.turns.pop().remove()
-            await chat.transcript.settle()
-            chat.hint("Taken back · ↑ brings your words back")
+            chat.hint("There is nothing to take back")
+
+    async def _take_back(self, view: TurnView) -> Draft:
+        """Removes the last visible turn, of whatever kind; what was sent."""
+        chat = self.chat
+        if chat.failed is not None and chat.failed.view is view:
+            draft, chat.failed = chat.failed.draft, None
+            chat.conversation.forget_unfinished()
+        else:
+            draft = Draft(*draft_of(view.message.parts))
+            if chat.turns and chat.turns[-1] is view:
+                await chat.conversation.undo()
+                chat.turns.pop()
+        await view.remove()
+        await chat.transcript.settle()
+        return draft
+
+    @command(
+        "edit",
+        "Change an earlier message and go on from there",
+        key=Key("f3", "Change an earlier message and go on from there", "edit"),
+    )
+    async def edit(self) -> None:
+        chat = self.chat
+        chat.check_free()
+        if views := chat.transcript.turns:
+            messages = [draft_of(view.message.parts)[0] or "(a picture)" for view in views]
+            await chat.app.push_screen(ChooseMessage(messages), partial(self._edit, views))
+        else:
+            chat.hint("There is no message yet")
+
+    def _edit(self, views: list[TurnView], place: int | None) -> None:
+        if place is not None:
+            self.chat.start(self._go_back_to(views[place]), "edit")
+
+    async def _go_back_to(self, view: TurnView) -> None:
+        chat = self.chat
+        with chat.working("taking back"):
+            count = 0
+            while (views := chat.transcript.turns) and view in views:
+                draft = await self._take_back(views[-1])
+                count += 1
+        if count:
+            chat.composer.replace(draft)
+            chat.composer.prompt.focus()
+            chat.hint(f"{count:,} message{'s' * (count > 1)} taken back · Enter goes on from here")
+
+    @command("copy", "Copy the last reply's words", key=Key("ctrl+y", "Copy the last reply", "copy"))
+    async def copy(self) -> None:
+        said = next((text for view in reversed(self.chat.transcript.turns) if (text := view.reply.text)), "")
+        if said:
+            self.chat.app.copy_to_clipboard(said)
+        self.chat.hint("Reply copied" if said else "There is no reply yet")
 
     @command(
         "reset", "Start a new conversation", aliases=("new", "clear"), key=Key("ctrl+n", "New conversation", "reset")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fromage_lite.chat.events import Done, Failed, Notice, Statistics
+from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.errors import FromageError, ImageError, unexpected
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.images import sanitize
 from tui.conversation import ReplyItem
-from tui.input.attachments import extract_pictures, is_picture_path, to_path
+from tui.input.attachments import extract_pictures, refuse_folder, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
 from tui.screens.interface import Chat, Outgoing
@@ -23,6 +24,7 @@ from tui.widgets.turn import TurnView
 
 NO_INDEX = "There is no index, so replies come without pictures."
 ONE_WAITS = "A message is waiting already · Esc takes it back"
+WAITS = "It waits its turn · Esc takes it back"
 
 
 class Sending:
@@ -31,12 +33,20 @@ class Sending:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
         self._preparing = False  # a message is being read
+        self._after_loading: list[Callable[[], Awaitable[None]]] = []
 
     def check_free(self) -> None:
         """Raises `Occupied` if no message can be sent now; while the model loads, one can."""
         self._chat.check_free(beside=LOADING)
         if self._preparing or self._chat.waiting is not None:
             raise Occupied(ONE_WAITS)
+
+    def _check_next(self) -> None:
+        """Raises `Occupied` if no message can be taken, not even one that waits for the end of a reply."""
+        if self._preparing or self._chat.waiting is not None:
+            raise Occupied(ONE_WAITS)
+        if self._chat.busy != REPLYING:
+            self.check_free()
 
     # Loading ----------------------------------------------------------------------------------------------------
 
@@ -56,7 +66,7 @@ class Sending:
                     if chat.waiting is not None:
                         chat.waiting.view.reply.wait_for(sanitize(text))
         except FromageError as error:
-            await self.take_back_waiting()
+            await self.take_back_waiting(by_user=False)
             await chat.note_error(error, "/retry tries again.")
         else:
             chat.start(self._loaded(), "loaded")  # runs when this has ended, and loading with it
@@ -64,18 +74,35 @@ class Sending:
     async def _loaded(self) -> None:
         chat = self._chat
         chat.show_agent()
-        if chat.waiting is not None:
-            outgoing, chat.waiting = chat.waiting, None
-            self.start_reply(outgoing)
+        while self._after_loading:
+            try:
+                await self._after_loading.pop(0)()
+            except Exception as error:  # whatever else waits for the model goes on
+                await chat.tell(error)
+        self._start_waiting()
         if chat.conversation.agent is not None and not chat.conversation.agent.index_size:
             await chat.note(NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one.")
 
-    async def take_back_waiting(self) -> None:
-        """Hands the message that waits for the model back to the composer."""
+    def after_loading(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does something as soon as the model is there."""
+        self._after_loading.append(work)
+
+    def _start_waiting(self) -> None:
         chat = self._chat
         if chat.waiting is not None:
             outgoing, chat.waiting = chat.waiting, None
-            chat.conversation.forget_unfinished()
+            self.start_reply(outgoing)
+
+    async def take_back_waiting(self, *, by_user: bool = True) -> None:
+        """Hands the message that waits for the model, or for its turn, back to the composer. Unless the user says so,
+        it stays kept until something else is said: leaving must not lose it."""
+        chat = self._chat
+        if chat.waiting is not None:
+            outgoing, chat.waiting = chat.waiting, None
+            if outgoing.is_kept and by_user:
+                chat.conversation.forget_unfinished()
+            elif outgoing.is_kept:
+                chat.conversation.hand_back()
             await outgoing.view.remove()
             chat.composer.restore(outgoing.draft)
             await chat.transcript.settle()
@@ -88,7 +115,7 @@ class Sending:
         Raises:
             Occupied: it can't be sent now.
         """
-        self.check_free()
+        self._check_next()
         if not draft.text.strip() and not draft.pictures:
             self._chat.hint("Write something first · F1 help")
         else:
@@ -109,8 +136,9 @@ class Sending:
     async def _submit(self, draft: Draft) -> None:
         try:
             found, text = extract_pictures(draft.text)
-            if is_picture_path(text) and " " not in text and "<" not in text:
-                found, text = [*found, to_path(text)], ""  # a path that leads nowhere: reading it says so
+            if is_meant_as_path(text):
+                await asyncio.to_thread(refuse_folder, path := to_path(text))
+                found, text = [*found, path], ""  # a path that leads nowhere: reading it says so
             attached = [*draft.pictures, *await read_pictures(found)]
             if found and not text:  # nothing but pictures: they wait for a question
                 self._chat.composer.pictures = tuple(attached)
@@ -140,6 +168,10 @@ class Sending:
             Occupied: something else has begun meanwhile.
         """
         chat = self._chat
+        if chat.busy == REPLYING:
+            view = TurnView(parts, chat.mode, "waiting its turn", true_answer)
+            await self._send_next(Outgoing(draft, segments, view))
+            return
         if chat.conversation.agent is not None:
             view = TurnView(parts, chat.mode, "thinking", true_answer)
             chat.begin(REPLYING, partial(self._show_and_reply, Outgoing(draft, segments, view)))
@@ -151,14 +183,27 @@ class Sending:
             self.start_reply(outgoing)
             return
         chat.waiting = outgoing
+        outgoing.is_kept = True
         chat.conversation.expect(segments)  # it is kept, though the model may take a while
         if chat.busy != LOADING:  # that has failed: another attempt, with this message waiting for it
             self.start_loading()
+
+    async def _send_next(self, outgoing: Outgoing) -> None:
+        """Shows a message whose turn comes when the reply before has ended."""
+        chat = self._chat
+        chat.waiting = outgoing
+        await chat.transcript.add(outgoing.view)
+        chat.hint(WAITS)
+        if not chat.busy:  # it has ended just now
+            self._start_waiting()
 
     async def _show_message(self, outgoing: Outgoing) -> None:
         failed, self._chat.failed = self._chat.failed, None
         if failed is not None and failed.segments == outgoing.segments:
             await failed.view.remove()  # the same once more
+        elif failed is not None and failed.is_handed_back:
+            self._chat.conversation.hand_back()
+            await failed.view.remove()
         await self._chat.transcript.add(outgoing.view)
 
     async def start_anew(self) -> None:
@@ -174,6 +219,7 @@ class Sending:
             await chat.conversation.reset()
         chat.turns.clear()
         chat.waiting = chat.failed = None
+        self._after_loading.clear()
         chat.conversation.start_anew()
         chat.status.statistics = None
         await chat.transcript.clear()
@@ -203,10 +249,30 @@ class Sending:
     async def _regenerate(self, view: TurnView) -> None:
         await view.begin_again()
         await self._stream(self._chat.conversation.regenerate(), view, None)
+        self._go_on()
 
     async def _reply_to(self, outgoing: Outgoing) -> None:
         outgoing.view.reply.wait_for("thinking")
         await self._stream(self._chat.conversation.reply(outgoing.segments), outgoing.view, outgoing)
+        if self._chat.failed is outgoing:
+            await self._hand_back(outgoing)
+        self._go_on()
+
+    async def _hand_back(self, failed: Outgoing) -> None:
+        """The words of a failed message go to the composer, or of one that waited for its reply: what was said on the
+        strength of a reply may make no sense without it."""
+        chat = self._chat
+        if chat.waiting is not None:
+            await self.take_back_waiting()
+        else:
+            failed.is_handed_back = chat.composer.restore(failed.draft)
+
+    def _go_on(self) -> None:
+        if self._chat.waiting is not None:
+            self._chat.start(self._next(), "next")  # runs when this has ended, and replying with it
+
+    async def _next(self) -> None:
+        self._start_waiting()
 
     async def _stream(self, items: AsyncGenerator[ReplyItem, None], view: TurnView, outgoing: Outgoing | None) -> None:
         try:
@@ -226,7 +292,6 @@ class Sending:
             chat.turns.append(view)
         elif isinstance(item, Failed) and outgoing is not None:
             chat.failed = outgoing
-            chat.composer.restore(outgoing.draft)
 
 
 async def read_pictures(paths: Iterable[Path]) -> list[Picture]:

@@ -41,18 +41,19 @@ class Switching(Feature):
 
     @command(
         "model",
-        "Talk with another model: its folder or its Hugging Face id",
+        "Talk with another model: its folder, its Hugging Face id, or default for the one of the start",
         argument="FOLDER",
         completes="folders",
     )
     async def change_model(self, argument: str) -> None:
         if not argument:
-            await self.chat.note("Which model? /model FOLDER, or a Hugging Face id.")
+            await self.chat.note("Which model? /model FOLDER, a Hugging Face id, or /model default for the first one.")
         else:
             self.chat.begin("loading another model", partial(self._change_model, str(to_path(argument))))
 
     async def _change_model(self, model: str) -> None:
         conversation = self.chat.conversation
+        before = conversation.agent.index_path if conversation.agent is not None else None
         try:
             async for text in conversation.use_model(model):
                 if isinstance(text, Notice):
@@ -69,4 +70,8 @@ class Switching(Feature):
         assert conversation.agent is not None
         turns = len(self.chat.turns)
         kept = f" It reads the {turns} message{'s' * (turns > 1)} so far with your next one." if turns else ""
-        await self.chat.note(f"{sanitize(conversation.agent.model_name)} answers now.{kept}")
+        size, path = conversation.agent.index_size, conversation.agent.index_path
+        pictures = ""
+        if size and path != before:
+            pictures = f", with its own pictures ({size:,})"
+        await self.chat.note(f"{sanitize(conversation.agent.model_name)} answers now{pictures}.{kept}")

@@ -276,7 +276,7 @@ class SavedConversation(Conversation):
     async def use_model(self, model: str) -> AsyncGenerator[str | Notice, None]:
         async for text in super().use_model(model):
             yield text
-        self.model_path = model
+        self.model_path = self.names.find(model) or ""
 
     async def current(self) -> Session:
         """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""

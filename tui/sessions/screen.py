@@ -119,7 +119,7 @@ class SessionsScreen(ModalScreen[SessionChoice]):
 
     def _row(self, match: Match) -> Content:
         info = match.info
-        width = max(20, self.query_one("#sessions").content_size.width - 4)  # a blank either side, and the scroll bar
+        width = max(20, self.query_one(OptionList).scrollable_content_region.width - 2)  # a blank either side
         count = count_turns(info.turns)
         when = date_words(info.updated, datetime.now())
         facts = f"{when} · {count}" if width >= 50 else when

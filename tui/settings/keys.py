@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping
 
+from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import Keys
@@ -58,6 +59,54 @@ def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         else:
             good[name] = value
     return good, problems
+
+
+def clashes(keys: Mapping[str, str]) -> list[str]:
+    """A sentence for each key that, as these keys change it, two actions have that are to be had at the same time.
+
+    Args:
+        keys: keys by binding id, as `check_keys` passes them.
+    """
+    found: dict[str, None] = {}
+    for group in _active_together():
+        taken: dict[str, set[str]] = {}
+        for binding in group:
+            for key in keys.get(binding.id or "", binding.key).split(","):
+                name = binding.id or f"{binding.description.lower()} (not to be changed)"
+                taken.setdefault(_normal(key.strip()), set()).add(name)
+        for key, names in taken.items():
+            if len(names) > 1 and names & set(keys):
+                both = " and ".join(f"'{name}'" for name in sorted(names))
+                found[f"{key} is the key of {both}; give one of them another."] = None
+    return list(found)
+
+
+def _active_together() -> Iterator[list[Binding]]:
+    """The bindings of what can be on the screen together, one list for each."""
+    all_owners = owners()
+    apps = [binding for owner in all_owners if issubclass(owner, App) for binding in own_bindings(owner)]
+    chat = next((owner for owner in all_owners if owner.__name__ == "ChatScreen"), DOMNode)
+    for owner in all_owners:
+        if issubclass(owner, App) or owner is chat:
+            continue
+        own = list(own_bindings(owner))
+        if owner.__module__.startswith("tui.widgets."):  # what can have the focus in the chat
+            own += [binding for base in owner.__mro__[1:] for binding in own_bindings(base) if not binding.id]
+            taken = {key for binding in own_bindings(owner) for key in binding.key.split(",")}
+            own = [binding for binding in own if binding.id or not taken & set(binding.key.split(","))]
+            yield [*own, *own_bindings(chat), *apps]
+        else:
+            beside = (o for o in all_owners if o.__module__ == owner.__module__ and o is not owner)
+            inside = [binding for other in beside for binding in own_bindings(other)]
+            yield [*own, *inside, *(binding for binding in apps if binding.priority)]
+
+
+def _normal(key: str) -> str:
+    """The one name of a key that has several: `?` is `question_mark`."""
+    *modifiers, base = key.split("+")
+    if len(base) == 1 and not base.isalnum():
+        base = unicodedata.name(base, base).lower().replace(" ", "_").replace("-", "_")
+    return "+".join([*sorted(modifiers), base])
 
 
 def _is_key(key: str) -> bool:

@@ -14,6 +14,7 @@ from tui.input.completion import (
     Query,
     common_beginning,
     complete_command,
+    complete_name,
     complete_path,
     complete_picture,
     find_query,
@@ -67,7 +68,9 @@ class Completion:
             self._prompt.run_worker(self._look_up(query), group="completion", exclusive=True)
 
     async def _look_up(self, query: Query) -> None:
-        if query.kind == "picture":
+        if query.wants == "themes":
+            choices = complete_name(query, self._prompt.app.available_themes)
+        elif query.kind == "picture":
             if not self._list.is_open:
                 self._list.wait("looking for pictures …")
             choices = await asyncio.to_thread(lambda: complete_picture(query.text, self._scan.paths()))

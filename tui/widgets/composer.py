@@ -13,9 +13,11 @@ from textual.containers import HorizontalScroll, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static, TextArea
+from textual.widgets.text_area import Location, Selection
 
 from tui.input.attachments import dropped_paths
 from tui.input.commands import CommandTable
+from tui.input.graphemes import grapheme_at, snap
 from tui.input.prompt_history import PromptHistory
 from tui.pictures.thumbnails import Picture
 from tui.widgets.completing import Completion
@@ -39,6 +41,8 @@ class PromptArea(TextArea):
         Binding("tab", "complete", "Complete a command, a path or @picture; or try an example", id="complete"),
         Binding("backspace", "erase", "At the very beginning: remove the last picture", id="erase"),
         Binding("ctrl+v", "paste_clipboard", "Paste a picture or text from the clipboard", id="paste"),
+        Binding("ctrl+u", "clear", "Clear the whole draft; ↑ brings its words back", id="clear"),
+        Binding("ctrl+underscore", "undo", "Undo the last change of the text", id="undo-typing"),
     ]
 
     class Submitted(Message):
@@ -58,6 +62,9 @@ class PromptArea(TextArea):
 
     class ExampleWanted(Message):
         """Tab in an empty composer."""
+
+    class Cleared(Message):
+        """The whole draft is to go, pictures too."""
 
     class PasteWanted(Message):
         """The clipboard is asked for, not a paste that the terminal made."""
@@ -92,6 +99,14 @@ class PromptArea(TextArea):
     def action_submit(self) -> None:
         if not self.completion.accept_on_enter():
             self.post_message(self.Submitted(self.text))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "redo"  # its key copies the reply
+
+    def action_clear(self) -> None:
+        self._earlier_prompts.add(self.text)
+        self.fill("")
+        self.post_message(self.Cleared())
 
     def action_paste_clipboard(self) -> None:
         self.post_message(self.PasteWanted())
@@ -134,6 +149,32 @@ class PromptArea(TextArea):
         else:
             self.action_delete_left()
 
+    # The cursor stands between graphemes, never in one -------------------------------------------------------------
+
+    def get_cursor_left_location(self) -> Location:
+        row, column = self.cursor_location
+        if not column:
+            return super().get_cursor_left_location()
+        return row, grapheme_at(self.document.get_line(row), column - 1)[0]
+
+    def get_cursor_right_location(self) -> Location:
+        row, column = self.cursor_location
+        line = self.document.get_line(row)
+        return (row, grapheme_at(line, column)[1]) if column < len(line) else super().get_cursor_right_location()
+
+    def get_cursor_word_left_location(self) -> Location:
+        return self._snapped(super().get_cursor_word_left_location())
+
+    def get_cursor_word_right_location(self) -> Location:
+        return self._snapped(super().get_cursor_word_right_location())
+
+    def validate_selection(self, selection: Selection) -> Selection:
+        return Selection(self._snapped(selection.start), self._snapped(selection.end))
+
+    def _snapped(self, location: Location) -> Location:
+        row, column = location
+        return row, snap(self.document.get_line(row), column) if row < self.document.line_count else column
+
     def action_cursor_page_up(self) -> None:
         self.post_message(self.PageWanted(-1))
 
@@ -145,11 +186,16 @@ class PromptArea(TextArea):
         self.suggestion = self.completion.suggestion() if self.cursor_location == self.document.end else ""
 
     async def _on_key(self, event: events.Key) -> None:
-        # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later.
-        bound = self.screen.active_bindings.get(event.key)  # as the user's config file has it
-        if bound is not None and bound.node is self and await self.app.run_action(bound.binding.action, self):
-            event.prevent_default()
-            event.stop()
+        # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later. And the
+        # screen knows no keys of a widget that has lost the focus meanwhile, as when a browser's page does: Enter
+        # would be a new line.
+        bindings = self._bindings.copy()
+        bindings.apply_keymap(self.app._keymap)  # as the user's config file has it
+        for binding in bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.prevent_default()
+                event.stop()
+                return
 
     async def _on_paste(self, event: events.Paste) -> None:
         if paths := dropped_paths(event.text):
@@ -214,6 +260,7 @@ class Composer(Vertical):
         """
         super().__init__(id=id)
         self._earlier_prompts = history
+        self._handed_back: Draft | None = None
         self._choices, self._prompt = Completions(), PromptArea(history)
         self.completion = self._prompt.completion = Completion(
             self._prompt, self._choices, commands, lambda path: self.post_message(self.PictureChosen(path))
@@ -240,12 +287,21 @@ class Composer(Vertical):
     def attach(self, picture: Picture) -> None:
         self.pictures = (*self.pictures, picture)
 
-    def restore(self, draft: Draft) -> None:
-        """Hands a draft back, unless something new has been written meanwhile."""
-        if not self.prompt.text.strip():
+    def restore(self, draft: Draft) -> bool:
+        """Hands a draft back, unless something new has been written meanwhile; whether its words are there now."""
+        before, now = self._handed_back, Draft(self.prompt.text, self.pictures)
+        if now == before or not now.text.strip():
             self.prompt.fill(draft.text)
-        if not self.pictures:
-            self.pictures = draft.pictures
+            if now == before or not now.pictures:
+                self.pictures = draft.pictures
+            self._handed_back = Draft(draft.text, self.pictures)
+        return self.prompt.text == draft.text
+
+    def replace(self, draft: Draft) -> None:
+        """Puts a draft in the place of what is there, which Up brings back."""
+        self._earlier_prompts.add(self.prompt.text)
+        self.prompt.fill(draft.text)
+        self.pictures = draft.pictures
 
     def on_text_area_changed(self) -> None:
         self.completion.update()
@@ -267,6 +323,10 @@ class Composer(Vertical):
         if self._earlier_prompts.add(draft.text):
             self.run_worker(partial(self._earlier_prompts.keep, draft.text), group="history", thread=True)
         self.prompt.fill(self.prompt.text.removeprefix(draft.text))
+        self.pictures = ()
+
+    def on_prompt_area_cleared(self, event: PromptArea.Cleared) -> None:
+        event.stop()
         self.pictures = ()
 
     def on_prompt_area_erased_at_start(self, event: PromptArea.ErasedAtStart) -> None:

@@ -189,9 +189,19 @@ class PictureCard(FocusablePicture):
 class PictureGrid(ItemGrid):
     """Several pictures, best first, as many side by side as fit."""
 
-    def __init__(self, pictures: Sequence[Picture], mode: ImageMode, series: Sequence[Picture] = ()) -> None:
+    def __init__(
+        self, pictures: Sequence[Picture], mode: ImageMode, series: Sequence[Picture] = (), *, first: int = 1
+    ) -> None:
+        """
+        Args:
+            pictures: what to show.
+            mode: how pictures are drawn.
+            series: what the viewer leafs through; the pictures themselves if empty.
+            first: the number of the first one.
+        """
         series = tuple(series) or tuple(pictures)
         cards = [
-            PictureCard(picture, mode, rank=rank, small=True, series=series) for rank, picture in enumerate(pictures, 1)
+            PictureCard(picture, mode, rank=rank, small=True, series=series)
+            for rank, picture in enumerate(pictures, first)
         ]
         super().__init__(*cards, min_column_width=16, max_column_width=18, stretch_height=False)

@@ -10,17 +10,26 @@ from textual.events import Resize
 from textual.widget import Widget
 
 from tui.widgets.picture import FocusablePicture, PictureCard
-from tui.widgets.turn import Note
+from tui.widgets.turn import Note, TurnView
 from tui.widgets.welcome import Welcome
 
 
 class Transcript(VerticalScroll):
-    """Turns, search results and notes; a welcome while there are none."""
+    """Turns, search results and notes; a welcome while there are none.
+
+    Args:
+        small_world: whether the shipped model answers; the welcome says what that means.
+        id: of the widget.
+    """
+
+    def __init__(self, small_world: bool = True, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._small_world = small_world
 
     def compose(self) -> ComposeResult:
         # At least as tall as the view: an anchored scroll would draw a shorter one at the bottom.
         with VerticalGroup(id="feed"):
-            yield Welcome()
+            yield Welcome(self._small_world)
 
     def on_mount(self) -> None:
         self.anchor()
@@ -44,7 +53,7 @@ class Transcript(VerticalScroll):
     async def clear(self) -> None:
         """Removes everything and shows the welcome again."""
         await self.feed.remove_children()
-        await self.feed.mount(Welcome())
+        await self.feed.mount(Welcome(self._small_world))
 
     async def settle(self) -> None:
         """Shows the welcome if nothing but notes is left."""
@@ -68,6 +77,11 @@ class Transcript(VerticalScroll):
             if pictures := [widget for widget in child.query(FocusablePicture) if widget.display]:
                 return pictures
         return []
+
+    @property
+    def turns(self) -> list[TurnView]:
+        """The messages with their replies, whole or not, in their order."""
+        return list(self.feed.query_children(TurnView))
 
     @property
     def shows_welcome(self) -> bool:

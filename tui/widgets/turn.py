@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -20,7 +21,7 @@ from tui.pictures.image_mode import ImageMode
 from tui.pictures.thumbnails import Picture
 from tui.widgets.formatted import Formatted, looks_formatted
 from tui.widgets.next_best import picture_view
-from tui.widgets.picture import PictureCard
+from tui.widgets.picture import PictureCard, PictureGrid
 
 MESSAGE_LIMIT = 4000  # characters of the user's message that are drawn
 FLUSH_SECONDS = 0.05
@@ -106,14 +107,24 @@ class UserMessage(VerticalGroup):
         self._mode = mode
 
     def compose(self) -> ComposeResult:
-        for part in self.parts:
-            if isinstance(part, Picture):
-                yield PictureCard(part, self._mode)
-                continue
-            text = sanitize(part)
-            if len(text) > MESSAGE_LIMIT:
-                text = f"{text[:MESSAGE_LIMIT]} … ({len(text) - MESSAGE_LIMIT:,} more characters)"
-            yield Static(text, markup=False, classes="words")
+        series = [part for part in self.parts if isinstance(part, Picture)]
+        number = 1
+        for _, group in groupby(self.parts, lambda part: isinstance(part, Picture)):
+            run = list(group)
+            yield from (_words(part) for part in run if isinstance(part, str))
+            pictures = [part for part in run if isinstance(part, Picture)]
+            if pictures and len(series) == 1:
+                yield PictureCard(pictures[0], self._mode)
+            elif pictures:  # several: small, and side by side
+                yield PictureGrid(pictures, self._mode, series, first=number)
+            number += len(pictures)
+
+
+def _words(text: str) -> Static:
+    text = sanitize(text)
+    if len(text) > MESSAGE_LIMIT:
+        text = f"{text[:MESSAGE_LIMIT]} … ({len(text) - MESSAGE_LIMIT:,} more characters)"
+    return Static(text, markup=False, classes="words")
 
 
 class ReplyView(HorizontalGroup):

@@ -25,6 +25,7 @@ YYYYYYYYYYYYYhhY
 """.split()
 _COLOURS = {"y": "#FFDC7A", "Y": "#F4B942", "h": "#B97A1E", "o": "#D98A3A"}
 
+WORLD = "This is its playground, a small world of pictograms: photographs mean nothing to it. F5 shows it a sample."
 EXAMPLES = (
     ("show me a cat on the beach", "it answers with a picture"),
     ("and in the snow?", "it remembers what you talk about"),
@@ -72,9 +73,17 @@ class Example(Static):
 
 
 class Welcome(Vertical):
-    """Logo, one sentence, three things to try."""
+    """Logo, what it is, things to try.
+
+    Args:
+        small_world: whether the shipped model answers, to which anything but its pictograms means nothing.
+    """
 
     _next = 0
+
+    def __init__(self, small_world: bool = True) -> None:
+        super().__init__()
+        self._small_world = small_world
 
     def next_example(self) -> str:
         """The examples, one after another."""
@@ -88,6 +97,8 @@ class Welcome(Vertical):
             with Vertical(id="welcome-words"):
                 yield Static("fromage_lite", id="welcome-name", markup=False)
                 yield Static("It sees your pictures and answers with its own.", markup=False)
+                if self._small_world:
+                    yield Static(WORLD, markup=False, id="welcome-world")
         with Vertical(id="examples"):
             yield Static("Try one (Tab fills it in)", id="examples-title", markup=False)
             for text, why in EXAMPLES:

@@ -58,6 +58,9 @@ def test_a_file_that_is_there_is_a_picture_and_a_text_that_looks_like_one_is_non
     assert parse_terms([picture]) == [Term(1, (ImageSegment(picture),))]
     assert parse_terms(["2:" + picture, "-", "a cat"])[0] == Term(2, (ImageSegment(picture),))
     assert parse_terms(["no such file.png"]) == [text("no such file.png")]
+    assert parse_terms(["nosuch.png"]) == [Term(1, (ImageSegment("nosuch.png"),))], "a name, not words"
+    assert parse_terms([str(tmp_path)]) == [Term(1, (ImageSegment(str(tmp_path)),))]
+    assert parse_terms(["and/or"]) == [text("and/or")]
     jfif = tmp_path / "photo.jfif"
     jfif.touch()
     assert parse_terms([str(jfif)]) == [Term(1, (ImageSegment(str(jfif)),))], "a JPEG as browsers save it"

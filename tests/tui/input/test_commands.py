@@ -98,10 +98,13 @@ def test_every_command_has_a_name_of_its_own() -> None:
 def test_the_commands_are_those_that_users_know_in_their_order() -> None:
     assert [entry.usage for entry in COMMANDS] == [
         "/image [PATH]",
+        "/sample",
         "/paste",
         "/find WORDS",
         "/regenerate",
         "/undo",
+        "/edit",
+        "/copy",
         "/reset",
         "/tokens [PATH]",
         "/why",
@@ -115,7 +118,7 @@ def test_the_commands_are_those_that_users_know_in_their_order() -> None:
         "/rename TITLE",
         "/export FILE",
         "/import FILE.json",
-        "/theme",
+        "/theme [NAME]",
         "/help",
         "/quit",
     ]

@@ -19,6 +19,7 @@ from tui.pictures.image_mode import ImageMode
 from tui.screens.browser import FileBrowser
 from tui.sessions.archive import Archive
 from tui.widgets.composer import Chip
+from tui.widgets.picture import PictureCard
 
 
 @pytest.fixture
@@ -284,3 +285,82 @@ def test_a_history_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     assert history.add("words")
     history.keep("words")
     assert history.move(-1, "") == "words"
+
+
+async def test_several_pictures_of_a_message_stand_side_by_side(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(picture_bytes())
+    async with chatting(size=(100, 40)) as chat:
+        await chat.type(f"/image {' '.join(str(tmp_path / f'{number}.png') for number in range(30))}")
+        await chat.until(lambda: len(chat.screen.composer.pictures) == 30)
+        await chat.say("what are these?")
+        message = chat.screen.turns[0].message
+        await chat.until(lambda: message.region.height)
+        cards = [card.region for card in message.query(PictureCard)]
+        assert len(cards) == 30
+        rows = sorted({card.y for card in cards})
+        assert len(rows) <= 8, "at least four in a row of 100 columns"
+        assert message.region.height <= 8 * 12
+        for upper, lower in zip(rows, rows[1:], strict=False):
+            tallest = max(card.height for card in cards if card.y == upper)
+            assert lower >= upper + tallest
+        assert "30. 29.png" in "\n".join(str(caption.render()) for caption in message.query(".caption"))
+
+
+async def test_one_picture_of_a_message_is_as_large_as_before_and_pictures_between_words_stay_there(cat, dog) -> None:
+    async with chatting(size=(100, 40)) as chat:
+        await chat.say(f"{cat} what is it?")
+        await chat.until(lambda: chat.cards[0].query_one(".box").region.width > 30)
+        await chat.say(f"is <image:{cat}> like <image:{dog}> to you?")
+        parts = [type(child).__name__ for child in chat.screen.turns[1].message.children]
+        assert parts == ["Static", "PictureGrid", "Static", "PictureGrid", "Static"]
+        captions = [str(card.query_one(".caption").render()) for card in chat.screen.turns[1].query(PictureCard)]
+        assert captions == ["1. cat.png", "2. my dog.png"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("{folder}", "is a folder, not a picture"),
+        ("{folder}/", "is a folder, not a picture"),
+        ("/tmp", "/tmp is a folder, not a picture"),
+        ("{folder}/nosuch", "nosuch"),
+        ("nosuch.jfif", "nosuch.jfif"),
+        ("{folder}/nosuch.png", "nosuch.png"),
+        ("/find nosuch.png", "nosuch.png"),
+        ("/find {folder}", "is a folder, not a picture"),
+    ],
+)
+async def test_a_path_that_is_no_picture_is_named_not_chatted_about(album: Path, typed: str, told: str) -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.type(typed.format(folder=album / "cats"))
+        await chat.until(lambda: any(told in note for note in chat.notes))
+        assert not agent.messages and not agent.searches
+
+
+@pytest.mark.parametrize("typed", ["cats", "and/or", "~ is a tilde", "./run it", "what is a .png file?", "..."])
+async def test_words_stay_words(album: Path, typed: str) -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.say(typed)
+        assert agent.messages == [(typed,)]
+
+
+async def test_a_picture_of_a_rarer_kind_is_one(album: Path) -> None:
+    (album / "photo.jfif").write_bytes(picture_bytes())
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.type("photo.jfif")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        await chat.pilot.press("ctrl+u")
+        await chat.type("/find photo.jfif")
+        await chat.until(lambda: agent.searches)
+        assert [Path(path).name for path in image_paths(agent.searches[0])] == ["photo.jfif"]
+
+
+async def test_a_folder_given_to_image_opens_there(album: Path) -> None:
+    async with chatting() as chat:
+        await chat.type(f"/image {album / 'cats'}")
+        await chat.until(lambda: isinstance(chat.app.screen, FileBrowser))
+        await chat.until(lambda: "tabby.png" in chat.text and "rex.png" not in chat.text)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+import pytest
+
 from fromage_lite.chat.events import ImagesFound, Notice
 from fromage_lite.errors import StoreError
 from fromage_lite.text.message import ImageSegment
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit
 from tui.pictures.image_mode import ImageMode
+from tui.screens.earlier import ChooseMessage
 from tui.widgets.turn import TurnView
 from tui.widgets.welcome import Welcome
 
@@ -118,19 +124,62 @@ async def test_escape_stops_the_reply_and_what_was_said_stays() -> None:
         assert chat.replies[-1] == "ok"
 
 
-async def test_a_message_during_a_reply_waits_in_the_composer() -> None:
-    agent = FakeAgent([" one", gate := Gate()])
+async def test_a_message_during_a_reply_waits_its_turn(cat) -> None:
+    agent = FakeAgent([" one", gate := Gate()], [" two"])
+    async with chatting(agent) as chat:
+        await chat.type("first")
+        await chat.until(gate.reached.is_set)
+        await chat.type(f"{cat} second")
+        await chat.until(lambda: "waiting its turn" in chat.text and "Esc takes it back" in chat.text)
+        assert chat.typed == "" and agent.messages == [("first",)]
+        await chat.type("third")  # one waits, no more
+        assert chat.typed == "third"
+        gate.open()
+        await chat.until(lambda: chat.replies == ["one", "two"])
+        assert agent.messages == [("first",), (ImageSegment(str(cat)), "second")]
+
+
+async def test_escape_takes_a_message_back_that_waits_its_turn_and_then_stops_the_reply() -> None:
+    agent = FakeAgent([" one", gate := Gate(), " two"])
     async with chatting(agent) as chat:
         await chat.type("first")
         await chat.until(gate.reached.is_set)
         await chat.type("second")
-        assert chat.typed == "second" and "Esc stops the reply first" in chat.text
+        await chat.until(lambda: "waiting its turn" in chat.text)
+        await chat.pilot.press("escape")
+        await chat.until(lambda: len(chat.screen.query(TurnView)) == 1)
+        assert chat.typed == "second" and chat.screen.busy == "replying"
+        await chat.pilot.press("escape")
+        await chat.ready()
+        assert agent.messages == [("first",)] and "stopped" in chat.text
+
+
+async def test_a_message_that_waits_for_a_reply_that_fails_is_handed_back() -> None:
+    agent = FakeAgent([" one", gate := Gate(), StoreError("no")])
+    async with chatting(agent) as chat:
+        await chat.type("first")
+        await chat.until(gate.reached.is_set)
+        await chat.type("second")
+        await chat.until(lambda: "waiting its turn" in chat.text)
+        gate.open()
+        await chat.until(lambda: chat.screen.failed)
+        await chat.ready()
+        assert chat.typed == "second" and agent.messages == [("first",)] and "✗ no" in chat.text
+        await chat.type("/undo")  # the one whose reply failed: it is still there
+        assert chat.typed == "first" and not chat.screen.query(TurnView)
+
+
+async def test_what_cannot_be_done_during_a_reply_says_so_and_comes_back() -> None:
+    agent = FakeAgent([" one", gate := Gate()])
+    async with chatting(agent) as chat:
+        await chat.type("first")
+        await chat.until(gate.reached.is_set)
         await chat.type("/undo")
-        assert len(chat.screen.query(TurnView)) == 1
+        assert "Esc stops the reply first" in chat.text and len(chat.screen.query(TurnView)) == 1
+        await chat.type("/find cats")
+        assert chat.typed == "/find cats"
         gate.open()
         await chat.ready()
-        await chat.say("second")
-        assert agent.messages == [("first",), ("second",)]
 
 
 async def test_undo_takes_the_last_turn_back_on_screen_and_in_the_dialogue() -> None:
@@ -146,6 +195,114 @@ async def test_undo_takes_the_last_turn_back_on_screen_and_in_the_dialogue() -> 
         assert agent.last.turns == []
         await chat.pilot.press("ctrl+t")
         await chat.until(lambda: "nothing to take back" in chat.text)
+
+
+async def test_an_undone_message_comes_back_with_its_pictures(cat, dog) -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        await chat.say("first")
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        await chat.say(f"compare it with <image:{dog}> please")
+        await chat.pilot.press("ctrl+t")
+        await chat.until(lambda: chat.typed)
+        assert [picture.path for picture in chat.screen.composer.pictures] == [str(cat)]
+        await chat.pilot.press("enter")
+        await chat.until(lambda: len(agent.messages) == 3)
+        assert agent.messages[2] == agent.messages[1] != agent.messages[0]
+        await chat.ready()
+        await chat.pilot.press("ctrl+t", "ctrl+t")  # what was handed back and not touched makes room for the next
+        await chat.until(lambda: chat.typed == "first")
+        assert not chat.screen.composer.pictures
+        chat.screen.composer.prompt.fill("")
+
+
+async def test_undo_takes_what_stands_last_and_leaves_no_failed_message_behind() -> None:
+    agent = FakeAgent([" one"], [StoreError("no")], [" three"])
+    async with chatting(agent) as chat:
+        await chat.say("first")
+        await chat.say("bad")
+        assert chat.typed == "bad"
+        await chat.say("third")  # the failed one's words were in the composer; its turn goes
+        assert [str(view.message.parts[0]) for view in chat.screen.query(TurnView)] == ["first", "third"]
+        await chat.type("/undo")
+        assert [str(view.message.parts[0]) for view in chat.screen.query(TurnView)] == ["first"]
+        assert chat.typed == "third" and [turn.text for turn in agent.last.turns] == ["one"]
+
+
+async def test_a_failed_message_whose_words_did_not_come_back_is_undone_in_its_turn() -> None:
+    agent = FakeAgent([" one"], [" half", gate := Gate(), StoreError("no")], [" three"])
+    async with chatting(agent) as chat:
+        await chat.say("first")
+        await chat.type("bad")
+        await chat.until(gate.reached.is_set)
+        await chat.pilot.press(*"new")
+        gate.open()
+        await chat.until(lambda: chat.screen.failed)
+        await chat.ready()
+        assert chat.typed == "new"
+        await chat.pilot.press("enter")
+        await chat.until(lambda: len(chat.screen.turns) == 2)
+        await chat.ready()
+        for left in (["first", "bad"], ["first"], []):
+            await chat.pilot.press("ctrl+t")
+            await chat.until(lambda left=left: [view.message.parts[0] for view in chat.screen.query(TurnView)] == left)
+        assert agent.last.turns == [] and chat.typed == "first"
+
+
+async def test_the_last_reply_can_be_copied() -> None:
+    async with chatting(FakeAgent([" one"], [" **two**\n", "lines "])) as chat:
+        await chat.pilot.press("ctrl+y")
+        await chat.until(lambda: "There is no reply yet" in chat.text)
+        await chat.say("first")
+        await chat.pilot.press("ctrl+y")  # with the focus in the composer, where it would redo
+        await chat.until(lambda: chat.app.clipboard == "one")
+        await chat.say("second")
+        await chat.type("/copy")
+        assert chat.app.clipboard == "**two**\nlines"
+
+
+async def test_an_earlier_message_is_changed_and_the_talk_goes_on_from_there(cat) -> None:
+    agent = FakeAgent([" one"], [" two"], [" three"], [" other"])
+    async with chatting(agent) as chat:
+        await chat.say("first")
+        await chat.say(f"{cat} second")
+        await chat.say("third")
+        chat.screen.composer.prompt.fill("a draft")
+        await chat.pilot.press("f3")
+        await chat.until(lambda: isinstance(chat.app.screen, ChooseMessage))
+        await chat.until(lambda: "second" in chat.text)
+        await chat.pilot.press("up", "enter")
+        await chat.until(lambda: chat.typed == "second")
+        assert [picture.path for picture in chat.screen.composer.pictures] == [str(cat)]
+        assert chat.replies == ["one"] and [turn.text for turn in agent.last.turns] == ["one"]
+        await chat.pilot.press("end", "!", "enter")
+        await chat.until(lambda: chat.replies == ["one", "other"])
+        assert agent.messages[-1] == (ImageSegment(str(cat)), "second!")
+
+
+async def test_ctrl_u_clears_the_whole_draft_and_up_brings_its_words_back(cat) -> None:
+    async with chatting() as chat:
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        chat.screen.composer.prompt.fill("two\nlines")
+        await chat.pilot.press("ctrl+u")
+        await chat.until(lambda: not chat.screen.composer.pictures)
+        assert chat.typed == ""
+        await chat.pilot.press("up")
+        assert chat.typed == "two\nlines"
+
+
+async def test_ctrl_z_suspends_where_there_is_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, number)))
+    async with chatting() as chat:
+        await chat.pilot.press("ctrl+z")
+        await chat.until(lambda: "There is no shell here" in chat.text)
+        assert not sent
+        monkeypatch.setattr(type(chat.app._driver), "can_suspend", True)
+        await chat.pilot.press("ctrl+z")
+        await chat.until(lambda: sent == [(os.getpid(), signal.SIGTSTP)])
 
 
 async def test_regenerate_replaces_the_last_reply() -> None:

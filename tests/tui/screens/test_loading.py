@@ -10,8 +10,9 @@ import pytest
 
 from fromage_lite.chat.events import Notice
 from fromage_lite.errors import CheckpointError, FromageError
+from fromage_lite.text.message import ImageSegment
 from tests.tui.driver import chatting
-from tests.tui.fake_agent import FakeAgent, Gate, loader
+from tests.tui.fake_agent import FakeAgent, Gate, hit, loader
 from tui.widgets.turn import TurnView
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +101,20 @@ async def test_commands_do_no_harm_before_the_model_is_there() -> None:
         await chat.ready()
         assert chat.app.conversation.dialogue is not None
         assert chat.app.conversation.dialogue.settings.temperature == 0.5
+
+
+async def test_a_search_before_the_model_is_there_waits_for_it(cat: Path) -> None:
+    agent = FakeAgent(hits=[hit(1, "a red cat", 0.9)])
+    async with chatting(load=loader(agent, gate := Gate()), wait=False) as chat:
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        await chat.type("/find on the beach")
+        assert "The search waits for the model" in chat.text
+        await chat.type("hello")
+        gate.open()
+        await chat.until(lambda: chat.replies == ["ok"])
+        assert agent.searches == [(ImageSegment(str(cat)), "on the beach")]
+        assert "a red cat" in [card.picture.caption for card in chat.cards]
 
 
 async def test_quitting_while_the_model_loads() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from textual.widgets import Static
 
@@ -63,6 +65,19 @@ async def test_the_theme_switches_between_dark_and_light(monkeypatch: pytest.Mon
     assert preferred_theme() == LIGHT.name
 
 
+async def test_a_theme_is_chosen_by_its_name() -> None:
+    async with chatting(size=(120, 30)) as chat:
+        await chat.type("/theme nord")
+        assert chat.app.theme == "nord"
+        await chat.type("/theme no-such-theme")
+        assert chat.app.theme == "nord"
+        assert "There is no theme 'no-such-theme'" in chat.notes[-1] and "fromage-light, gruvbox" in chat.notes[-1]
+        await chat.pilot.press("ctrl+u", *"/theme dracu")
+        await chat.until(lambda: "❯ dracula" in chat.text or "  dracula" in chat.text)
+        await chat.pilot.press("tab", "enter")
+        await chat.until(lambda: chat.app.theme == "dracula")
+
+
 @pytest.mark.parametrize("size", [(40, 24), (80, 24), (200, 60)])
 async def test_a_conversation_fits_every_size_and_survives_a_resize(size: tuple[int, int], cat) -> None:
     agent = FakeAgent([" Here:", ImagesFound((hit(1),)), ImagesFound((hit(2), hit(3), hit(4)))])
@@ -80,6 +95,26 @@ async def test_a_conversation_fits_every_size_and_survives_a_resize(size: tuple[
                 assert 0 < box.region.height <= max(7, rows)
             assert chat.screen.status.region.bottom == rows
             assert chat.screen.composer.prompt.region.height >= 1
+
+
+async def test_the_welcome_says_what_the_playground_is_and_offers_a_picture_to_ask_about() -> None:
+    agent = FakeAgent()
+    async with chatting(agent) as chat:
+        words = " ".join(chat.text.translate(dict.fromkeys(map(ord, "▀▄"))).split())
+        assert "small world of pictograms: photographs mean nothing to it" in words and "F5" in words
+        assert chat.text.count("❯") == 3  # nothing is cut off
+        await chat.pilot.press("f5")
+        await chat.until(lambda: chat.screen.composer.pictures)
+        assert chat.typed == "what is in this picture?"
+        await chat.pilot.press("enter")
+        await chat.until(lambda: agent.messages)
+        picture, words = agent.messages[0]
+        assert Path(picture.path).is_file() and words == "what is in this picture?"
+
+
+async def test_the_welcome_of_another_model_promises_no_small_world() -> None:
+    async with chatting(small_world=False) as chat:
+        assert "pictograms" not in chat.text and "It sees your pictures" in chat.text
 
 
 async def test_welcome_fits_forty_columns() -> None:

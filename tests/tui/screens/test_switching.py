@@ -11,6 +11,7 @@ from fromage_lite.chat.events import ImagesFound
 from fromage_lite.errors import CheckpointError, FingerprintError
 from tests.tui.driver import Driver, chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit
+from tui.model_names import ModelNames
 
 
 @pytest.fixture
@@ -137,3 +138,47 @@ async def test_an_argument_is_asked_for(indices) -> None:
         await chat.type("/model")
         await chat.until(lambda: len(chat.notes) == 2)
         assert "/index FOLDER" in chat.notes[0] and "/model FOLDER" in chat.notes[1]
+
+
+async def test_a_model_with_pictures_of_its_own_is_no_trouble(indices) -> None:
+    indices["/pictures/first"] = FingerprintError("The index was made with another model.", "Rebuild it: build …")
+    indices[None] = 70  # the second model's own
+    first, second = FakeAgent(), FakeAgent()
+    first.index_path, second.model_name = Path("/pictures/first"), "other"
+    async with chatting(first) as chat:
+        await chat.say("hello")
+        loads(chat, second)
+        await chat.type("/model other")
+        await chat.until(lambda: chat.notes)
+        await chat.ready()
+        assert len(chat.notes) == 1 and "another model" not in chat.notes[0]
+        assert "other answers now, with its own pictures (70)." in chat.notes[0]
+        assert chat.screen.status.pictures == "70 pictures"
+
+
+async def test_the_cached_pictures_of_a_shipped_model_are_not_to_be_made_anew(
+    indices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = tmp_path / "fromage-lite" / "playground-index"
+    indices[str(own)] = FingerprintError("The index was made with another model.", "Rebuild it: build …")
+    first, second = FakeAgent(), FakeAgent()
+    first.index_path = own
+    async with chatting(first) as chat:
+        loads(chat, second)
+        await chat.type("/model other")
+        await chat.until(lambda: len(chat.notes) == 2)
+        assert "Rebuild" not in chat.notes[0] and "/index FOLDER" in chat.notes[0]
+
+
+def test_names_lead_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ModelNames(None)
+    assert names.find("default") is None and names.find("playground") is None
+    assert names.find("facebook/opt-125m") == "facebook/opt-125m"
+    names.add("small", "/models/small")
+    assert names.find("small") == "/models/small"
+    names = ModelNames("/models/mine")
+    assert names.find("default") == names.find("mine") == "/models/mine" and names.find("playground") is None
+    (tmp_path / "mine").mkdir()
+    assert names.find("mine") == "mine", "a folder that is there is what it says"

@@ -13,12 +13,15 @@ from tui.input.commands import actions_of
 from tui.screens.chat import FEATURES, ChatScreen
 from tui.screens.help import HelpScreen
 from tui.screens.settings import SettingsPanel
-from tui.settings.keys import check_keys, key_names, own_bindings, owners
+from tui.settings.keys import check_keys, clashes, key_names, own_bindings, owners
 from tui.settings.preferences import Preferences
 
 # What a VT220 and its descendants send, each as bytes of its own. Ctrl+I, Ctrl+M, Ctrl+H and Ctrl+[ are Tab, Enter,
-# Backspace and Escape there; Ctrl+B and Ctrl+A are the prefixes of tmux and screen; Ctrl+Z suspends.
+# Backspace and Escape there; Ctrl+B and Ctrl+A are the prefixes of tmux and screen; Ctrl+Z suspends,
+# here too.
 LEGACY = {
+    "ctrl+z",
+    "ctrl+underscore",
     *(f"ctrl+{letter}" for letter in set(string.ascii_lowercase) - set("imhabz")),
     *(f"f{number}" for number in range(1, 13)),
     *"up down left right home end pageup pagedown insert delete".split(),
@@ -66,12 +69,15 @@ def test_the_keys_of_the_chat_are_those_that_config_files_name_in_the_order_of_t
         ("stop", "escape"),
         ("regenerate", "ctrl+r"),
         ("undo", "ctrl+t"),
+        ("edit", "f3"),
+        ("copy", "ctrl+y"),
         ("reset", "ctrl+n"),
         ("sessions", "ctrl+l"),
         ("attach", "ctrl+o"),
         ("settings", "f2"),
         ("stats", "f4"),
         ("help", "f1"),
+        ("sample", "f5"),
         ("page-up", "pageup"),
         ("page-down", "pagedown"),
         ("top", "ctrl+home"),
@@ -128,3 +134,28 @@ def test_unknown_and_clashing_keys_are_told_and_left_aside() -> None:
     good, problems = check_keys(keys)
     assert set(good) == {"settings", "undo", "help"} and "no key 'ctrl+nonsense'" in problems[0] and len(problems) == 2
     assert check_keys({}) == ({}, [])
+
+
+def test_a_key_that_two_actions_have_at_the_same_time_is_told() -> None:
+    for keys, told in (
+        ({"undo": "f4"}, ("f4", "stats", "undo")),  # on one screen
+        ({"settings": "ctrl+v"}, ("ctrl+v", "paste", "settings")),  # the screen's and the composer's
+        ({"picture-open": "f1"}, ("f1", "help", "picture-open")),
+        ({"undo": "?", "help": "question_mark"}, ("question_mark", "help", "undo")),  # one key by two names
+        ({"stats": "ctrl+q"}, ("ctrl+q", "quit", "stats")),  # the app's
+        (
+            {"stats": "ctrl+k"},
+            ("ctrl+k", "delete to line end (not to be changed)", "stats"),
+        ),  # Textual's own, where one writes
+        ({"viewer-close": "o"}, ("o", "picture-open", "viewer-close")),
+    ):
+        key, first, second = told
+        assert clashes(keys) == [f"{key} is the key of '{first}' and '{second}'; give one of them another."], keys
+    # The same key in places that never are on the screen together, or passed on from one action to another.
+    for keys in ({}, {"picture-open": "ctrl+v"}, {"undo": "f4", "stats": "ctrl+t"}, {"files-up": "a"}):
+        assert clashes(keys) == [], keys
+
+
+async def test_a_clash_of_keys_is_told_at_the_start() -> None:
+    async with chatting(preferences=Preferences(keys={"undo": "f4"})) as chat:
+        await chat.until(lambda: any("f4 is the key of 'stats' and 'undo'" in note for note in chat.notes))
