@@ -66,6 +66,11 @@ class FromageConfig(_Plain):
         image_suffix: text put after them.
         prompt_template: how dialogue turns become text: `qa` (`Q: … A: …`), `chat` (the tokenizer's own chat template),
             `inst` (`[INST] … [/INST]`) or `plain`.
+        query_form: how the words of a search stand before `[RET]`, `{}` in their place: as they are, or in the form in
+            which the model has learnt to search.
+        sees_found: whether the pictures that a `[RET]` found are shown to the LM after it, when the next turn begins.
+        match_score: the cosine from which on a found picture counts as what was asked for, measured on the model's own
+            pictures; None says nothing of how well one fits.
         tie_ret: whether `[RET]` has one row for input and output; None does as the LM's own embeddings.
         suppress_tokens: texts of single LM tokens that are never generated.
         ret_ends_reply: whether a reply ends with its first `[RET]`. An LM whose own text goes on inside a picture
@@ -89,6 +94,9 @@ class FromageConfig(_Plain):
     image_prefix: str = ""
     image_suffix: str = ""
     prompt_template: PromptTemplate = "qa"
+    query_form: str = "{}"
+    sees_found: bool = False
+    match_score: float | None = None
     tie_ret: bool | None = None
     suppress_tokens: tuple[str, ...] = ()
     ret_ends_reply: bool = False
@@ -98,7 +106,7 @@ class FromageConfig(_Plain):
     lm_dim: int | None = None
 
     def __post_init__(self) -> None:
-        _check_types(self, strings=("language_model", "vision_encoder", "image_prefix", "image_suffix"))
+        _check_types(self, strings=("language_model", "vision_encoder", "image_prefix", "image_suffix", "query_form"))
         _require(bool(self.language_model.strip()), "language_model", "a Hub name or a folder", self.language_model)
         _require(bool(self.vision_encoder.strip()), "vision_encoder", "a Hub name or a folder", self.vision_encoder)
         for name in ("n_visual_tokens", "retrieval_dim"):
@@ -114,9 +122,12 @@ class FromageConfig(_Plain):
         _require(_is_choice(self.visual_input, VisualInput), "visual_input", "pooled or grid", self.visual_input)
         _require(self.visual_input == "pooled" or not self.has_retrieval, "visual_input",
                  "pooled where has_retrieval is true", self.visual_input)  # fmt: skip
-        for name in ("ret_ends_reply", "has_retrieval"):
+        _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
+        for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
+        _require(self.match_score is None or _is_number(self.match_score), "match_score", "a number or null",
+                 self.match_score)  # fmt: skip
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
         _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
                  "a list of texts", self.suppress_tokens)  # fmt: skip

@@ -160,14 +160,16 @@ class Agent:
         Raises: as `search`.
         """
         from fromage_lite.chat.limits import check_length
+        from fromage_lite.text.queries import query_segments
 
         self.check_search()
         segments = clean(segments)
         if not segments:
             raise MessageError("There is nothing to search for.", "Type something, or name a picture.")
+        rendered = query_segments(self.model.config.query_form, segments)
         # The beginning of the text and [RET] have a position each.
-        check_length(self.model, segments, segments, self.model.language.max_positions - 2)
-        return self.model.query_embeds(self.open_segments(segments))
+        check_length(self.model, segments, rendered, self.model.language.max_positions - 2)
+        return self.model.query_embeds(self.open_segments(rendered))
 
     def check_search(self) -> None:
         """Refuses a search that can't be.

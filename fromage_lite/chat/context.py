@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from fromage_lite.chat.found import found_features
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
@@ -69,13 +70,13 @@ class Context:
         """
         self._align(turns)
         room = self._room(max_new_tokens)
-        prompt = self._message_embeds(message, not turns[self._first :], room)
+        prompt = self._message_embeds(message, turns[self._first :], room)
         notices: list[str] = []
         view = self._unread(turns, room - self.state.length - prompt.shape[1], notices)
         if view is None:
             notices = [self._thin(turns, message, room)]
             view = self._unread(turns, room, notices) or []
-            prompt = self._message_embeds(message, not view, room)
+            prompt = self._message_embeds(message, [turn for turn, _ in view], room)
         cached, end = self.state.cached, self.state.length
         for turn, embeds in view:
             end += embeds.shape[1]
@@ -142,7 +143,8 @@ class Context:
         newest come first and the rest are not even looked at once there is no room."""
         view: list[tuple[Turn, Tensor]] = []
         for number in range(len(turns) - 1, self._first + len(self._read) - 1, -1):
-            embeds = self._turn_embeds(turns[number], number == self._first, notices)
+            before = turns[number - 1] if number > self._first else None
+            embeds = self._turn_embeds(turns[number], before, notices)
             room -= embeds.shape[1]
             view.insert(0, (turns[number], embeds))
             if room < 0:
@@ -153,10 +155,10 @@ class Context:
         """Drops the oldest turns, so that the view begins anew with those that remain; what to tell the user."""
         before, kept = self._first, len(turns)
         # As the first turn in view the message has what begins a text, else another of them has.
-        sizes = [self._message_embeds(message, is_first, room).shape[1] for is_first in (True, False)]
+        sizes = [self._message_embeds(message, others, room).shape[1] for others in ((), turns[-1:])]
         size = max(sizes[0], sizes[1] + 1)
         while kept:
-            size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
+            size += self._turn_embeds(turns[kept - 1], turns[max(kept - 2, 0)], []).shape[1]
             if size > KEPT_PART * room:
                 break
             kept -= 1
@@ -168,8 +170,9 @@ class Context:
 
     # --- embeddings ---
 
-    def _turn_embeds(self, turn: Turn, is_first: bool, notices: list[str]) -> Tensor:
-        segments: list[str | Tensor] = []
+    def _turn_embeds(self, turn: Turn, before: Turn | None, notices: list[str]) -> Tensor:
+        is_first = before is None
+        segments: list[str | Tensor] = [*self._found(before)]
         for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
                 segments += self.agent.open_segments([segment])
@@ -178,8 +181,21 @@ class Context:
                 notices.append(f"{error.message} It is left out of the model's view of this dialogue.")
         return self.agent.model.prompt_embeds(segments, add_bos=is_first)
 
-    def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
+    def _message_embeds(self, message: Sequence[Segment], before: Sequence[Turn], room: int) -> Tensor:
+        is_first = not before
         rendered = self.template.render_turn(message, is_first)
+        found = self._found(before[-1] if before else None)
         # A position is left for the beginning of the text.
-        check_length(self.agent.model, message, rendered, room - is_first)
-        return self.agent.model.prompt_embeds(self.agent.open_segments(rendered), add_bos=is_first)
+        check_length(self.agent.model, message, rendered, room - is_first - self._size(found))
+        return self.agent.model.prompt_embeds([*found, *self.agent.open_segments(rendered)], add_bos=is_first)
+
+    def _found(self, turn: Turn | None) -> list[Tensor]:
+        """Features of the pictures that a turn's reply found, which are read when the next turn begins."""
+        if turn is None or not self.agent.model.config.sees_found:
+            return []
+        return found_features(self.agent, turn.hits)
+
+    def _size(self, pictures: Sequence[Tensor]) -> int:
+        config, language = self.agent.model.config, self.agent.model.language
+        around = language.tokenize(config.image_prefix) + language.tokenize(config.image_suffix)
+        return len(pictures) * (config.n_visual_tokens + len(around))

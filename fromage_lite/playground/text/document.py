@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from fromage_lite.forms import typed
 from fromage_lite.playground.world.scene import Scene, Split, has_held_out_pair, has_held_out_setting
 from fromage_lite.playground.world.things import VOCABULARY
+from fromage_lite.text.forms import typed
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fromage_lite.playground.text import talk
-from fromage_lite.forms import remarks
-from fromage_lite.forms.requests import PLACE_CHANGES, SIMILAR
 from fromage_lite.playground.text.asking import answer_turn, requests
 from fromage_lite.playground.text.document import Document, Picture, Words, allowed, say
 from fromage_lite.playground.text.grammar import (
-    Style,
     caption,
     description,
     full_description,
@@ -23,6 +20,8 @@ from fromage_lite.playground.text.questions import MY_PICTURE, questions
 from fromage_lite.playground.text.wishes import Wish, typed_place
 from fromage_lite.playground.world.scene import Scene, Split, sample_scene
 from fromage_lite.playground.world.things import SETTINGS
+from fromage_lite.text.forms import remarks
+from fromage_lite.text.forms.requests import PLACE_CHANGES, SIMILAR
 
 
 def picture_questions(rng: random.Random, split: Split = "train", n: int | None = None) -> Document:

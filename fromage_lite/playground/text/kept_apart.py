@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fromage_lite.forms.remarks import ASK_FIRST, CAN_NOT_TELL, NOT_ALWAYS_RIGHT, REMARKS, SHOW_FIRST
 from fromage_lite.playground.text.document import Document, Words
 from fromage_lite.playground.text.talk import UNKNOWN
 from fromage_lite.playground.world.scene import Group, Scene
+from fromage_lite.text.forms.remarks import ASK_FIRST, CAN_NOT_TELL, NOT_ALWAYS_RIGHT, REMARKS, SHOW_FIRST
 
 SHOWN = Scene((Group("cat", 2, "small"), Group("car", 1, "big", "red")), "night")
 """What the user's picture shows where a message comes after one."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from fromage_lite.forms.requests import SEARCHES
-from fromage_lite.forms.typed import with_slip
 from fromage_lite.playground.text.document import Document, Picture, Words, allowed
 from fromage_lite.playground.text.grammar import Style, caption, full_description, noun, things_phrase
 from fromage_lite.playground.text.wishes import tinted, typed_place
@@ -21,6 +19,8 @@ from fromage_lite.playground.world.things import (
     plural_category,
     wider_category,
 )
+from fromage_lite.text.forms.requests import SEARCHES
+from fromage_lite.text.forms.typed import with_slip
 
 SEARCH_FORM = "search: {}"
 """How the words of a search stand before `[RET]` (`FromageConfig.query_form`)."""
@@ -67,8 +67,9 @@ def search_phrase(rng: random.Random, split: Split = "train") -> tuple[str, Scen
         where = typed_place(scene.setting, rng, bare=0.4)
         phrase = f"{where}{rng.choice((' ', ', '))}{phrase}" if rng.random() < 0.1 else f"{phrase} {where}"
     # "some", "any" and "the" stand before bare nouns only.
-    forms = SEARCHES if phrase.split()[0] in VOCABULARY else [f for f in SEARCHES if f[:4] not in ("some", "any ", "the ")]
-    phrase = rng.choice(forms).format(x=phrase)
+    is_bare = phrase.split()[0] in VOCABULARY
+    wrappings = [form for form in SEARCHES if is_bare or form[:4] not in ("some", "any ", "the ")]
+    phrase = rng.choice(wrappings).format(x=phrase)
     return (with_slip(phrase, rng, VOCABULARY) if rng.random() < _SLIPS else phrase), scene
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 
-from fromage_lite.forms import remarks, talk
-from fromage_lite.forms.talk import Exchange
 from fromage_lite.playground.text.grammar import enumerate_phrases
 from fromage_lite.playground.text.questions import ask
 from fromage_lite.playground.world.scene import sample_scene
@@ -20,6 +18,8 @@ from fromage_lite.playground.world.things import (
     plural_category,
     wider_category,
 )
+from fromage_lite.text.forms import remarks, talk
+from fromage_lite.text.forms.talk import Exchange
 
 UNKNOWN = "sorry, i do not know that. i only know my small picture world."
 
@@ -36,7 +36,7 @@ _STRANGERS = (
 
 
 class Playground:
-    """The playground's words for the shared forms (`fromage_lite.forms.world.World`)."""
+    """The playground's words for the shared forms (`fromage_lite.text.forms.world.World`)."""
 
     nouns = THINGS
     kinds = {name: tuple(things) for name, things in THINGS_BY_CATEGORY.items()}

@@ -62,7 +62,7 @@ class Example:
 
 
 Message = Sequence[str | Image]
-Reply = Sequence[str | Ret]
+Reply = Sequence[str | Ret | Image]
 
 
 def dialogue_example(
@@ -73,7 +73,7 @@ def dialogue_example(
     Args:
         template: `prompt.get_template(config.prompt_template, tokenizer)`.
         turns: message and reply of each turn. A reply's text begins with a blank after `A:`; it is added if missing.
-            The text that ends a turn is a label too, so that replies end.
+            The text that ends a turn is a label too, so that replies end. An image after a `[RET]` is what was found.
         ret_ends_reply: as in `FromageConfig`; the end of a turn is then no label after a `[RET]`, where the decoder
             never asks for it.
     """
@@ -90,7 +90,7 @@ def dialogue_example(
             prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
         segments += [Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply]
-        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
+        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret | Image))
     return Example((*segments, Text(template.turn_end, label=is_label)))
 
 

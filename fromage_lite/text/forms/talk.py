@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from fromage_lite.forms import remarks
-from fromage_lite.forms.requests import AGAIN, COLOUR_CHANGES, PLACE_CHANGES, SIMILAR, SIZE_CHANGES
-from fromage_lite.forms.world import World
+from fromage_lite.text.forms import remarks
+from fromage_lite.text.forms.requests import AGAIN, COLOUR_CHANGES, PLACE_CHANGES, SIMILAR, SIZE_CHANGES
+from fromage_lite.text.forms.world import World
 
 Exchange = tuple[str, str]
 """A question and its answer."""

@@ -45,7 +45,8 @@ ADDITIONS = ("with {x} too.", "and add {x}.", "also {x}.", "together with {x}.",
 REMOVALS = ("without {y}.", "without {y}, please.", "but no {y}.", "leave out {y}.", "take away {y}.")
 
 SIZE_CHANGES = {
-    "big": ("bigger.", "a bigger one.", "bigger, please.", "can it be bigger?", "a big one.", "larger.", "make it big."),
+    "big": ("bigger.", "a bigger one.", "bigger, please.", "can it be bigger?", "a big one.", "larger.",
+            "make it big."),
     "small": ("smaller.", "a smaller one.", "smaller, please.", "can it be smaller?", "a small one.", "a tiny one.",
               "make it small."),
 }  # fmt: skip
