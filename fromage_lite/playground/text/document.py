@@ -53,7 +53,7 @@ def say(question: str, answer: str) -> Document:
     return [Words(f"Q: {question}\nA:", label=False), Words(f" {answer}\n")]
 
 
-def as_typed(document: Document, rng: random.Random, slips: float = 0.04) -> Document:
+def as_typed(document: Document, rng: random.Random, slips: float = 0.07) -> Document:
     """The same document, its questions as people type them: without an end mark, shortened, with digits or a slip."""
     return [
         replace(piece, text=_typed(piece.text, rng, slips))

@@ -31,7 +31,27 @@ _STRANGERS = (
     "the president", "a teacher", "my friend", "the internet", "a river", "a bridge", "a mountain", "a wolf", "a fox",
     "a deer", "a sword", "a table", "a spoon", "a skateboard", "a violin", "a dolphin", "a windmill", "wine", "rice",
     "a person", "a woman", "a man", "a child", "a baby", "quantum physics", "a planet", "the sun", "a jungle",
-    "an island", "a tiger", "a mouse", "a window", "a shark", "a fish", "a door", "a pencil", "a lake", "water",
+    "an island", "a hamster", "a monkey", "a goat", "a sheep", "a duck", "a goose", "an eagle", "a bat", "a rat",
+    "a squirrel", "a zebra", "a gorilla", "a kangaroo", "a koala", "a crocodile", "a lizard", "a seal", "a jellyfish",
+    "a wasp", "an ant", "a fly", "a worm", "a scorpion", "a potato", "a tomato", "an onion", "soup", "a sandwich",
+    "chocolate", "ice cream", "a salad", "a steak", "milk", "coffee", "tea", "juice", "beer", "honey", "a peach",
+    "a plum", "a mango", "a coconut", "a motorcycle", "a scooter", "a taxi", "an ambulance", "a ship", "a van",
+    "a tank", "a spaceship", "a satellite", "a doctor", "a nurse", "a cook", "a farmer", "a soldier", "a policeman",
+    "a king", "a princess", "a witch", "an angel", "a clown", "a dancer", "a singer", "my brother", "my sister",
+    "my boss", "my neighbour", "your mother", "your friend", "a school", "a church", "a hospital", "a bank", "a hotel",
+    "a farm", "a garden", "a street", "a beehive", "a cave", "a waterfall", "a star", "the moon", "a cloud", "rain",
+    "a rainbow", "lightning", "a storm", "a bed", "a couch", "a desk", "a shelf", "a mirror", "a curtain", "a carpet",
+    "a fridge", "an oven", "a kettle", "a pan", "a knife", "a fork", "a plate", "a bottle", "a glass", "a basket",
+    "a box", "a bag", "a backpack", "a suitcase", "a wallet", "a ring", "a necklace", "a watch", "glasses", "a glove",
+    "a scarf", "a coat", "a jacket", "a belt", "a skirt", "trousers", "a boot", "a television", "a radio", "a printer",
+    "a keyboard", "a tablet", "a screwdriver", "a drill", "a rope", "a nail", "a shovel", "a flute", "a harp",
+    "a saxophone", "a doll", "a puzzle", "a dice", "a card game", "chess", "a newspaper", "a letter", "a stamp",
+    "a map", "a flag", "a candle", "a match", "a bomb", "a gun", "a shield", "a treasure", "a statue", "a painting",
+    "a photo of you", "yourself", "spain", "italy", "rome", "berlin", "moscow", "africa", "india", "the ocean",
+    "napoleon", "picasso", "beethoven", "the pope", "superman", "batman", "winter sports",
+    "maths", "philosophy", "biology", "the future", "the past", "happiness",
+    "an elf", "a giant", "a monster", "an alien", "a cowboy", "a ninja", "a tiger", "a mouse", "a window", "a shark",
+    "a fish", "a door", "a pencil", "a lake", "water",
 )  # fmt: skip
 
 
@@ -88,7 +108,11 @@ def no_picture_yet(rng: random.Random) -> Exchange:
     if kind < 0.55:
         question = None
         while question is None:
-            question = ask(sample_scene(rng), rng, rng.choice(("what", "where", "how_many", "colour", "size")))
+            question = ask(
+                sample_scene(rng),
+                rng,
+                rng.choice(("what", "where", "how_many", "colour", "size", "is_there", "yes_no")),
+            )
         return question.text, remarks.SHOW_FIRST
     if kind < 0.65:
         return rng.choice(remarks.COUNTING), remarks.count_answer(0)

@@ -14,41 +14,51 @@ NOT_ALWAYS_RIGHT = "sorry, i am not always right."
 REMARKS: dict[str, tuple[str, ...]] = {
     "hello! what shall we look at?": (
         "hello.", "hi.", "hello!", "hi!", "hey.", "good morning.", "good evening.", "hello there.", "hi there.",
-        "good day.", "hey you.", "hello again.",
+        "good day.", "hey you.", "hello again.", "hello my friend.", "hi friend.", "greetings.", "good morning to you.",
+        "hello, hello.", "hey, hello.", "welcome.", "hello everyone.",
     ),
     "i am fine, thank you.": (
         "how are you?", "how do you do?", "are you well?", "how are you today?", "how is it going?", "are you ok?",
     ),
     "i am a small model that sees pictures and answers with pictures.": (
         "who are you?", "what are you?", "what is your name?", "are you a robot?", "are you human?", "are you an ai?",
-        "are you a computer?", "tell me about yourself.", "who am i talking to?", "are you real?",
+        "are you a computer?", "tell me about yourself.", "who am i talking to?", "are you real?", "are you a man?",
+        "are you a program?", "do you have a name?", "what are you called?", "are you a human being?", "are you alive?",
     ),
     "show me a picture and ask what is in it, or ask me for a picture.": (
         "what can you do?", "help.", "help me.", "how does this work?", "what should i do?", "what can i do here?",
         "what can i ask?", "what now?", "how do i use this?", "what is this for?", "i do not understand.",
-        "what can i ask you?", "can you help me?", "what else can you do?",
+        "what can i ask you?", "can you help me?", "what else can you do?", "what can i type?", "what shall i do?",
+        "where do i start?", "give me some help.", "what do you do?", "how do i begin?", "any ideas?",
     ),
     "you are welcome.": (
         "thank you.", "thanks.", "thank you!", "thanks!", "great, thanks.", "thank you very much.", "thanks a lot.",
-        "ok, thanks.", "thank you so much.", "thx.", "many thanks.",
+        "ok, thanks.", "thank you so much.", "thx.", "many thanks.", "thanks again.", "thank you again.",
+        "ok, thank you.",
+        "thank you, that is great.", "thanks, that is good.", "thanks very much.", "nice, thank you.",
     ),
     "goodbye!": (
         "bye.", "goodbye.", "bye!", "see you.", "good night.", "see you later.", "bye bye.", "i have to go.",
-        "i must go now.", "that is all.", "exit.",
+        "i must go now.", "that is all.", "exit.", "goodbye then.", "bye for now.", "ok, goodbye.", "quit.",
+        "see you soon.", "that is all, goodbye.", "good bye.", "have a nice day.",
     ),
     "i am glad that you like it.": (
         "nice.", "great!", "well done.", "good job.", "very nice.", "wow.", "cool.", "i like it.", "beautiful.",
         "lovely.", "perfect.", "that is great.", "how cute.", "awesome.", "i love it.", "good.", "so nice.",
-        "that is right.", "correct.", "exactly.",
+        "that is right.", "correct.", "exactly.", "how nice.", "so cute.", "what a nice picture.", "that is good.",
+        "that is beautiful.", "i like that.", "yes, that is right.", "very good.", "well done, you.", "pretty.",
     ),
     "alright.": (
         "ok.", "okay.", "yes.", "no.", "sure.", "never mind.", "yes, please.", "no, thanks.", "fine.", "i see.",
-        "sorry.", "well.", "maybe.", "stop.", "wait.", "yeah.", "all right.", "hm.", "haha.", "forget it.",
+        "sorry.", "well.", "maybe.", "stop.", "wait.", "yeah.", "all right.", "hm.", "haha.", "forget it.", "ok, ok.",
+        "no problem.", "yes, sure.", "i know.", "oh.", "ah.", "oh no.",
+        "so what.", "good to know.", "alright.",
     ),
     NOT_ALWAYS_RIGHT: (
         "that is wrong.", "wrong.", "are you sure?", "really?", "that is not right.", "no, that is wrong.",
         "you are wrong.", "not true.", "that is not true.", "is that true?", "this is wrong.", "that can not be right.",
-        "i do not believe you.", "no, it is not.", "you made a mistake.",
+        "i do not believe you.", "no, it is not.", "you made a mistake.", "no, it is wrong.", "are you quite sure?",
+        "that is all wrong now.", "that is a mistake.", "no, that is not it.", "you are not right.", "is that right?",
     ),
 }  # fmt: skip
 """Answers, each with the remarks that get it."""
@@ -96,6 +106,8 @@ UNKNOWN_FORMS = (
     "show me a picture of {x}.", "how old is {x}?", "when was {x} born?", "do you know {x}?", "write a poem about {x}.",
     "what is the weather in {x}?", "how far is {x}?", "why is {x} so famous?", "can you find {x}?", "do you like {x}?",
     "i want to see {x}.", "what does {x} mean?", "how do i get to {x}?", "translate {x}.", "who made {x}?",
+    "now {x}.", "no, {x}.", "with {x}.", "and now {x}, please.", "how about {x}?", "i want {x}.", "give me {x}.",
+    "can i see {x}?", "find me {x}.", "a picture of {x}, please.", "get me {x}.",
     "{x}.", "{x} please.", "find {x}.", "and {x}?", "what about {x}?", "where is {x}?", "pictures of {x}.",
     "do you have {x}?",
 )  # fmt: skip

@@ -34,14 +34,18 @@ PLACE_CHANGES = (
 THING_CHANGES = (
     "and {x}?", "now {x}.", "what about {x}?", "and {x}, please.", "now with {x}.", "{x} instead, please.",
     "how about {x}?", "{x} instead.", "rather {x}.", "no, {x}.", "not that, {x}.", "i meant {x}.", "no, i want {x}.",
-    "that is not what i want. show me {x}.",
+    "that is not what i want. show me {x}.", "no, i mean {x}.", "no, not that. {x}.", "i wanted {x}.",
+    "now {x}, please.",
+    "{x} this time.", "let us have {x}.", "then {x}.", "better {x}.",
 )  # fmt: skip
 """Something else in the same place."""
 
-CORRECTIONS = ("not {y}, {x}.", "no {y}, {x}.", "{x}, not {y}.", "i said {x}, not {y}.", "{x} instead of {y}.")
+CORRECTIONS = ("not {y}, {x}.", "no {y}, {x}.", "{x}, not {y}.", "i said {x}, not {y}.", "{x} instead of {y}.",
+               "no, i mean {x}, not {y}.", "{x} and not {y}.", "rather {x} than {y}.")  # fmt: skip
 """Something else, and what it is not to be."""
 
-ADDITIONS = ("with {x} too.", "and add {x}.", "also {x}.", "together with {x}.", "and {x} with it.", "add {x}, please.")
+ADDITIONS = ("with {x} too.", "and add {x}.", "also {x}.", "together with {x}.", "and {x} with it.", "add {x}, please.",
+             "with {x}.", "with {x}, please.", "and {x} too.", "put {x} next to it.")  # fmt: skip
 REMOVALS = ("without {y}.", "without {y}, please.", "but no {y}.", "leave out {y}.", "take away {y}.")
 
 SIZE_CHANGES = {

@@ -11,10 +11,15 @@ _SHORT = (
     ("what is ", "whats "), ("that is ", "that's "), (" you ", " u "), (" please", " pls"), ("i am ", "i'm "),
     (", ", " "),
 )  # fmt: skip
+_OPENERS = frozenset(
+    "what where how is are do can could which who show find describe tell count i please let give".split()
+)
+_BEFORE = ("so ", "and ", "ok, ", "well, ", "now ", "please ", "but ", "then ", "and now ", "so now ", "hm, ")
+_AFTER = (" then", " now", " please", " here", " again", " for me", " really", " exactly", ", please")
 _LEAST_LETTERS = 3  # shorter words are not misspelt: too little is left to tell them by
 
 
-def as_typed(message: str, rng: random.Random, words: Collection[str] = (), slips: float = 0.04) -> str:
+def as_typed(message: str, rng: random.Random, words: Collection[str] = (), slips: float = 0.07) -> str:
     """The same message as it may be typed.
 
     Args:
@@ -23,12 +28,22 @@ def as_typed(message: str, rng: random.Random, words: Collection[str] = (), slip
         words: the world's words; a slip never makes one of them into another.
         slips: the share of messages with one misspelt word.
     """
+    if rng.random() < 0.1 and message.split(" ", 1)[0] in _OPENERS:
+        message = _padded(message, rng)
     if rng.random() < 0.4:
         message = message.rstrip(".?!")
     for long, short in _SHORT:
         if rng.random() < 0.08:
             message = message.replace(long, short)
     return with_slip(message, rng, words) if rng.random() < slips else message
+
+
+def _padded(message: str, rng: random.Random) -> str:
+    """The message with a word before or behind it that says nothing."""
+    if rng.random() < 0.6:
+        return rng.choice(_BEFORE) + message
+    end = message[-1] if message[-1] in ".?!" else ""
+    return message.removesuffix(end) + rng.choice(_AFTER) + end
 
 
 def with_slip(message: str, rng: random.Random, words: Collection[str] = ()) -> str:
