@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fromage_lite.playground.pictures import cache_folder
 from fromage_lite.playground.text import documents
-from fromage_lite.playground.text.document import Document, Picture, as_typed
+from fromage_lite.playground.text.document import Document, Picture, as_typed, length
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
 from fromage_lite.playground.text.kept_apart import is_kept_apart
 from fromage_lite.playground.text.searches import search
@@ -45,6 +45,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
 }
 ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
 _BATCH = 128
+_LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
 
 
@@ -125,7 +126,7 @@ def _dialogue(rng: random.Random, split: Split, to_example: ToExample, book: _Sc
     if maker is search:
         return _search(search(rng, split), book)
     document = as_typed(maker(rng, split), rng)
-    while is_kept_apart(document):
+    while is_kept_apart(document) or length(document) > _LONGEST:
         document = as_typed(maker(rng, split), rng)
     turns: list[tuple[Message, Reply]] = []
     for turn in as_turns(document):

@@ -7,6 +7,7 @@ picture given in answer becomes `[RET]`.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, replace
 
 from fromage_lite.playground.world.scene import Scene, Split, has_held_out_pair, has_held_out_setting
@@ -51,6 +52,15 @@ def allowed(scene: Scene, split: Split) -> bool:
 def say(question: str, answer: str) -> Document:
     """A turn in words."""
     return [Words(f"Q: {question}\nA:", label=False), Words(f" {answer}\n")]
+
+
+_PICTURE_TOKENS = 20
+
+
+def length(document: Document) -> int:
+    """About how many tokens a document has: words, marks, and twenty a picture. Misspelt words have a few more."""
+    words = (len(re.findall(r"\w+|[^\w\s]|\n", piece.text)) for piece in document if isinstance(piece, Words))
+    return sum(words) + _PICTURE_TOKENS * sum(isinstance(piece, Picture) for piece in document)
 
 
 def as_typed(document: Document, rng: random.Random, slips: float = 0.07) -> Document:
