@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.plain_data import PlainData
+from index.errors import reason
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
@@ -18,38 +19,13 @@ VisualInput = Literal["pooled", "grid"]
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
-
-
-class _Plain:
-    """To and from plain JSON data; a key that is no field is an error that names it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON data (tuples become lists)."""
-        data = asdict(self)  # type: ignore[call-overload]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `to_dict`.
-
-        Raises:
-            ConfigError: on an unknown or missing key, or a value that can't work.
-        """
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - known):
-            raise ConfigError(
-                f"{cls.__name__} does not know the key(s) {', '.join(map(repr, unknown))}.",
-                f"The known keys are: {', '.join(sorted(known))}.",
-            )
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ConfigError(f"{cls.__name__} is incomplete or has a value of the wrong type: {error}.") from error
+NO_INDEX = "none"  # as the name of an index: there is to be none
+CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
+"""All that a bridge has that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
 
 @dataclass(frozen=True)
-class FromageConfig(_Plain):
+class FromageConfig(PlainData):
     """The frozen models by name, and the shape of the bridge between them.
 
     Attributes:
@@ -105,8 +81,12 @@ class FromageConfig(_Plain):
     visual_dim: int | None = None
     lm_dim: int | None = None
 
+    SUBJECT = "a model's configuration"
+
     def __post_init__(self) -> None:
-        _check_types(self, strings=("language_model", "vision_encoder", "image_prefix", "image_suffix", "query_form"))
+        for name in ("language_model", "vision_encoder", "image_prefix", "image_suffix", "query_form"):
+            value = getattr(self, name)
+            _require(isinstance(value, str), name, "a text", value)
         _require(bool(self.language_model.strip()), "language_model", "a Hub name or a folder", self.language_model)
         _require(bool(self.vision_encoder.strip()), "vision_encoder", "a Hub name or a folder", self.vision_encoder)
         for name in ("n_visual_tokens", "retrieval_dim"):
@@ -117,66 +97,82 @@ class FromageConfig(_Plain):
         layers = self.text_emb_layers
         _require(bool(layers) and all(map(_is_int, layers)), "text_emb_layers", "a list of layer numbers", layers)
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
-        _require(_is_choice(self.prompt_template, PromptTemplate), "prompt_template", "qa, chat, inst or plain",
-                 self.prompt_template)  # fmt: skip
-        _require(_is_choice(self.visual_input, VisualInput), "visual_input", "pooled or grid", self.visual_input)
-        _require(self.visual_input == "pooled" or not self.has_retrieval, "visual_input",
-                 "pooled where has_retrieval is true", self.visual_input)  # fmt: skip
+        template, visual = self.prompt_template, self.visual_input
+        _require(_is_choice(template, PromptTemplate), "prompt_template", "qa, chat, inst or plain", template)
+        _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
+        is_pooled = visual == "pooled" or not self.has_retrieval
+        _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
         _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
         for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
-        _require(self.match_score is None or _is_number(self.match_score), "match_score", "a number or null",
-                 self.match_score)  # fmt: skip
+        least = self.match_score
+        _require(least is None or _is_number(least), "match_score", "a number or null", least)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
-        _require(all(isinstance(text, str) and text for text in self.suppress_tokens), "suppress_tokens",
-                 "a list of texts", self.suppress_tokens)  # fmt: skip
+        suppressed = self.suppress_tokens
+        are_texts = all(isinstance(text, str) and text for text in suppressed)
+        _require(are_texts, "suppress_tokens", "a list of texts", suppressed)
 
 
 @dataclass(frozen=True)
-class GenerationSettings(_Plain):
-    """How one reply is generated.
+class GenerationSettings(PlainData):
+    """How one reply is generated. The options of the commands, `/set` and the config file are made of these fields."""
 
-    Attributes:
-        max_new_tokens: most tokens of a reply, `[RET]` included.
-        temperature: 0 is greedy; higher is more varied.
-        top_p: nucleus sampling keeps the smallest set of tokens with this much probability; 1 keeps all.
-        ret_mode: `off`: never a picture; `auto`: the model decides; `always`: a picture with every reply.
-        ret_bias: added to the `[RET]` logit in `auto`; positive means more pictures.
-        ret_scale_factor: the paper's factor on the `[RET]` logit in `auto` (it lowers a negative logit); None is off.
-        min_word_tokens: the model may not say `[RET]` before this many tokens.
-        images_per_ret: pictures delivered for one `[RET]`.
-        max_images: pictures a reply may have; after that many `[RET]` is forbidden.
-        score_threshold: retrieved pictures with a lower cosine are left out; None keeps all.
-        seed: makes sampling repeatable.
-    """
+    SUBJECT = "the settings of replies"
 
     max_new_tokens: int = 64
+    """Longest reply in tokens, `[RET]` included."""
     temperature: float = 0.0
+    """0 always takes the likeliest token; higher values vary more, 1 as the model has learnt."""
     top_p: float = 1.0
+    """Sample only among the likeliest tokens that together have this probability (nucleus sampling); 1 keeps all."""
     ret_mode: RetMode = "auto"
+    """Whether a reply has pictures: never (off), as the model decides (auto), or always."""
     ret_bias: float = 0.0
+    """Added to the logit of `[RET]` in auto: above 0 for more pictures, below 0 for fewer."""
     ret_scale_factor: float | None = None
+    """The paper's factor on the logit of `[RET]` in auto; it lowers a negative logit. Default: off."""
     min_word_tokens: int = 0
+    """Fewest tokens of words before the first `[RET]`."""
     images_per_ret: int = 1
+    """Pictures delivered for one `[RET]`."""
     max_images: int = 3
+    """Most pictures in one reply; after that many, `[RET]` is forbidden."""
     score_threshold: float | None = None
+    """Lowest cosine similarity of a picture that is delivered. Default: any."""
     seed: int | None = None
+    """Makes sampling repeatable. Default: none."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_new_tokens", 1), ("min_word_tokens", 0), ("images_per_ret", 1), ("max_images", 0)):
             value = getattr(self, name)
             _require(_is_int(value) and value >= least, name, f"a whole number >= {least}", value)
-        _require(_is_number(self.temperature) and self.temperature >= 0, "temperature", "a number >= 0",
-                 self.temperature)  # fmt: skip
+        heat = self.temperature
+        _require(_is_number(heat) and heat >= 0, "temperature", "a number >= 0", heat)
         _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1", self.top_p)
         _require(_is_choice(self.ret_mode, RetMode), "ret_mode", "off, auto or always", self.ret_mode)
         _require(_is_number(self.ret_bias), "ret_bias", "a number", self.ret_bias)
         for name in ("ret_scale_factor", "score_threshold"):
             value = getattr(self, name)
             _require(value is None or _is_number(value), name, "a number or null", value)
-        _require(self.seed is None or (_is_int(self.seed) and 0 <= self.seed < 2**63), "seed",
-                 "a whole number from 0 to 2^63 - 1, or null", self.seed)  # fmt: skip
+        is_seed = self.seed is None or (_is_int(self.seed) and 0 <= self.seed < 2**63)
+        _require(is_seed, "seed", "a whole number from 0 to 2^63 - 1, or null", self.seed)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What is loaded, where it runs and how precisely: one object from the command line to the loader."""
+
+    model: str | None = None
+    """Model folder or Hugging Face id. Default: the playground that comes with the program."""
+    index: str | None = None
+    """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    dtype: str = "auto"
+    """Precision of the frozen models: auto (by the device), fp32, bf16, fp16."""
+    quantize: str = "none"
+    """Round the language model as it loads, where memory is short: int8, int4 or none."""
 
 
 def read_config(folder: Path) -> FromageConfig:
@@ -195,7 +191,7 @@ def read_config(folder: Path) -> FromageConfig:
             f"A model folder holds {CONFIG_FILE} and {WEIGHTS_FILE}, or the released FROMAGe's own files.",
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}.", "Copy or download the model again.") from error
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download the model again.") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is no JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)
@@ -211,12 +207,6 @@ def playground_dir() -> Path:
 def _require(holds: bool, name: str, wanted: str, value: object) -> None:
     if not holds:
         raise ConfigError(f"{name} must be {wanted}, not {value!r}.")
-
-
-def _check_types(config: object, strings: Iterable[str]) -> None:
-    for name in strings:
-        value = getattr(config, name)
-        _require(isinstance(value, str), name, "a text", value)
 
 
 def _is_int(value: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from index.errors import FingerprintError, FromageError, ImageError, StoreError
+import logging
+
+from index.errors import FingerprintError, FromageError, ImageError, StoreError, described
 
 __all__ = [
     "CheckpointError",
@@ -14,7 +16,10 @@ __all__ = [
     "MemoryPlanError",
     "MessageError",
     "StoreError",
+    "unexpected",
 ]
+
+log = logging.getLogger(__name__)
 
 
 class ConfigError(FromageError):
@@ -35,3 +40,15 @@ class MemoryPlanError(FromageError):
 
 class MessageError(FromageError):
     """A message that can't be answered: empty, or too long for the language model."""
+
+
+def unexpected(what: str, error: Exception, level: int = logging.ERROR) -> FromageError:
+    """An error for the user made from one that nobody foresaw; the traceback goes to the log.
+
+    Args:
+        what: what has failed, a sentence without its full stop.
+        error: why.
+        level: the log record's level.
+    """
+    log.log(level, "%s", what, exc_info=error)
+    return FromageError(f"{what}: {described(error)}.")

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -16,12 +16,17 @@ from fromage_lite.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-
 Quantize = Literal["int8", "int4"]
 
-
-_PRECISIONS = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-               "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
+_QUANTIZE: dict[str, Quantize | None] = {"none": None, "int8": "int8", "int4": "int4"}
+_PRECISIONS = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
 
 
 @dataclass(frozen=True)
@@ -36,24 +41,35 @@ class Placement:
             on `device` alone.
     """
 
-    device: torch.device
-    dtype: torch.dtype
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
     quantize: Quantize | None = None
     max_memory: Mapping[int, int] | None = None
 
+    @property
+    def precision(self) -> str:
+        """The precision of the LM in one word: `int8`, `bfloat16`, …"""
+        return self.quantize or str(self.dtype).removeprefix("torch.")
+
+
+CPU = Placement()
+
 
 def choose_placement(
-    device: str | torch.device = "auto", dtype: torch.dtype | str | None = None, quantize: str | None = None
+    device: str | torch.device = "auto", dtype: str | torch.dtype = "auto", quantize: str = "none"
 ) -> Placement:
-    """Options as a user gives them -> a placement on one device.
+    """A placement on one device, from options as a user gives them.
+
+    Args:
+        device: `auto`, or a device as torch names it.
+        dtype: `auto`, or a precision by its name.
+        quantize: `none`, `int8` or `int4`.
 
     Raises:
         ConfigError: a value is unknown, the device is not there, or the library that rounds is not installed.
     """
-    place, precision, rounded = choose_device(device), parse_dtype(dtype), parse_quantize(quantize)
-    if rounded is not None:
-        _check_installed(rounded)
-    return Placement(place, precision or default_dtype(place), rounded)
+    place = choose_device(device)
+    return Placement(place, choose_dtype(dtype, place), choose_quantize(quantize))
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
@@ -72,52 +88,43 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     return device
 
 
-def default_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that computes it (float16 on an older one), float32 elsewhere."""
+def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The precision of that name. `auto` -> bfloat16 on a GPU that computes it (float16 on an older one), else float32.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if isinstance(name, torch.dtype):
+        return name
+    if name in _PRECISIONS:
+        return _PRECISIONS[name]
+    if name != "auto":
+        raise ConfigError(
+            f"There is no precision {name!r}.", "Choose auto, float32 (fp32), bfloat16 (bf16) or float16 (fp16)."
+        )
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    """The precision of that name; None for `auto`.
+def choose_quantize(name: str) -> Quantize | None:
+    """What to round the LM's linear layers to; None for `none`.
 
     Raises:
-        ConfigError: there is no such precision.
+        ConfigError: there is no such quantisation, or the library that rounds is not installed.
     """
-    if not isinstance(dtype, str):
-        return dtype
-    if dtype != "auto" and dtype not in _PRECISIONS:
+    if name not in _QUANTIZE:
+        raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
+    if _QUANTIZE[name] is not None and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
-            f"There is no precision {dtype!r}.", "Choose auto, float32 (fp32), bfloat16 (bf16) or float16 (fp16)."
-        )
-    return _PRECISIONS.get(dtype)
-
-
-def parse_quantize(name: str | None) -> Quantize | None:
-    """`int8`, `int4`, or None for `none`.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    if name in (None, "", "none"):
-        return None
-    for known in get_args(Quantize):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
-
-
-def _check_installed(quantize: Quantize) -> None:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"--quantize {quantize} needs bitsandbytes, which is not installed.",
+            f"--quantize {name} needs bitsandbytes, which is not installed.",
             "Install it with: pip install bitsandbytes",
         )
+    return _QUANTIZE[name]
 
 
 @contextlib.contextmanager
-def _empty() -> Iterator[None]:
+def without_weights() -> Iterator[None]:
     """Models made here have shapes and no weights. The libraries' advice on missing weights is not for anybody."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -128,5 +135,6 @@ def _empty() -> Iterator[None]:
         logging.disable(before)
 
 
-def _count(model: nn.Module) -> int:
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers a model's parameters are; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""From pictures to a store, and from a store to an index. Models come in as functions; nothing here knows one."""
+"""From pictures to a feature store. The encoder is passed in as a function; nothing here knows a model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from index.derive import Progress, derive_index
-from index.errors import ImageError, StoreError
+from index.derive import derive_index
+from index.errors import ImageError, StoreError, reason
+from index.files import write_bytes
 from index.images import bound_short_side, make_thumbnail, open_image, sanitize
-from index.manifest import replacing
-from index.readers import FolderReader, Picture, Reader, TsvReader
+from index.manifest import storage_errors
+from index.progress import Progress
+from index.readers import FolderReader, PictureFile, Reader, TsvReader
 from index.store import FeatureStoreWriter, NewRow
 
-__all__ = ["BadPicture", "BuildReport", "FolderReader", "Picture", "Reader", "TsvReader", "build_store", "derive_index"]
+__all__ = ["BadPicture", "BuildReport", "FolderReader", "Reader", "TsvReader", "build_store", "derive_index"]
 
 Embed = Callable[[list[Image.Image]], npt.NDArray[np.floating]]
 
@@ -30,7 +32,7 @@ BAD_LIST = "bad_pictures.tsv"
 
 @dataclass(frozen=True)
 class BadPicture:
-    """A picture that was skipped, and why (one sanitised sentence)."""
+    """A picture that was skipped, and why: one sanitised sentence."""
 
     source: str
     reason: str
@@ -41,14 +43,14 @@ class BuildReport:
     """What a build did.
 
     Attributes:
-        added: pictures embedded, the changed ones included.
+        added: pictures embedded, changed ones included.
         unchanged: pictures that were in the store already.
-        changed: pictures whose file is another one than before.
-        removed: pictures that are gone, or can't be read any more.
+        changed: pictures whose file differs from the one in the store.
+        removed: pictures that are gone or have become unreadable.
         duplicates: rows that named a picture a second time.
-        bad: pictures that can't be read; they are tried again at the next build.
-        total: pictures in the store now.
-        captioned: those of them that have a caption.
+        bad: pictures that can't be read; the next build tries them again.
+        total: pictures now in the store.
+        captioned: how many of them have a caption.
     """
 
     added: int = 0
@@ -63,9 +65,9 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A picture that is to be embedded; `replaces` is the row of its former state."""
+    """A picture to embed; `replaces` is the row of its earlier version."""
 
-    picture: Picture
+    picture: PictureFile
     stamp: tuple[int, int] | None
     replaces: int | None
 
@@ -86,23 +88,23 @@ def build_store(
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> BuildReport:
-    """Embed the pictures of `reader` into the store at `out`; goes on where an earlier build stopped.
+    """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
-    Every batch is on disk before the next one is embedded, so an interruption (any exception, Ctrl-C, a kill) costs
-    at most one batch, and the finished store is the same as without it. Pictures that are in the store and whose file
-    is unchanged (size and date) are not opened; pictures gone from a folder are marked as removed.
+    Each batch is on disk before the next one is embedded, so an interruption (an exception, Ctrl-C, a kill) costs at
+    most one batch, and the finished store is the same as without it. Pictures already in the store whose file is
+    unchanged (size and date) are not opened; pictures that left a folder are marked as removed.
 
     Args:
-        reader: `FolderReader`, `TsvReader`, or anything like them.
-        embed: n RGB images -> pooled features (n, dim).
+        reader: `FolderReader`, `TsvReader` or another `Reader`.
+        embed: n RGB images -> features (n, dim), floating; stored as float16.
         out: the store's folder.
-        encoder_fingerprint: the encoder behind `embed`.
-        batch_size: images a call of `embed`.
-        progress: called as pictures are dealt with.
+        encoder_fingerprint: of the encoder behind `embed`.
+        batch_size: images per call of `embed`.
+        progress: called for every picture, embedded or not.
 
     Raises:
-        FingerprintError: the store at `out` was made with another encoder.
-        StoreError: no picture could be read, or `out` can't be written to.
+        FingerprintError: another encoder made the store at `out`.
+        StoreError: no picture can be read, or `out` can't be written to.
     """
     with FeatureStoreWriter(out, None, encoder_fingerprint) as writer:
         build = _Build(reader, writer, progress)
@@ -129,7 +131,7 @@ class _Build:
         self._waiting: set[str] = set()  # sources between `_wanted` and the store
 
     def load_ahead(self, pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Loaded]:
-        """The pictures to embed, in order, opened by the pool up to `ahead` of the encoder."""
+        """The pictures to embed, in order; the pool opens up to `ahead` of them before the encoder asks."""
         queue: deque[tuple[_Wanted, Future[_Loaded]]] = deque()
         for wanted in self._wanted():
             queue.append((wanted, pool.submit(_load, wanted)))
@@ -139,12 +141,12 @@ class _Build:
             yield from self._take(*queue.popleft())
 
     def embed_all(self, pictures: Iterator[_Loaded], embed: Embed, batch_size: int) -> None:
-        # A batch counts pictures that were opened, so a resumed build forms the very same batches.
+        # Batches count only pictures that could be opened, so a resumed build forms the very same ones.
         while batch := list(islice(pictures, batch_size)):
             self._embed(batch, embed)
 
     def remove_gone(self) -> None:
-        """Mark the pictures that the reader covers and did not give any more."""
+        """Mark the pictures that the reader covers but no longer lists."""
         if not self._done:
             return
         gone = [
@@ -164,9 +166,9 @@ class _Build:
             raise StoreError(f"None of the {len(report.bad)} pictures can be read. The first: {report.bad[0].reason}")
         path = self.writer.path / BAD_LIST
         if report.bad:
-            with replacing(path) as temporary:
-                lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
-                temporary.write_text("".join(lines), encoding="utf-8")
+            lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
+            with storage_errors(path, "write to"):
+                write_bytes(path, "".join(lines).encode())
         else:
             path.unlink(missing_ok=True)
 
@@ -200,14 +202,14 @@ class _Build:
     def _embed(self, batch: list[_Loaded], embed: Embed) -> None:
         features = np.asarray(embed([loaded.image for loaded in batch]))
         if features.ndim != 2 or len(features) != len(batch):
-            raise StoreError(f"The encoder gave features of shape {features.shape} for {len(batch)} pictures.")
+            raise StoreError(f"The encoder returned features of shape {features.shape} for {len(batch)} pictures.")
         with np.errstate(over="ignore"):
             features = features.astype(np.float16)
         finite: npt.NDArray[np.bool_] = np.isfinite(features).min(axis=1)
         for loaded, good in zip(batch, finite, strict=True):
             if not good:
-                source = loaded.wanted.picture.source
-                self._bad(source, f"The encoder gave no finite feature for {sanitize(source)}.", loaded.wanted.replaces)
+                source, replaces = loaded.wanted.picture.source, loaded.wanted.replaces
+                self._bad(source, f"The encoder returned no finite feature for {sanitize(source)}.", replaces)
         kept = [loaded for loaded, good in zip(batch, finite, strict=True) if good]
         if not kept:
             return
@@ -254,7 +256,7 @@ def _load(wanted: _Wanted) -> _Loaded:
     try:
         return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
     except (OSError, ValueError, MemoryError) as error:
-        raise ImageError(f"{sanitize(source)} can't be shrunk: {error}.") from error
+        raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.") from error
 
 
 def _row(wanted: _Wanted) -> NewRow:

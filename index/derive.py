@@ -1,4 +1,4 @@
-"""From a store to an index: the features go through a bridge's projection into FAISS."""
+"""From a store to an index: the features pass through a bridge's projection into FAISS."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy.typing as npt
 from index.errors import FingerprintError
 from index.faiss_index import build_index, choose_kind, training_size
 from index.manifest import IndexManifest
+from index.progress import Progress
 from index.store import FeatureStore
 
 Project = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-Progress = Callable[[int, int], None]
-"""Called with (rows dealt with, rows in all)."""
 
 
 def derive_index(
@@ -28,18 +27,18 @@ def derive_index(
     block_size: int = 8192,
     progress: Progress | None = None,
 ) -> IndexManifest:
-    """Index a store for a bridge, from the features alone: no picture is opened.
+    """Index a store for a bridge, from its features alone: no picture is opened.
 
-    A store that holds a bridge's own image embeddings is indexed as it is, for that bridge only.
+    A store that holds a bridge's own image embeddings is indexed as is, for that bridge only.
 
     Args:
         store: the store, or its folder.
-        project: pooled features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
-        bridge_fingerprint: the bridge and encoder behind `project`.
+        project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
+        bridge_fingerprint: of the bridge and encoder behind `project`.
         out: the index folder; by default the store's own.
-        kind: a FAISS factory text; by default chosen by size.
-        block_size: features a call of `project`.
-        progress: called as features are projected.
+        kind: a FAISS factory string; by default chosen by size.
+        block_size: features per call of `project`.
+        progress: called with the rows projected.
 
     Raises:
         FingerprintError: the store holds the image embeddings of another bridge.
@@ -53,7 +52,7 @@ def derive_index(
                 "they can't be turned into this model's.",
                 "Build an index from the pictures themselves, or import embeddings of this model.",
             )
-        project = _as_they_are
+        project = _unchanged
     ids = opened.live_ids()
     kind = kind or choose_kind(len(ids))
 
@@ -77,5 +76,5 @@ def derive_index(
             opened.close()
 
 
-def _as_they_are(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _unchanged(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return vectors

@@ -1,4 +1,4 @@
-"""The one exception family. Its base lives here, in the lowest layer, so that every layer can raise it."""
+"""The one exception family, in the lowest layer so that every layer can raise it; and other exceptions in one line."""
 
 from __future__ import annotations
 
@@ -30,3 +30,24 @@ class StoreError(FromageError):
 
 class FingerprintError(StoreError):
     """An index that another bridge or another encoder made."""
+
+
+REASON_LIMIT = 300  # characters
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: one line of at most 300 characters without a full stop, to be put into a sentence.
+
+    The operating system's own words for an `OSError`; else the first line of the exception's text, with the others
+    where it ends in a colon; else the exception's type.
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = text.strip().splitlines() or [""]
+    line = " ".join(text.split()) if lines[0].rstrip().endswith(":") else lines[0]
+    return line.strip()[:REASON_LIMIT].rstrip(" .") or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An exception that nobody foresaw, whose text alone may say nothing: its type and its whole text, in one line."""
+    name, text = type(error).__name__, " ".join(str(error).split())
+    return f"{name}: {text[:REASON_LIMIT]}".rstrip(" .:")

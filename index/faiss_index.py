@@ -11,9 +11,11 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from index.commands import index_command
 from index.errors import FingerprintError, StoreError
+from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, replacing, storage_errors, sync_folder
+from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
 
 INDEX_FILE = "index.faiss"
@@ -25,7 +27,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def choose_kind(count: int) -> str:
-    """The FAISS factory text for `count` vectors: exact (fp32, then fp16) up to 5 million, inverted lists beyond."""
+    """The FAISS factory string for `count` vectors: exact (fp32, then fp16) up to 5 million, inverted lists beyond."""
     if count <= FLAT_LIMIT:
         return "IDMap2,Flat"
     if count <= EXACT_LIMIT:
@@ -34,16 +36,11 @@ def choose_kind(count: int) -> str:
 
 
 def training_size(kind: str, count: int) -> int:
-    """How many vectors an index of this kind wants to be trained on; 0 for those that need no training."""
+    """How many vectors an index of this kind is trained on; 0 if it needs no training."""
     if not kind.startswith("IVF"):
         return 0
     lists = int(kind.removeprefix("IVF").split("_")[0].split(",")[0])
     return min(count, 40 * lists)
-
-
-def rebuild_command(out: Path, model: str | None = None) -> str:
-    """The command that makes the index at `out` anew."""
-    return f"python scripts/build_index.py --model {model or 'MODEL'} --out {out}"
 
 
 def build_index(
@@ -58,15 +55,15 @@ def build_index(
     """Write the index of a store's live rows to `out`, which may be the store's own folder.
 
     Args:
-        store: where rows and thumbnails are looked up later; `out` refers to it and copies nothing.
-        vectors_blocks: blocks of (n, R), unit norm, together one vector for each of `store.live_ids()`, in that order.
+        store: where rows and thumbnails are looked up later; `out` refers to it and copies none of it.
+        vectors_blocks: blocks of (n, R), unit norm, in all one vector for each of `store.live_ids()`, in that order.
         bridge_fingerprint: the bridge (and encoder) that made the vectors.
         out: the index folder.
-        kind: a FAISS factory text; by default `choose_kind`.
-        training: (n, R), a fair sample, for the kinds that are trained.
+        kind: a FAISS factory string; by default `choose_kind`.
+        training: (n, R), a random sample, for kinds that need training.
 
     Raises:
-        StoreError: the vectors don't fit the store or are not of unit norm, or `out` can't be written to.
+        StoreError: the vectors don't fit the store or aren't of unit norm, or `out` can't be written to.
     """
     out = Path(out)
     ids = store.live_ids()
@@ -102,7 +99,7 @@ def new_index(kind: str, dim: int, training: Vectors | None) -> Any:
 def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, out: Path) -> IndexManifest:
     with storage_errors(out, "write to"):
         out.mkdir(parents=True, exist_ok=True)
-        # Between the two replacements below no manifest may speak of the wrong file: no manifest is the safe state.
+        # No manifest may ever describe the wrong file, so between the two replacements below there is none.
         with replacing(out / INDEX_FILE) as temporary:
             try:
                 faiss.write_index(index, str(temporary))
@@ -135,36 +132,38 @@ class ImageIndex:
 
     @classmethod
     def open(cls, path: str | Path, bridge_fingerprint: str | None = None, model: str | None = None) -> Self:
-        """Open the index at `path`; large files are memory-mapped, rows are read when hits need them.
+        """Open the index at `path`; its files are memory-mapped, rows are read as hits need them.
 
         Args:
             path: an index folder.
-            bridge_fingerprint: the fingerprint of the model that will ask; None skips the check.
+            bridge_fingerprint: fingerprint of the model that will search; None skips the check.
             model: the model's name, for the command in the error's hint.
 
         Raises:
             FingerprintError: another bridge or encoder made the index; the hint is the command that rebuilds it.
-            StoreError: there is no index, or it or its store is damaged.
+            StoreError: there is no index, or the index or its store is damaged.
         """
         path = Path(path)
-        command = rebuild_command(path, model)
+        rebuild = f"Rebuild it: {index_command(path, model)}"
         if not (path / INDEX_MANIFEST).is_file():
             if (path / STORE_MANIFEST).is_file():
-                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {command}")
-            raise StoreError(f"There is no index at {path}.", f"Build one: {command.replace('.py', '.py FOLDER', 1)}")
+                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {index_command(path, model)}")
+            raise StoreError(
+                f"There is no index at {path}.", f"Build one: {index_command(path, model, pictures='FOLDER')}"
+            )
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
-            raise FingerprintError(f"The index at {path} was made with another model.", f"Rebuild it: {command}")
+            raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
         store = FeatureStore.open(path / manifest.store)
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(
-                f"The index at {path} and its store at {store.path} are of different encoders.",
-                f"Rebuild it: {command}",
+                f"The index at {path} and its store at {store.path} come from different encoders.",
+                rebuild,
             )
-        return cls(path, manifest, store, _read_faiss(path, manifest, command))
+        return cls(path, manifest, store, _read_faiss(path, manifest, rebuild))
 
     def __len__(self) -> int:
-        """Pictures that can be found."""
+        """How many pictures can be found."""
         return self.manifest.count
 
     @property
@@ -173,18 +172,18 @@ class ImageIndex:
         return self.manifest.dim
 
     def search(self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
-        """Find the nearest pictures.
+        """Find the nearest pictures, as `Retriever.search`.
 
         Args:
             query_embeds: (Q, R) float32, unit norm.
-            k: how many; fewer come back where there are fewer.
+            k: how many; fewer are returned where there are fewer.
             exclude: ids that must not be found.
 
         Returns:
             For each query its hits, best first.
 
         Raises:
-            StoreError: a query is of another width, not of unit norm or not finite.
+            StoreError: the queries are of another width, not of unit norm or not finite.
         """
         scores, ids = self.search_ids(query_embeds, k, exclude)
         return [
@@ -195,12 +194,12 @@ class ImageIndex:
     def search_ids(
         self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()
     ) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        """As `search`, in arrays and without reading rows: scores and ids, each (Q, min(k, len)); id -1 is no hit."""
+        """As `search`, as arrays and without reading rows: scores and ids, each (Q, min(k, len)); id -1 means none."""
         queries = _checked(query_embeds, "The queries")
         if queries.shape[1] != self.dim:
             raise StoreError(
-                f"The queries are of width {queries.shape[1]}, the index at {self.path} is of width {self.dim}.",
-                f"Rebuild it: {rebuild_command(self.path)}",
+                f"The queries have width {queries.shape[1]}, the index at {self.path} has width {self.dim}.",
+                f"Rebuild it: {index_command(self.path)}",
             )
         k = min(k, len(self))
         if k <= 0 or not len(queries):
@@ -226,7 +225,7 @@ class ImageIndex:
         self.store.close()
 
     def _parameters(self, selector: Any) -> Any:
-        # FAISS makes its keyword arguments at run time, so no type checker knows them.
+        # FAISS adds these keyword arguments at run time, where no type checker sees them.
         make: Any = faiss.SearchParameters
         if not self.manifest.kind.startswith("IVF"):
             return make(sel=selector)
@@ -234,11 +233,11 @@ class ImageIndex:
         return make(sel=selector, nprobe=faiss.extract_index_ivf(self._index).nprobe)
 
 
-def _read_faiss(path: Path, manifest: IndexManifest, command: str) -> Any:
+def _read_faiss(path: Path, manifest: IndexManifest, rebuild: str) -> Any:
     file = path / INDEX_FILE
-    damaged = StoreError(f"{file} is damaged.", f"Rebuild it: {command}")
+    damaged = StoreError(f"{file} is damaged.", rebuild)
     with storage_errors(file, "read"):
-        # Checked before mapping: a page that is missing at the end would kill the process when it is touched.
+        # Checked before mapping: touching a page missing at the end would kill the process.
         if file.stat().st_size != manifest.file_bytes:
             raise damaged
     try:
@@ -251,12 +250,12 @@ def _read_faiss(path: Path, manifest: IndexManifest, command: str) -> Any:
 
 
 def _checked(vectors: npt.ArrayLike, what: str) -> Vectors:
-    """As contiguous float32 of (n, R), refused unless every row is of unit norm."""
+    """As contiguous float32 (n, R); refused unless every row is of unit norm."""
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     if array.ndim != 2:
         raise StoreError(f"{what} must be of shape (count, width), not {array.shape}.")
     norms = np.linalg.norm(array, axis=1)
     # Written so that NaN fails too.
     if not (np.abs(norms - 1.0) <= NORM_TOLERANCE).all():
-        raise StoreError(f"{what} must be of unit norm; one has the norm {norms[np.abs(norms - 1).argmax()]:.4g}.")
+        raise StoreError(f"{what} must be of unit norm; one has norm {norms[np.abs(norms - 1).argmax()]:.4g}.")
     return array

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+FOREIGN = -1
+"""The id of a picture that is not in the open index."""
+
 
 @dataclass(frozen=True)
 class Hit:
-    """One retrieved image.
+    """One retrieved picture.
 
     Attributes:
-        id: row number in the store.
+        id: row number in the store; `FOREIGN` if the picture is of another index.
         score: cosine of the query and the image embedding; higher is better.
         source: where the picture is: an absolute path, or a URL.
         caption: the picture's caption; empty if it has none.
@@ -27,10 +30,67 @@ class Hit:
     source: str
     caption: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as plain JSON data: `{"id", "path", "score", "caption"}`, `path` being the source."""
+        return {"id": self.id, "path": self.source, "score": self.score, "caption": self.caption}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Hit:
+        """The hit that `to_dict` wrote, or an earlier version, which called the path `source`.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is of another type.
+            OverflowError: the score is beyond every float.
+        """
+        id, score = data["id"], data["score"]
+        source = data["path"] if "path" in data else data["source"]
+        caption = data.get("caption", "")
+        if not isinstance(id, int) or isinstance(id, bool):
+            raise TypeError(f"the id {id!r:.40} is not a whole number")
+        if not isinstance(score, int | float) or isinstance(score, bool):
+            raise TypeError(f"the score {score!r:.40} is not a number")
+        if not isinstance(source, str) or not isinstance(caption, str):
+            raise TypeError("path or caption is not a string")
+        return cls(id, float(score), source, caption)
+
+
+@runtime_checkable
 class Retriever(Protocol):
-    """Anything that finds images for queries; `ImageIndex` is the FAISS one."""
+    """Anything that finds pictures for queries and knows them by their id; `ImageIndex` is the FAISS one."""
+
+    def __len__(self) -> int:
+        """How many pictures can be found."""
+        ...
 
     def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
-        """For each query of (Q, R), unit norm: at most `k` hits, best first, none of them in `exclude`."""
+        """Find the nearest pictures.
+
+        Args:
+            query_embeds: (Q, R) float32, unit norm.
+            k: how many; fewer are returned where there are fewer.
+            exclude: ids that must not be found.
+
+        Returns:
+            Q lists of hits, each best first.
+
+        Raises:
+            StoreError: the queries are of another width, or the index can't be read.
+        """
+        ...
+
+    def row(self, id: int) -> tuple[str, str]:
+        """(source, caption) of a picture.
+
+        Raises:
+            StoreError: there is no such id, or the index can't be read.
+        """
+        ...
+
+    def thumbnail(self, id: int) -> bytes:
+        """The encoded small picture (JPEG or WebP) of an id; b"" where the index keeps none.
+
+        Raises:
+            StoreError: there is no such id, or the index can't be read.
+        """
         ...

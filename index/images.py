@@ -1,4 +1,4 @@
-"""Pictures from files that nobody vouches for: opening, thumbnails, and text that is safe on a screen."""
+"""Pictures from untrusted files: opening them, thumbnails, and text that is safe on a screen."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ import re
 import stat
 import warnings
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from index.errors import ImageError
+from index.colour import add_tiff_kinds, read_header, to_srgb
+from index.errors import ImageError, reason
 
 MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
 MAX_ASPECT = 500
-"""A picture of 1 x 60,000 pixels is a small file, but an encoder that scales its short side would need gigabytes."""
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI")
+"""A picture of 1 x 60,000 pixels is a small file, but an encoder that scales up its short side would need gigabytes."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "QOI", "HEIF")
 """The only decoders tried. Pillow has more, and some of them (EPS) start other programs."""
+HEIF_PLUGIN = "pillow_heif"
+HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+RAW_SUFFIXES = frozenset(f".{name}" for name in "3fr arw cr2 cr3 dng nef nrw orf pef raf raw rw2 srw".split())
+PICTURE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS) | (
+    HEIF_SUFFIXES if find_spec(HEIF_PLUGIN) else frozenset()
+)
+"""Of the files that can be opened here, lower case with the dot: what to offer. A build of Pillow may lack some."""
+UNREADABLE_SUFFIXES = (HEIF_SUFFIXES | RAW_SUFFIXES | {".avif"}) - PICTURE_SUFFIXES
+"""Of pictures as phones and cameras make them: better refused in words than passed over."""
 
-# Pillow's warnings (odd tags, half of MAX_PIXELS) would only soil the screen: what matters is raised below.
+_HEAD = 16  # bytes, by which a file is told
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# Pillow's warnings (odd tags, half of MAX_PIXELS) would only clutter the screen: what matters is raised below.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -39,7 +56,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def sanitize(text: str) -> str:
     """Make text from data (captions, file names) safe for a terminal.
 
-    Escape sequences and control characters go, bidi overrides too (they make a name read as another one); tabs and
+    Escape sequences and control characters go, bidi overrides too (they make a name read as another); tabs and
     newlines stay; lone surrogates, which can't be printed, become U+FFFD.
     """
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", text)))
@@ -48,6 +65,17 @@ def sanitize(text: str) -> str:
 def one_line(text: str, limit: int = 10_000) -> str:
     """Sanitised text on one line, cut to `limit` characters: how captions are kept."""
     return " ".join(sanitize(text[: 2 * limit]).split())[:limit]
+
+
+def is_picture_name(name: str | Path) -> bool:
+    """Whether a file's name is that of a picture, even of one that can't be opened here."""
+    suffix = Path(name).suffix.lower()
+    return suffix in PICTURE_SUFFIXES or suffix in UNREADABLE_SUFFIXES
+
+
+def is_url(source: str) -> bool:
+    """Whether a picture's source is a web address, not a file."""
+    return source[:8].lower().startswith(("http://", "https://"))
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
@@ -60,33 +88,39 @@ def open_image(source: str | Path | bytes) -> Image.Image:
         A fully decoded image of mode RGB.
 
     Raises:
-        ImageError: there is no such file, it is no regular file, empty, truncated, too large or no picture.
+        ImageError: the file is missing, not a regular file, empty, truncated, too large or not a picture.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "The picture", len(source))
     name = sanitize(str(source))
-    if str(source).startswith(("http://", "https://")):
+    if is_url(str(source)):
         raise ImageError(f"{name} is a web address.", "Save the picture to a file first.")
     try:
         status = Path(source).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name} is a folder.", "Name a picture file.")
+            raise ImageError(f"{name} is a folder.", "Name a picture in it.")
         if not stat.S_ISREG(status.st_mode):
-            # Reading a pipe or a device could wait, or go on, for ever.
-            raise ImageError(f"{name} is no regular file.")
+            # Reading a pipe or a device could block, or go on, for ever.
+            raise ImageError(f"{name} is not a regular file.")
         with Path(source).open("rb") as file:
             return _decode(file, name, status.st_size)
     except FileNotFoundError:
-        raise ImageError(f"There is no file {name}.") from None
+        raise _missing(Path(source), name) from None
     except PermissionError:
-        raise ImageError(f"There is no permission to read {name}.") from None
+        raise ImageError(f"You have no permission to read {name}.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
-        raise ImageError(f"{name} can't be read: {error}.") from error
+        raise ImageError(f"{name} can't be read: {reason(error)}.") from error
 
 
 @cache
 def _formats() -> tuple[str, ...]:
     Image.init()
+    add_tiff_kinds()
+    if find_spec(HEIF_PLUGIN):
+        try:
+            import_module(HEIF_PLUGIN).register_heif_opener()
+        except ImportError:  # a library that it needs is missing
+            pass
     return tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack some
 
 
@@ -96,18 +130,50 @@ def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
     try:
         with Image.open(file, formats=_formats()) as image:
             _check_size(image, name)
+            samples = read_header(image)
             image.load()
-            return _flatten(_upright(image))
+            return to_srgb(_upright(image), samples)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.") from error
+        file.seek(0)
+        raise _unidentified(name, file.read(_HEAD)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise ImageError(f"{name} is too large.", f"The limit is {MAX_PIXELS // 10**6} million pixels.") from error
-    except Exception as error:  # decoders fed with hostile bytes raise nearly every type there is
+    except Exception as error:  # given hostile bytes, decoders raise nearly every type there is
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "is truncated" if truncated else "is a damaged picture"
         raise ImageError(f"{name} {what}.") from error
+
+
+def _missing(path: Path, name: str) -> ImageError:
+    if path.is_symlink():
+        return ImageError(f"{name} is a link to {sanitize(str(path.readlink()))}, which does not exist.")
+    if path.parent.is_dir():
+        return ImageError(f"There is no file {name}.", "The folder is there: check the file's name.")
+    return ImageError(f"There is no file {name}.", f"There is no folder {sanitize(str(path.parent))} either.")
+
+
+def _unidentified(name: str, head: bytes) -> ImageError:
+    """What a file is that no decoder knows, by its first bytes and its name."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if brand in _HEIC_BRANDS and "HEIF" not in _formats():
+        return ImageError(
+            f"{name} is a HEIC picture, which needs the plugin pillow-heif.",
+            "Install it (pip install pillow-heif), or save the picture as JPEG.",
+        )
+    if brand in _AVIF_BRANDS and "AVIF" not in _formats():
+        return ImageError(
+            f"{name} is an AVIF picture, which this build of Pillow can't read.",
+            "Install a newer one (pip install -U pillow), or save the picture as JPEG.",
+        )
+    if brand == b"crx " or Path(name).suffix.lower() in RAW_SUFFIXES:
+        return ImageError(f"{name} is a camera's raw file, which can't be read.", "Save the picture as JPEG or TIFF.")
+    if head.startswith(_TIFF_STARTS):
+        return ImageError(
+            f"{name} is a TIFF that is damaged or of a kind that can't be read.", "Save the picture as PNG or JPEG."
+        )
+    return ImageError(f"{name} is not a picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.")
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -125,37 +191,12 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF beside sound pixels: show the pixels as they lie
+    except Exception:  # damaged EXIF, sound pixels: show them as they are
         return image
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Any mode to RGB."""
-    if image.mode.startswith(("I", "F")):
-        image = _to_8_bit(image)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer)
-    return image.convert("RGB")
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Deep grey to 8 bits: Pillow's own conversion clips at 255, which makes 16-bit pictures white."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) * (255.0 / (high - low)) if high > low else values * 0.0
-    elif image.mode == "I" and values.max() <= 255:
-        scaled = values.clip(0, 255)
-    else:
-        scaled = values.clip(0, 65_535) / 257.0
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
-
-
 def bound_short_side(image: Image.Image, limit: int = 1024) -> Image.Image:
-    """Shrink a picture whose short side is beyond `limit`; no encoder looks closer, and photos wait in memory."""
+    """Scale down a picture whose short side exceeds `limit` pixels: no encoder sees more, and many are in memory."""
     short = min(image.size)
     if short <= limit:
         return image
@@ -164,9 +205,9 @@ def bound_short_side(image: Image.Image, limit: int = 1024) -> Image.Image:
 
 
 def make_thumbnail(image: Image.Image, size: int = 256) -> bytes:
-    """JPEG bytes of the picture within `size` x `size`, never enlarged.
+    """The picture as a JPEG file within `size` x `size` pixels, never enlarged.
 
-    JPEG and not WebP: 0.1 ms against 2 to 5 ms, which would be hours over millions of pictures.
+    JPEG rather than WebP: 0.1 ms against 2 to 5 ms, which is hours over millions of pictures.
     """
     small = image.convert("RGB")
     small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -1,19 +1,18 @@
-"""What a store and an index say about themselves, and the atomic writing that both rest on."""
+"""What a store and an index say about themselves, and their errors in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from index.errors import StoreError
+from index.errors import StoreError, reason
+from index.files import write_bytes
 
 STORE_MANIFEST = "manifest.json"
 INDEX_MANIFEST = "index.json"
@@ -21,7 +20,7 @@ FEATURES = "features.bin"
 THUMBNAILS = "thumbnails.bin"
 ROWS = "rows.sqlite"
 REBUILD = "Delete the folder and build it again."
-PROJECTED = "projected:"  # begins the encoder fingerprint of a store that holds a bridge's own vectors
+PROJECTED = "projected:"  # prefixes the encoder fingerprint of a store that holds a bridge's image embeddings
 VERSION = 1
 
 
@@ -31,24 +30,28 @@ class _Manifest:
         return (json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
     def write(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            temporary.write_bytes(self.to_json())
+        """Write the manifest file, atomically.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        write_bytes(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read and check a manifest file.
 
         Raises:
-            StoreError: the file is missing, unreadable, no JSON, of another format or version, or has a wrong field.
+            StoreError: the file is missing, unreadable, not JSON, of another format or version, or has a wrong field.
         """
         try:
             data = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise StoreError(f"{path} is missing.") from None
         except OSError as error:
-            raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+            raise StoreError(f"{path} can't be read: {reason(error)}.") from error
         except ValueError as error:
-            raise StoreError(f"{path} is damaged: it is no JSON text.", "Build it again.") from error
+            raise StoreError(f"{path} is damaged: it is not JSON.", "Build it again.") from error
         return cls._from_data(data, path)
 
     @classmethod
@@ -56,7 +59,7 @@ class _Manifest:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         wanted_format = fields["format"].default
         if not isinstance(data, dict) or data.get("format") != wanted_format:
-            raise StoreError(f"{path} is damaged: it is no manifest of the format {wanted_format}.", "Build it again.")
+            raise StoreError(f"{path} is damaged: it is not a {wanted_format} manifest.", "Build it again.")
         if data.get("version") != VERSION:
             raise StoreError(
                 f"{path} is of version {data.get('version')}, and this program reads version {VERSION}.",
@@ -73,15 +76,15 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class StoreManifest(_Manifest):
-    """`manifest.json` of a feature store, written after everything it speaks of is on disk.
+    """`manifest.json` of a feature store, written when everything it describes is on disk.
 
     Attributes:
-        dim: width of the pooled features.
-        count: rows, the removed ones included; row ids are 0 to count - 1.
-        thumbnail_bytes: bytes of the thumbnail file that belong to those rows.
+        dim: width of the features.
+        count: rows, removed ones included; row ids are 0 to count - 1.
+        thumbnail_bytes: how much of the thumbnail file belongs to those rows.
         encoder_fingerprint: the frozen encoder that made the features; `PROJECTED` and a bridge's fingerprint where
             the rows are that bridge's image embeddings.
-        dtype: of the features, float16; of image embeddings float32.
+        dtype: float16 for features, float32 for image embeddings.
     """
 
     dim: int
@@ -100,8 +103,8 @@ class IndexManifest(_Manifest):
     Attributes:
         dim: width of the retrieval space.
         count: vectors in the index.
-        file_bytes: size of the FAISS file, which tells a truncated one.
-        kind: the FAISS factory text.
+        file_bytes: size of the FAISS file, by which a truncated one is recognised.
+        kind: the FAISS factory string.
         bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
@@ -122,7 +125,7 @@ class IndexManifest(_Manifest):
 
 @contextmanager
 def storage_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn the operating system's and SQLite's errors into a `StoreError` that names `path`.
+    """Turn errors of the operating system and of SQLite into a `StoreError` that names `path`.
 
     Args:
         path: what is read or written.
@@ -131,42 +134,12 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise StoreError(f"There is no permission to {doing} {path}.") from error
+        raise StoreError(f"You have no permission to {doing} {path}.") from error
     except OSError as error:
-        raise StoreError(f"Can't {doing} {path}: {error.strerror or error}.") from error
+        raise StoreError(f"Can't {doing} {path}: {reason(error)}.") from error
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise StoreError(f"Another build is writing to {path}.", "Wait for it, or use another folder.") from error
-        raise StoreError(f"Can't {doing} {path}: {error}.") from error
+        raise StoreError(f"Can't {doing} {path}: {reason(error)}.") from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged: {error}.", "Delete the folder and build it again.") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there takes `path`'s place at once, or not at all."""
-    with storage_errors(path, "write to"):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            # mkstemp gives 0600; an index is meant to be read by whoever may read its folder.
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut, where the platform can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise StoreError(f"{path} is damaged: {reason(error)}.", "Delete the folder and build it again.") from error

@@ -1,8 +1,8 @@
-"""What a pickle of arrays may name, and what each name means here: functions that make arrays out of bytes.
+"""The names that a pickle of arrays may contain, and what each means here: functions that make arrays of bytes.
 
-No function of numpy or torch is ever handed to a pickle. Each of the few names that an array needs (`numpy.dtype`,
-`torch._utils._rebuild_tensor_v2`, …) stands for one of the small functions below. They check every argument, and make
-views of bytes that are there: what a file claims allocates nothing.
+A pickle never gets hold of a function of numpy or torch. Each of the few names that an array needs (`numpy.dtype`,
+`torch._utils._rebuild_tensor_v2`, …) stands for one of the small functions below. They check every argument and make
+views of bytes that are there: what a file merely claims allocates nothing.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _TORCH_TYPES: Mapping[str, np.dtype[Any]] = {
 
 
 class Refused(Exception):
-    """What a pickle holds is not admitted; the text says what."""
+    """The pickle holds something that is not allowed; the text says what."""
 
 
 @dataclass(frozen=True)
-class Stand:
-    """What stands for a name of a pickle: the only thing that it can call."""
+class StandIn:
+    """What stands in for a function that a pickle names: the only thing it can call."""
 
     name: str
     make: Callable[..., Any]
 
 
 class Rebuilt:
-    """Something that a pickle makes in two steps, the second being `build`."""
+    """Something that a pickle makes in two steps, the second of which is `build`."""
 
     def build(self, state: Any) -> Any:
-        """Takes the second step; returns what takes the thing's place."""
+        """Take the second step; returns what the pickle gets in place of this."""
         raise NotImplementedError
 
 
@@ -99,7 +99,7 @@ def _numpy_array(data: Any, kind: Any, shape: Any, order: Any = "C") -> Vectors:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Vectors:
-    """`torch._utils._rebuild_tensor_v2`: a view of the storage, of which it never shows a number twice."""
+    """`torch._utils._rebuild_tensor_v2`: a view of the storage that never repeats a number."""
     sound = isinstance(storage, Storage) and isinstance(offset, int) and _is_shape(size) and _is_shape(stride)
     _check(sound and offset >= 0 and len(size) == len(stride), "a damaged tensor")
     values = storage.values
@@ -125,7 +125,7 @@ def _check(holds: bool, what: str) -> None:
 
 
 def as_float32(vectors: Vectors) -> npt.NDArray[np.float32]:
-    """Vectors of any admitted type, bfloat16 too, as float32."""
+    """Vectors of any type allowed here, bfloat16 included, as float32."""
     if vectors.dtype == BFLOAT16:
         return (vectors["bfloat16"].astype(np.uint32) << 16).view(np.float32)
     return vectors.astype(np.float32)
@@ -141,8 +141,8 @@ def _names() -> dict[tuple[str, str], Any]:
     for package in ("numpy.core", "numpy._core"):
         functions[f"{package}.multiarray", "_reconstruct"] = lambda *_: _Array()
         functions[f"{package}.numeric", "_frombuffer"] = _numpy_array
-    names: dict[tuple[str, str], Any] = {name: Stand(".".join(name), make) for name, make in functions.items()}
-    names["numpy", "ndarray"] = "ndarray"  # only ever handed to `_reconstruct`, which does not look at it
+    names: dict[tuple[str, str], Any] = {name: StandIn(".".join(name), make) for name, make in functions.items()}
+    names["numpy", "ndarray"] = "ndarray"  # only ever passed to `_reconstruct`, which ignores it
     names |= {("torch", name): StorageType(kind) for name, kind in _TORCH_TYPES.items()}
     return names
 

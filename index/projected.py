@@ -1,4 +1,4 @@
-"""Image embeddings that somebody else computed, as a store: no picture is opened, and no encoder is asked."""
+"""Image embeddings computed elsewhere, as a store: no picture is opened and no encoder runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from index.build import BadPicture
-from index.derive import Progress
 from index.errors import StoreError
-from index.images import sanitize
+from index.images import is_url, sanitize
 from index.manifest import PROJECTED
+from index.progress import Progress
 from index.store import FeatureStoreWriter, NewRow
 
 MAX_SOURCE = 4096  # characters of a path or URL
-_ADDRESSES = ("http://", "https://")
 
 
 @dataclass
@@ -26,11 +25,11 @@ class ImportReport:
     """What an import did.
 
     Attributes:
-        added: rows that are new in the store.
-        known: rows that were there already, from an interrupted import or another file.
+        added: rows new in the store.
+        known: rows already there, from an interrupted import or another file.
         duplicates: rows that named a picture a second time.
         bad: rows without a usable vector or path.
-        total: rows in the store now.
+        total: rows now in the store.
     """
 
     added: int = 0
@@ -49,22 +48,22 @@ def import_embeddings(
     total: int = 0,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Put image embeddings into a store at `out`, made unit vectors; goes on where an earlier import stopped.
+    """Put image embeddings, normalised, into a store at `out`, continuing an interrupted import.
 
-    Every block is on disk before the next one is taken. The rows have no thumbnails: their pictures are looked for
-    at their source when they are shown.
+    Each block is on disk before the next one is read. The rows have no thumbnails: their pictures are fetched from
+    their source when they are shown.
 
     Args:
         blocks: (n sources, vectors (n, R)), for example `ReferenceEmbeddings.blocks()`.
         out: the store's folder.
-        bridge_fingerprint: the model whose image projection made the vectors; nobody can check it.
-        base: the folder that relative paths among the sources start from; web addresses stay as they are.
+        bridge_fingerprint: of the model whose image projection made the vectors; it can't be checked.
+        base: the folder to which relative paths among the sources are relative; URLs stay as they are.
         total: rows in all, for `progress`.
         progress: called as rows are stored.
 
     Raises:
         FingerprintError: the store at `out` holds something else.
-        StoreError: no vector could be used, or `out` can't be written to.
+        StoreError: no vector can be used, or `out` can't be written to.
     """
     report, done = ImportReport(), 0
     with FeatureStoreWriter(out, None, PROJECTED + bridge_fingerprint) as writer:
@@ -83,13 +82,13 @@ def import_embeddings(
 def _store(
     writer: FeatureStoreWriter, begun: int, sources: list[str], vectors: npt.NDArray[np.float32], report: ImportReport
 ) -> None:
-    """Appends the usable rows of a block that the store does not have; it had `begun` rows before this import."""
+    """Append the usable rows of a block that the store lacks; it had `begun` rows before this import."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     usable = np.isfinite(norms) & (norms > 0)
     kept: dict[str, int] = {}
     for row, source in enumerate(sources):
         if not usable[row]:
-            report.bad.append(BadPicture(source, f"{sanitize(source[:200])}: its vector has no direction."))
+            report.bad.append(BadPicture(source, f"{sanitize(source[:200])}: its vector is zero or not finite."))
         elif problem := _problem(source):
             report.bad.append(BadPicture(source, f"{sanitize(source[:200])}: {problem}."))
         elif source in kept:
@@ -109,16 +108,16 @@ def _store(
 
 
 def _resolved(source: str, base: str | Path) -> str:
-    if source.startswith(_ADDRESSES):
+    if is_url(source):
         return source
     return os.path.normpath(os.path.join(os.path.abspath(base), source))  # noqa: PTH100, PTH118 (a million of them)
 
 
 def _problem(source: str) -> str:
     if len(source) > MAX_SOURCE or "\0" in source:
-        return "it is no path or web address"
+        return "it is not a path or web address"
     try:
         source.encode()
     except UnicodeEncodeError:
-        return "it is no valid UTF-8"
+        return "it is not valid UTF-8"
     return ""

@@ -4,58 +4,60 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from index.errors import StoreError
-from index.images import one_line
+from index.errors import StoreError, reason
+from index.images import is_picture_name, one_line
+from index.tables import Row, decode, read_rows
 
-SUFFIXES = frozenset(
-    "." + name
-    for name in "jpg jpeg jpe jfif png webp gif bmp dib tif tiff jp2 j2k ppm pgm pbm pnm avif heic heif ico qoi".split()
-)
-"""What counts as a picture in a folder. HEIC can't be read, but is better listed as unread than passed over."""
+MOST_CAPTION_BYTES = 20_000
+"""Of a text file beside a picture; a caption is far shorter."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to embed.
+class PictureFile:
+    """A picture that a reader lists.
 
     Attributes:
         source: absolute path.
         caption: one line, sanitised; empty if there is none.
-        problem: why it can't even be tried; empty if it can.
+        problem: why it can't be opened, where that is known without trying; else empty.
+        place: where it is named, `table.tsv, line 7`; empty for a file of a folder.
     """
 
     source: str
     caption: str = ""
     problem: str = ""
+    place: str = ""
 
 
 class Reader(Protocol):
-    """Gives the pictures of a build, always in the same order."""
+    """Lists the pictures of a build, always in the same order."""
 
-    def __iter__(self) -> Iterator[Picture]: ...
+    def __iter__(self) -> Iterator[PictureFile]: ...
 
     def __len__(self) -> int:
         """How many there are, for the progress bar."""
         ...
 
     def covers(self, source: str) -> bool:
-        """Whether a picture that is in the store but was not given any more should be removed from it."""
+        """Whether a picture in the store that is no longer listed should be removed from it."""
         ...
 
 
 class FolderReader:
-    """Every picture file below a folder, in the order of names; hidden files and folders are skipped.
+    """Every picture file below a folder, sorted by name; hidden files and folders are skipped.
 
-    Captions come from a text file of the same name (`cat.jpg`, `cat.txt`), or from a table.
+    Links to folders are followed, and every folder is read once: a link back to one that is read anyway is not. A link
+    that leads nowhere is a problem. Captions come from a text file of the same name (`cat.jpg`, `cat.txt`), or from a
+    table.
 
     Args:
         root: the folder.
-        captions: a TSV file `caption<TAB>image`, images relative to `root`; replaces the text files.
+        captions: a table `caption<TAB>image`, images relative to `root`; replaces the text files.
 
     Raises:
         StoreError: there is no such folder, or no such table.
@@ -64,102 +66,154 @@ class FolderReader:
     def __init__(self, root: str | Path, captions: str | Path | None = None) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 (links stay as they are: their target may move)
         if not self.root.is_dir():
-            raise StoreError(f"There is no folder {root}.", "Name a folder of pictures.")
+            what = f"{root} is a file." if self.root.exists() else f"There is no folder {root}."
+            raise StoreError(what, "Name a folder of pictures.")
         self._captions = _CaptionTable(TsvReader(captions, base=self.root)) if captions is not None else None
 
     def __len__(self) -> int:
         return sum(len(names) for _, names in self._walk([]))
 
-    def __iter__(self) -> Iterator[Picture]:
-        unlisted: list[OSError] = []
-        for folder, names in self._walk(unlisted):
+    def __iter__(self) -> Iterator[PictureFile]:
+        problems = list(self._captions.problems) if self._captions is not None else []
+        for folder, names in self._walk(problems):
             for name in names:
                 source = os.path.join(folder, name)  # noqa: PTH118 (a million Path objects take seconds)
                 try:
                     source.encode()
                 except UnicodeEncodeError:
-                    yield Picture(source, problem="its name is no valid UTF-8")
+                    yield PictureFile(source, problem="its name is not valid UTF-8")
                     continue
-                yield Picture(source, self._caption(source))
-        for error in unlisted:
-            yield Picture(str(error.filename), problem=f"the folder can't be listed: {error.strerror}")
+                yield PictureFile(source, self._caption(source, problems))
+        yield from problems
 
     def covers(self, source: str) -> bool:
         """True for everything below the folder."""
         return source.startswith(os.path.join(self.root, ""))  # noqa: PTH118
 
-    def _walk(self, unlisted: list[OSError]) -> Iterator[tuple[str, list[str]]]:
-        for folder, folders, files in os.walk(self.root, onerror=unlisted.append):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield (
-                folder,
-                sorted(name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES),
-            )
+    def _walk(self, problems: list[PictureFile]) -> Iterator[tuple[str, list[str]]]:
+        """The folders, each with its pictures' names; what can't be entered is added to `problems`."""
+        seen = {_identity(self.root)}
 
-    def _caption(self, source: str) -> str:
+        def unlisted(error: OSError) -> None:
+            problems.append(PictureFile(str(error.filename), problem=f"the folder can't be listed: {reason(error)}"))
+
+        for folder, folders, files in os.walk(self.root, onerror=unlisted, followlinks=True):
+            folders[:] = [name for name in sorted(folders) if self._is_entered(os.path.join(folder, name), seen)]  # noqa: PTH118
+            pictures = []
+            for name in sorted(files):
+                if name.startswith("."):
+                    continue
+                if is_picture_name(name):
+                    pictures.append(name)
+                elif not os.path.exists(path := os.path.join(folder, name)):  # noqa: PTH110, PTH118
+                    problems.append(PictureFile(path, problem="the link leads nowhere"))
+            yield folder, pictures
+
+    def _is_entered(self, folder: str, seen: set[tuple[int, int]]) -> bool:
+        name = os.path.basename(folder)  # noqa: PTH119
+        if name.startswith("."):
+            return False
+        if os.path.islink(folder) and self._is_read_anyway(folder):  # noqa: PTH114
+            return False
+        identity = _identity(folder)
+        if identity in seen:
+            return False
+        seen.add(identity)
+        return True
+
+    def _is_read_anyway(self, link: str) -> bool:
+        """Whether a link leads to a folder below the root that is not hidden: it is read under its own name."""
+        root, target = Path(os.path.realpath(self.root)), Path(os.path.realpath(link))
+        return target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
+
+    def _caption(self, source: str, problems: list[PictureFile]) -> str:
         if self._captions is not None:
             return self._captions.get(source)
+        path = Path(source).with_suffix(".txt")
         try:
-            with Path(source).with_suffix(".txt").open(encoding="utf-8-sig", errors="replace") as file:
-                return one_line(file.read(20_000))
-        except OSError:
+            with path.open("rb") as file:
+                start = file.read(MOST_CAPTION_BYTES)
+            return one_line(decode(start, is_whole=len(start) < MOST_CAPTION_BYTES))
+        except FileNotFoundError:
             return ""
+        except OSError as error:
+            problems.append(PictureFile(str(path), problem=f"the caption can't be read: {reason(error)}"))
+        except ValueError as error:
+            problems.append(PictureFile(str(path), problem=str(error)))
+        return ""
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    """Device and inode: the same for a folder by whatever name. Nothing tells a folder apart that can't be asked."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return -1, hash(str(folder))
+    return status.st_dev, status.st_ino
 
 
 class TsvReader:
-    """The rows of a table `caption<TAB>image`, streamed. Images are paths relative to `base`, or absolute ones.
+    """The rows of a table `caption<TAB>image`, streamed. Images are paths, absolute or relative to `base`.
 
-    A first line `caption<TAB>image` is a heading. Of several captions of one picture the first is kept.
+    `index.tables.read_rows` says what is read. A picture with several captions keeps the first.
 
     Args:
-        path: the table, UTF-8.
-        base: the folder that relative paths start from; by default the table's own.
+        path: the table.
+        base: the folder of relative paths; by default the table's own.
+        fault: what is wrong with a caption as it is written, "" for nothing; a row whose caption has a fault is bad.
 
     Raises:
-        StoreError: there is no such file.
+        StoreError: there is no such file, or it can't be read.
     """
 
-    def __init__(self, path: str | Path, base: str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, base: str | Path | None = None, fault: Callable[[str], str] | None = None
+    ) -> None:
         self.path = Path(path)
         self.base = os.path.abspath(base if base is not None else self.path.parent)  # noqa: PTH100
+        self._fault = fault
         if not self.path.is_file():
-            raise StoreError(f"There is no file {path}.", "Name a table of lines `caption<TAB>image`.")
+            what = f"{path} is a folder." if self.path.is_dir() else f"There is no file {path}."
+            raise StoreError(what, "Name a table of lines `caption<TAB>image`.")
 
     def __len__(self) -> int:
-        with self.path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
+        return sum(1 for _ in read_rows(self.path))
 
-    def __iter__(self) -> Iterator[Picture]:
-        with self.path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                caption, tab, image = line.rstrip("\r\n").rpartition("\t")
-                image = image.strip()
-                if number == 1 and (caption.strip().lower(), image.lower()) == ("caption", "image"):
-                    continue
-                if not tab or not image:
-                    yield Picture(f"{self.path}, line {number}", problem="it is no line `caption<TAB>image`")
-                elif "://" in image or "\0" in image:
-                    yield Picture(image, problem="only files are read, no web addresses")
-                else:
-                    source = os.path.normpath(os.path.join(self.base, image))  # noqa: PTH118
-                    yield Picture(source, one_line(caption))
+    def __iter__(self) -> Iterator[PictureFile]:
+        for row in read_rows(self.path):
+            yield self._picture(row, f"{self.path}, line {row.line}")
 
     def covers(self, source: str) -> bool:
-        """Never: a shorter table is no sign that a picture is gone."""
+        """Never: a shorter table doesn't mean that a picture is gone."""
         return False
+
+    def _picture(self, row: Row, place: str) -> PictureFile:
+        if row.problem:
+            return PictureFile(place, problem=row.problem, place=place)
+        if "://" in row.image:
+            return PictureFile(row.image, problem="only files can be indexed, not web addresses", place=place)
+        if self._fault and (fault := self._fault(row.caption)):
+            return PictureFile(place, problem=fault, place=place)
+        source = os.path.normpath(os.path.join(self.base, row.image))  # noqa: PTH118
+        return PictureFile(source, one_line(row.caption), place=place)
 
 
 class _CaptionTable:
     """Captions by path in a temporary SQLite file, so that a million of them don't fill the memory."""
 
     def __init__(self, reader: TsvReader) -> None:
+        self.problems: list[PictureFile] = []
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE captions (source TEXT PRIMARY KEY, caption TEXT) WITHOUT ROWID")
-        lines = ((picture.source, picture.caption) for picture in reader if not picture.problem)
-        self._rows.executemany("INSERT OR IGNORE INTO captions VALUES (?, ?)", lines)
+        self._rows.executemany("INSERT OR IGNORE INTO captions VALUES (?, ?)", self._usable(reader))
 
     def get(self, source: str) -> str:
         found = self._rows.execute("SELECT caption FROM captions WHERE source = ?", (source,)).fetchone()
         return str(found[0]) if found else ""
+
+    def _usable(self, reader: TsvReader) -> Iterator[tuple[str, str]]:
+        for picture in reader:
+            if picture.problem:
+                self.problems.append(picture)
+            else:
+                yield picture.source, picture.caption

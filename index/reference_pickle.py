@@ -1,13 +1,13 @@
 """The original FROMAGe's image embeddings, `cc3m_embeddings*.pkl`, read without trusting the file.
 
-Such a file pickles `{"paths": [...], "embeddings": ...}`, the embeddings being a list of PyTorch tensors or of numpy
-arrays, one a picture, or one array of them all. Unpickling runs whatever functions a file names, so this reader works
-the other way round: it knows the few opcodes that make texts, numbers, lists, dicts and bytes, and the few names in
-`index.pickled_arrays`, which stand for functions of its own. Everything else ends the reading. torch is not needed.
+Such a file pickles `{"paths": [...], "embeddings": ...}`; the embeddings are a list of PyTorch tensors or of numpy
+arrays, one per picture, or one array of them all. Unpickling runs whatever functions a file names, so this reader works
+the other way round: it knows the few opcodes that make strings, numbers, lists, dicts and bytes, and the few names in
+`index.pickled_arrays`, which stand for functions of its own. Anything else is refused. torch is not needed.
 
-It rests on the standard library's unpickler in Python, whose opcodes can be taken away (and whose memo can't be made to
-allocate gigabytes by a number, as that of the one in C can). Vectors are moved into blocks as they come, so that memory
-stays near the size of the embeddings themselves.
+It builds on the standard library's unpickler in Python, whose opcodes can be taken away (and whose memo, unlike that of
+the one in C, can't be made to allocate gigabytes by a number). Vectors are moved into blocks as they come, so memory
+stays close to the size of the embeddings.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import StoreError
-from index.pickled_arrays import NAMES, Rebuilt, Refused, Stand, Storage, StorageType, Vectors, as_float32
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes read, bytes in all)."""
+from index.errors import StoreError, reason
+from index.pickled_arrays import NAMES, Rebuilt, Refused, StandIn, Storage, StorageType, Vectors, as_float32
+from index.progress import Progress
 
 _OPCODES = (
     "PROTO STOP FRAME MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
@@ -38,7 +36,7 @@ _MAX_FRAME = 1 << 21  # honest frames have 64 KB
 _MAX_STACK = 1 << 16  # honest lists come in batches of 1,000
 _MAX_GAP = 1 << 16  # honest memos are numbered 0, 1, 2, …
 _KEPT_BYTES = 64  # longer ones are an array's numbers, which nothing refers to twice
-_TOLD_EVERY = 1 << 20
+_REPORT_EVERY = 1 << 20
 _GONE = object()
 
 _TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -70,11 +68,11 @@ class ReferenceEmbeddings:
 
 
 def read_reference(path: str | Path, progress: Progress | None = None) -> ReferenceEmbeddings:
-    """Read a file of embeddings; nothing that it names is run.
+    """Read a file of embeddings; nothing it names is run.
 
     Args:
         path: a `cc3m_embeddings*.pkl`.
-        progress: called as the file is read.
+        progress: called with the bytes read.
 
     Raises:
         StoreError: there is no such file, or it is damaged, of another form, or names anything but arrays.
@@ -87,16 +85,16 @@ def read_reference(path: str | Path, progress: Progress | None = None) -> Refere
             progress(size, size)
         return _embeddings(data)
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise StoreError(f"{path} can't be read: {reason(error)}.") from error
     except Refused as error:
         raise StoreError(
-            f"{path} is no file of image embeddings that can be read: {error}.",
+            f"{path} is not a file of image embeddings that can be read: {error}.",
             "It must be a pickle of paths and embeddings, as the original FROMAGe writes it.",
         ) from error
     except MemoryError as error:
         raise StoreError(f"There is not enough memory to read {path}.") from error
     except Exception as error:  # damaged bytes fail anywhere in the unpickler
-        raise StoreError(f"{path} is damaged, or no pickle.", "Copy or download it again.") from error
+        raise StoreError(f"{path} is damaged, or not a pickle.", "Copy or download it again.") from error
 
 
 def _embeddings(data: Any) -> ReferenceEmbeddings:
@@ -105,7 +103,7 @@ def _embeddings(data: Any) -> ReferenceEmbeddings:
     paths, found = data["paths"], data["embeddings"]
     blocks = [found] if isinstance(found, np.ndarray) else found
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise Refused("its paths are no list of texts")
+        raise Refused("its paths are not a list of strings")
     if not isinstance(blocks, list) or not all(isinstance(b, np.ndarray) and b.ndim == 2 for b in blocks):
         raise Refused("its embeddings are neither a list of vectors nor an array of rows")
     if len({block.shape[1] for block in blocks}) > 1:
@@ -116,12 +114,12 @@ def _embeddings(data: Any) -> ReferenceEmbeddings:
 
 
 class _Source:
-    """A file of which no more can be asked than it has."""
+    """A file that is never asked for more than it has."""
 
     def __init__(self, file: BinaryIO, size: int, progress: Progress | None = None) -> None:
         self.file, self.size, self.progress = file, size, progress
-        self.done = self._calls = self._told = 0
-        self.check: Callable[[], None] | None = None  # called now and then
+        self.done = self._calls = self._reported = 0
+        self.check: Callable[[], None] | None = None  # called every 65,536 reads
 
     def read(self, count: int) -> bytes:
         if count > self.size - self.done:
@@ -130,8 +128,8 @@ class _Source:
         self._calls += 1
         if self.check and not self._calls % 0x10000:
             self.check()
-        if self.progress and self.done - self._told >= _TOLD_EVERY:
-            self._told = self.done
+        if self.progress and self.done - self._reported >= _REPORT_EVERY:
+            self._reported = self.done
             self.progress(self.done, self.size)
         return self.file.read(count)
 
@@ -142,8 +140,8 @@ class _Source:
 
 
 class _Memo:
-    """What a pickle may refer to again. The numbers of arrays and the arrays themselves are not kept: they would fill
-    the memory long after they were moved into a block."""
+    """What a pickle may refer to again. Arrays and their numbers are not kept: they would fill the memory long after
+    they were moved into a block."""
 
     def __init__(self) -> None:
         self._values: list[Any] = []
@@ -172,7 +170,7 @@ class _Memo:
 
 
 class _Reader(pickle._Unpickler):
-    """An unpickler with nothing in it that could do harm."""
+    """An unpickler without anything that could do harm."""
 
     dispatch = {code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, n)[0] for n in _OPCODES.split())}
 
@@ -186,26 +184,26 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("torch.storage", "_load_from_bytes"):
-            return Stand(name, self._storage)
+            return StandIn(name, self._storage)
         try:
             return NAMES[module, name]
         except KeyError:
             raise Refused(f"it names {module[:80]}.{name[:80]}, which is not run") from None
 
     def persistent_load(self, pid: Any) -> Any:
-        """The description of a tensor's storage, as it is."""
+        """The description of a tensor's storage, unchanged."""
         return pid
 
     def load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
-        if not isinstance(function, Stand) or not isinstance(arguments, tuple):
-            raise Refused("it calls what can't be called")
+        if not isinstance(function, StandIn) or not isinstance(arguments, tuple):
+            raise Refused("it calls something that can't be called")
         self.stack[-1] = function.make(*arguments)
 
     def load_build(self) -> None:
         state, thing = self.stack.pop(), self.stack[-1]
         if not isinstance(thing, Rebuilt):
-            raise Refused("it changes what can't be changed")
+            raise Refused("it changes something that can't be changed")
         self.stack[-1] = thing.build(state)
 
     def load_append(self) -> None:
@@ -235,15 +233,15 @@ class _Reader(pickle._Unpickler):
         dispatch[_code[0]] = _load  # type: ignore[assignment]
 
     def _extend(self, items: list[Any]) -> None:
-        """Adds to a list on the stack: texts as they are, vectors as one block (n, R)."""
+        """Add to a list on the stack: strings as they are, vectors as one block (n, R)."""
         target = self.stack[-1]
         if type(target) is not list:
-            raise Refused("it adds to what is no list")
+            raise Refused("it adds to something that is not a list")
         if all(isinstance(item, str) for item in items):
             target.extend(items)
             return
         if not all(isinstance(item, np.ndarray) and item.size == item.shape[-1] for item in items):
-            raise Refused("a list in it holds something other than texts or vectors")
+            raise Refused("a list in it holds something other than strings or vectors")
         if len({(item.dtype, item.size) for item in items}) > 1:
             raise Refused("its embeddings are of different widths or types")
         target.append(np.stack([item.reshape(-1) for item in items]))

@@ -1,4 +1,4 @@
-"""A picture by its source, a file or a web address, as a thumbnail; what was fetched is kept in the user's cache."""
+"""The thumbnail of a picture, from a file or from the web; fetched ones are kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -13,37 +13,33 @@ from pathlib import Path
 
 from PIL import Image
 
-from index.errors import ImageError, StoreError
-from index.images import bound_short_side, make_thumbnail, open_image, sanitize
-from index.manifest import replacing
+from index.errors import ImageError, reason
+from index.files import write_bytes
+from index.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
+from index.paths import cache_folder
 
 MAX_BYTES = 20_000_000
 TIMEOUT = 5.0
-"""Seconds without an answer, after which an address is given up."""
+"""Seconds without an answer before giving up."""
 DEADLINE = 10.0
 """Seconds for a whole picture."""
 GONE_FOR = 600.0
-"""Seconds during which an address that failed is not asked again."""
+"""Seconds before a URL that failed is tried again."""
 
 _BLOCK = 1 << 16
 _HEADERS = {"User-Agent": "fromage-lite", "Accept": "image/*", "Accept-Encoding": "identity"}
-_failed: dict[str, float] = {}  # address -> when
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is a web address, not a file."""
-    return source.startswith(("http://", "https://"))
+_failed: dict[str, float] = {}  # URL -> when
 
 
 def picture_thumbnail(source: str) -> bytes:
-    """A small picture (JPEG, at most 256 x 256) of a file or a web address.
+    """A small picture (JPEG, at most 256 x 256 pixels) of a file or a URL.
 
-    An address is asked once: its thumbnail is kept in the user's cache folder.
+    A URL is fetched once: its thumbnail is kept in the user's cache folder.
 
     Raises:
-        ImageError: the file or the page is gone, too large, or no picture; or the network is.
+        ImageError: the file or page is gone, too large or not a picture; or there is no network.
     """
-    if not is_address(source):
+    if not is_url(source):
         return make_thumbnail(bound_short_side(open_image(source)))
     kept = _kept_at(source)
     try:
@@ -51,33 +47,31 @@ def picture_thumbnail(source: str) -> bytes:
     except OSError:
         pass
     if time.monotonic() - _failed.get(source, -GONE_FOR) < GONE_FOR:
-        raise ImageError(f"{_short(source)} could not be fetched a moment ago.")
+        raise ImageError(f"{_short(source)} couldn't be fetched a moment ago.")
     try:
         thumbnail = make_thumbnail(bound_short_side(_opened(source, fetch(source))))
     except ImageError:
         _failed[source] = time.monotonic()
         raise
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(kept) as temporary:
-            temporary.write_bytes(thumbnail)
-    except (OSError, StoreError):  # a full or read-only disk must not cost the picture
+        write_bytes(kept, thumbnail)
+    except OSError:  # a full or read-only disk must not lose the picture
         pass
     return thumbnail
 
 
-def fetch(address: str) -> bytes:
-    """What a web address gives, within `MAX_BYTES` and `DEADLINE`.
+def fetch(url: str) -> bytes:
+    """What is at a URL, within `MAX_BYTES` and `DEADLINE`.
 
-    Only http and https are spoken, after a redirection too; proxies are taken from the environment.
+    Only http and https, after a redirection too; proxies are taken from the environment.
 
     Raises:
-        ImageError: it can't be had.
+        ImageError: it can't be fetched.
     """
-    name = _short(address)
+    name = _short(url)
     end = time.monotonic() + DEADLINE
     try:
-        request = urllib.request.Request(_quoted(address), headers=_HEADERS)
+        request = urllib.request.Request(_quoted(url), headers=_HEADERS)
         with _opener().open(request, timeout=TIMEOUT) as response:
             if int(response.headers.get("Content-Length") or 0) > MAX_BYTES:
                 raise ImageError(f"{name} is larger than {MAX_BYTES // 10**6} MB.")
@@ -92,8 +86,9 @@ def fetch(address: str) -> bytes:
     except urllib.error.HTTPError as error:
         raise ImageError(f"{name} is gone (the server says {error.code}).") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise ImageError(f"{name} can't be fetched: {sanitize(str(reason)) or type(error).__name__}.") from error
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = reason(cause) if isinstance(cause, BaseException) else cause
+        raise ImageError(f"{name} can't be fetched: {sanitize(why)}.") from error
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -111,24 +106,22 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _opened(address: str, data: bytes) -> Image.Image:
+def _opened(url: str, data: bytes) -> Image.Image:
     try:
         return open_image(data)
     except ImageError as error:  # of bytes it says only "The picture"
-        raise ImageError(f"{_short(address)} gives no picture that can be read.", error.hint) from error
+        raise ImageError(f"{_short(url)} is not a picture that can be read.", error.hint) from error
 
 
-def _kept_at(address: str) -> Path:
-    import platformdirs
-
-    name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-    return Path(platformdirs.user_cache_dir("fromage-lite")) / "pictures" / name[:2] / f"{name}.jpg"
+def _kept_at(url: str) -> Path:
+    name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+    return cache_folder() / "pictures" / name[:2] / f"{name}.jpg"
 
 
-def _quoted(address: str) -> str:
-    """The address with blanks and letters beyond ASCII written as a request needs them; what is quoted stays so."""
-    return urllib.parse.quote(address.strip(), safe="%/:=&?~#+!$,;'@()*[]")
+def _quoted(url: str) -> str:
+    """The URL with blanks and letters beyond ASCII percent-encoded; what is encoded already stays so."""
+    return urllib.parse.quote(url.strip(), safe="%/:=&?~#+!$,;'@()*[]")
 
 
-def _short(address: str) -> str:
-    return sanitize(address if len(address) <= 100 else f"{address[:97]}…")
+def _short(url: str) -> str:
+    return sanitize(url if len(url) <= 100 else f"{url[:97]}…")

@@ -1,14 +1,14 @@
-"""The feature store: the frozen encoder's pooled features, rows and thumbnails of pictures, beside each other on disk.
+"""The feature store: a frozen encoder's features of pictures, with their rows and thumbnails, on disk.
 
 A store is a folder of four files:
 
-    features.bin    fp16, (count, dim), appended to, memory-mapped; fp32 where it holds a bridge's image embeddings
+    features.bin    fp16 (count, dim), append-only, memory-mapped; fp32 where it holds a bridge's image embeddings
     thumbnails.bin  JPEG files end to end
-    rows.sqlite     per row: source, caption, place of the thumbnail, size and date of the file
+    rows.sqlite     per row: source, caption, where its thumbnail is, size and date of the file
     manifest.json   written last
 
-SQLite's commit is the only moment at which rows come into being: features and thumbnails are on disk before it, and
-whatever lies beyond the committed rows is cut off by the next writer. So a build may be killed at any instant.
+Rows come into being only with SQLite's commit: their features and thumbnails are on disk before it, and the next
+writer cuts off whatever lies beyond the committed rows. So a build may be killed at any instant.
 Rows are never deleted, only marked as removed, and keep their ids.
 """
 
@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from index.commands import PROGRAM, index_command
 from index.errors import StoreError
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
 from index.writer import FeatureStoreWriter, KnownRow, NewRow
@@ -45,12 +46,12 @@ class FeatureStore:
             if manifest.count
             else np.empty(shape, dtype=manifest.dtype)
         )
-        """Pooled features, (count, dim), fp16; removed rows included: index it with `live_ids()`. Where
+        """Features, (count, dim) fp16, removed rows included: index them with `live_ids()`. Where
         `bridge_fingerprint` is set, image embeddings of unit norm, fp32."""
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open the store at `path`; reads no row.
+        """Open the store at `path` without reading a row.
 
         Raises:
             StoreError: there is no finished store, or it is damaged.
@@ -60,7 +61,9 @@ class FeatureStore:
             begun = (path / ROWS).is_file()
             raise StoreError(
                 f"The feature store at {path} is not finished." if begun else f"There is no feature store at {path}.",
-                "Run scripts/build_index.py on it" + (" again: it goes on where it stopped." if begun else "."),
+                f"Run the {PROGRAM} command that began it again: it goes on where it stopped."
+                if begun
+                else f"Build it: {index_command(path, pictures='FOLDER')}",
             )
         manifest = StoreManifest.read(path / STORE_MANIFEST)
         if manifest.dtype not in ("float16", "float32"):
@@ -80,7 +83,7 @@ class FeatureStore:
 
     @property
     def dim(self) -> int:
-        """Width of the pooled features."""
+        """Width of the features."""
         return self.manifest.dim
 
     @property
@@ -95,14 +98,17 @@ class FeatureStore:
         return fingerprint.removeprefix(PROJECTED) if fingerprint.startswith(PROJECTED) else None
 
     def __len__(self) -> int:
-        """Rows, the removed ones included."""
+        """How many rows there are, removed ones included."""
         return self.manifest.count
 
     def read_features(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Features of rows in ascending order, (n, dim) as float32; neighbours are read without mapping them.
+        """Features of rows, as (n, dim) float32; neighbouring rows are read rather than mapped.
 
-        Pages of a mapped file count as this process's memory until somebody else needs it: gigabytes, after a pass
-        over a large store.
+        Args:
+            ids: (n,) ascending.
+
+        Pages of a mapped file count as this process's memory until another needs it: gigabytes, after a pass over a
+        large store.
         """
         if not len(ids) or ids[-1] - ids[0] > 2 * len(ids):
             return np.asarray(self.features[ids], dtype=np.float32)
@@ -125,12 +131,12 @@ class FeatureStore:
             return file.read(end - start)
 
     def find(self, source: str) -> int | None:
-        """The live row of a source."""
+        """Id of a source's live row; None if it has none."""
         found = self._query("SELECT id FROM rows WHERE source = ? AND removed = 0 AND id < ?", source, len(self))
         return int(found[0][0]) if found else None
 
     def live_ids(self) -> npt.NDArray[np.int64]:
-        """Ids of the rows that were not removed, ascending, (live,)."""
+        """Ids of the rows that are not removed, (live,) ascending."""
         with self._lock, storage_errors(self.path / ROWS, "read"):
             cursor = self._rows.execute("SELECT id FROM rows WHERE removed = 0 AND id < ? ORDER BY id", (len(self),))
             return np.fromiter((row[0] for row in cursor), dtype=np.int64)
@@ -145,7 +151,7 @@ class FeatureStore:
             )
 
     def close(self) -> None:
-        """Close the row file; the features stay mapped as long as somebody holds them."""
+        """Close the row file; the features stay mapped as long as they are referenced."""
         self._rows.close()
 
     def _one(self, query: str, id: int) -> tuple[Any, ...]:

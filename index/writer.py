@@ -1,4 +1,4 @@
-"""Making a feature store, and going on with one that was interrupted. What it writes is described in `index.store`."""
+"""Writes a feature store, or continues an interrupted one. `index.store` describes the files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CREATE UNIQUE INDEX IF NOT EXISTS live_source ON rows (source) WHERE removed = 0
 
 
 class NewRow(TypedDict):
-    """What `FeatureStoreWriter.append` wants to know of a picture."""
+    """What `FeatureStoreWriter.append` needs to know of a picture."""
 
     source: str
     caption: str
-    stamp: NotRequired[tuple[int, int] | None]  # size in bytes and mtime in ns of the file, to tell a changed one
+    stamp: NotRequired[tuple[int, int] | None]  # the file's size in bytes and mtime in ns, which tell a changed one
     replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
 
 
@@ -44,17 +44,17 @@ class KnownRow(NamedTuple):
 
 
 class FeatureStoreWriter:
-    """Makes a store, or goes on with one. A context manager: leaving it without an error writes the manifest.
+    """Writes a store, or continues one. A context manager: leaving it without an error writes the manifest.
 
     Args:
         path: the store's folder, made if missing.
-        dim: width of the features; None takes it from the store, or from the first features appended.
-        encoder_fingerprint: the frozen encoder that makes the features; or `PROJECTED` and a bridge's fingerprint, for
-            image embeddings, which are kept in float32: no finer ones can be had again.
+        dim: width of the features; None takes that of the store, or of the first features appended.
+        encoder_fingerprint: of the frozen encoder that makes the features; or `PROJECTED` and a bridge's fingerprint,
+            for image embeddings, which are kept in float32: they can't be computed again.
 
     Raises:
         FingerprintError: the store holds another encoder's features.
-        StoreError: the folder can't be written to, is damaged, or another writer is at work.
+        StoreError: the folder can't be written to or is damaged, or another writer is at work.
     """
 
     def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str) -> None:
@@ -94,17 +94,17 @@ class FeatureStoreWriter:
         return self.count
 
     def find(self, source: str) -> KnownRow | None:
-        """The live row of a source, if it has one: the way to resume, and to leave unchanged pictures alone."""
+        """The live row of a source, if it has one: how a build resumes and leaves unchanged pictures alone."""
         query = "SELECT id, caption, file_size, file_mtime_ns FROM rows WHERE source = ? AND removed = 0"
         found = self._rows.execute(query, (source,)).fetchone()
         return KnownRow(found[0], found[1], (found[2], found[3])) if found else None
 
     def append(self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> range:
-        """Add rows, all of them or (on any error, or when killed) none; they are on disk when this returns.
+        """Add rows: all of them or, on an error or a kill, none. They are on disk when this returns.
 
         Args:
             features: (n, dim), finite in the store's dtype.
-            rows: n rows; no source may have a live row already, but the one named in `replaces`.
+            rows: n rows; no source may have a live row but the one named in `replaces`.
             thumbnails: n image files; b"" for none.
 
         Returns:
@@ -126,23 +126,23 @@ class FeatureStoreWriter:
         return ids
 
     def set_caption(self, id: int, caption: str) -> None:
-        """Change the caption of a row; kept by the next `append` or `finish`."""
+        """Change the caption of a row; committed by the next `append` or `finish`."""
         with storage_errors(self.path, "write to"):
             self._begin()
             self._rows.execute("UPDATE rows SET caption = ? WHERE id = ?", (caption, id))
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Mark rows as removed; kept by the next `append` or `finish`."""
+        """Mark rows as removed; committed by the next `append` or `finish`."""
         with storage_errors(self.path, "write to"):
             self._begin()
             self._rows.executemany("UPDATE rows SET removed = 1 WHERE id = ?", ((id,) for id in ids))
 
     def live_sources(self) -> Iterator[tuple[int, str]]:
-        """(id, source) of the live rows, streamed. Change nothing while reading it."""
+        """(id, source) of the live rows, streamed; the store must not change meanwhile."""
         yield from self._rows.execute("SELECT id, source FROM rows WHERE removed = 0 ORDER BY id")
 
     def count_live(self) -> tuple[int, int]:
-        """Live rows, and those of them that have a caption."""
+        """How many rows are live, and how many of those have a caption."""
         query = "SELECT count(*), coalesce(sum(caption <> ''), 0) FROM rows WHERE removed = 0"
         live, captioned = self._rows.execute(query).fetchone()
         return int(live), int(captioned)
@@ -162,26 +162,26 @@ class FeatureStoreWriter:
             manifest.write(self.path / STORE_MANIFEST)
 
     def close(self) -> None:
-        """Give up what is not committed and close the files."""
+        """Drop what is not committed and close the files."""
         self._rollback()
         self._features.close()
         self._thumbnails.close()
         self._rows.close()
 
     def _begin(self) -> None:
-        # IMMEDIATE takes the write lock before a byte of the other two files changes: it keeps a second writer out.
+        # IMMEDIATE takes the write lock before the other two files change, which keeps a second writer out.
         if not self._rows.in_transaction:
             self._rows.execute("BEGIN IMMEDIATE")
 
     def _rollback(self) -> None:
-        # An interrupt may arrive just after COMMIT, with `count` still the old one: then there is nothing to cut off.
+        # An interrupt may come just after COMMIT, with `count` still the old one: then there is nothing to cut off.
         if self._rows.in_transaction:
             self._rows.execute("ROLLBACK")
             self._features.truncate(self.count * (self.dim or 0) * self.dtype.itemsize)
             self._thumbnails.truncate(self._thumbnails_end)
 
     def _known_dim(self, dim: int | None) -> int | None:
-        """The width that the store has or is to get; checks that it and the encoder agree with what is there."""
+        """The width that the store has or will have; checks that it and the encoder agree with what is there."""
         known = dict(self._rows.execute("SELECT name, value FROM meta").fetchall())
         if known and known.get("encoder_fingerprint") != self.encoder_fingerprint:
             raise FingerprintError(
@@ -199,7 +199,7 @@ class FeatureStoreWriter:
             block = np.ascontiguousarray(features, dtype=self.dtype)
         if block.ndim != 2 or not len(block) == len(rows) == len(thumbnails):
             raise StoreError(
-                f"features of {block.shape}, {len(rows)} rows and {len(thumbnails)} thumbnails don't belong together."
+                f"Features {block.shape}, {len(rows)} rows and {len(thumbnails)} thumbnails don't belong together."
             )
         if self.dim is None:
             self.dim = int(block.shape[1])
@@ -222,13 +222,13 @@ class FeatureStoreWriter:
             try:
                 self._rows.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
             except sqlite3.IntegrityError:
-                raise StoreError(f"{row['source']} is in the store at {self.path} already.") from None
+                raise StoreError(f"{row['source']} is already in the store at {self.path}.") from None
             start += len(thumbnail)
         return start
 
 
 def _open_append(path: Path, size: int) -> FileIO:
-    """Open a file for appending behind its first `size` bytes; what an aborted writer left beyond them goes."""
+    """Open a file for appending after its first `size` bytes; what an aborted writer left beyond them is cut off."""
     path.touch()
     file = FileIO(path, "r+")
     found = file.seek(0, os.SEEK_END)
@@ -242,6 +242,6 @@ def _open_append(path: Path, size: int) -> FileIO:
 def _write_through(file: FileIO, start: int, data: bytes) -> None:
     file.seek(start)
     rest = memoryview(data)
-    while rest:  # an unbuffered write may take a part only
+    while rest:  # an unbuffered write may take only a part
         rest = rest[file.write(rest) :]
     os.fsync(file.fileno())

@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from fromage_lite.files import write_bytes
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import Group, Scene
+from index.files import write_bytes
 
 CELL = (10, 20)
 BASELINE = 15  # of a letter, in pixels below the top of its cell
@@ -84,8 +84,17 @@ class Recorder:
         self._seen: list[tuple[float, str]] = []
         own = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "STATE")}
         self._environment = {**os.environ, **own, "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
-        self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(folder),
-                   f"COLORTERM=truecolor {shlex.quote(sys.executable)} -m tui --images halfblock")  # fmt: skip
+        self._tmux(
+            "new-session",
+            "-d",
+            "-x",
+            str(columns),
+            "-y",
+            str(rows),
+            "-c",
+            str(folder),
+            f"COLORTERM=truecolor {shlex.quote(sys.executable)} -m tui --images halfblock",
+        )
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *arguments]
@@ -176,8 +185,13 @@ def draw(screen: str, columns: int, rows: int) -> Image.Image:
 
 def cast(frames: list[Frame], columns: int, rows: int) -> bytes:
     """The frames in asciinema's format, version 2."""
-    header = {"version": 2, "width": columns, "height": rows, "title": "fromage_lite",
-              "env": {"TERM": "xterm-256color", "SHELL": "/bin/sh"}}  # fmt: skip
+    header = {
+        "version": 2,
+        "width": columns,
+        "height": rows,
+        "title": "fromage_lite",
+        "env": {"TERM": "xterm-256color", "SHELL": "/bin/sh"},
+    }
     lines, moment = [json.dumps(header)], 0.0
     for frame in frames:
         screen = frame.screen.rstrip("\n").replace("\n", "\r\n")
@@ -191,8 +205,15 @@ def gif(images: list[Image.Image], frames: list[Frame]) -> bytes:
     palette = max(images, key=lambda image: len(image.getcolors(1 << 24) or ())).quantize(256)
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     data = io.BytesIO()
-    small[0].save(data, "GIF", save_all=True, append_images=small[1:], loop=0, optimize=True,
-                  duration=[max(20, round(frame.seconds * 1000)) for frame in frames])  # fmt: skip
+    small[0].save(
+        data,
+        "GIF",
+        save_all=True,
+        append_images=small[1:],
+        loop=0,
+        optimize=True,
+        duration=[max(20, round(frame.seconds * 1000)) for frame in frames],
+    )
     return data.getvalue()
 
 

@@ -1,69 +1,8 @@
-"""Train a bridge between a frozen language model and a frozen image encoder."""
+"""`fromage-lite train`, from a checkout of the repository."""
 
-from __future__ import annotations
+import sys
 
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from fromage_lite.errors import FromageError
-
-
-def main(
-    recipe: Annotated[str | None, typer.Option(help="fromage (captions only), fromage-chat (captions and dialogues), "
-                                                    "paper (large models), or a .toml file. Default: fromage-chat, "
-                                                    "or paper with --data.")] = None,
-    data: Annotated[Path | None, typer.Option(help="A table of lines caption<TAB>image, or the folder of a feature "
-                                                   "store. Default: the playground.")] = None,
-    images_root: Annotated[Path | None, typer.Option(help="Where image paths in the table count from. Default: the "
-                                                          "table's own folder.")] = None,
-    language_model: Annotated[str | None, typer.Option(help="Hub name or folder of a causal language model. Default: "
-                                                            "the playground's.")] = None,
-    vision_encoder: Annotated[str | None, typer.Option(help="Image encoder: open_clip:MODEL/PRETRAINED, timm:NAME, or "
-                                                            "a transformers model. Default: the playground's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it "
-                                                          "stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where --out already holds a run.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run; the learning rate's schedule is laid "
-                                                          "over it. Default: the recipe's.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step; --resume goes on from "
-                                                              "there.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Captions a step. Default: the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the bridge's first values, the data and the batches.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of the frozen models: auto, fp32, bf16 or fp16.")] = "auto",
-    quantize: Annotated[str, typer.Option(help="Round the frozen language model: none, int8 or int4.")] = "none",
-    max_bad: Annotated[float, typer.Option(min=0, max=1, help="Largest share of unusable table rows.")] = 0.05,
-    export: Annotated[Path | None, typer.Option(help="Also write the best bridge, without training state, to this "
-                                                     "folder.")] = None,
-) -> None:  # fmt: skip
-    """Train a bridge between a frozen language model and a frozen image encoder.
-
-    Without arguments: the chat's bridge on the playground, in about a quarter of an hour on one CPU core. The run's
-    folder gets best/ and last/ (checkpoints), and a log for TensorBoard. Ctrl-C saves and ends; --resume goes on.
-    """
-    from fromage_lite.training.recipe import load_recipe
-    from fromage_lite.training.run import RunOptions, run
-
-    try:
-        chosen = load_recipe(recipe or ("fromage-chat" if data is None else "paper"))
-        chosen = dataclasses.replace(chosen, steps=steps or chosen.steps, batch_size=batch_size or chosen.batch_size)
-        options = RunOptions(
-            recipe=chosen, out=out or Path("runs") / chosen.name, data=data, images_root=images_root,
-            language_model=language_model, vision_encoder=vision_encoder, resume=resume, overwrite=overwrite,
-            max_steps=max_steps, seed=seed, device=device, dtype=dtype, quantize=quantize, max_bad_share=max_bad,
-            export=export,
-        )  # fmt: skip
-        interrupted = run(options, report=typer.echo)
-    except FromageError as error:
-        typer.echo(f"train: {error}", err=True)
-        raise typer.Exit(1) from error
-    if interrupted:
-        raise typer.Exit(130)
-
+from tui.cli.main import main
 
 if __name__ == "__main__":
-    typer.run(main)
+    main(["train", *sys.argv[1:]])

@@ -139,10 +139,10 @@ def tiny_encoder_dir(_tiny_root) -> Path:
 @pytest.fixture(scope="session")
 def tiny_parts(tiny_lm_dir, tiny_encoder_dir):
     """The frozen models, loaded once: (LanguageModel, VisionEncoder)."""
-    from fromage_lite.language.model import LanguageModel
+    from fromage_lite.language.loading import load_language_model
     from fromage_lite.vision import VisionEncoder
 
-    return LanguageModel.load(str(tiny_lm_dir)), VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}")
+    return load_language_model(str(tiny_lm_dir)), VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}")
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,12 @@ The import contracts read the source; these tests look at what really gets loade
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import json
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +56,68 @@ def test_the_command_line_answers_before_any_model_library_is_loaded() -> None:
     assert not loaded_after("import tui.cli.main") & MODELS
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["chat", "--help"], ["ask", "--help"], ["search", "--help"]])
-def test_help_loads_no_model_library(arguments: list[str]) -> None:
-    statement = f"import tui.cli.main; sys.argv = ['fromage-lite', *{arguments!r}]; tui.cli.main.main()"
-    assert not loaded_after(statement) & MODELS
+COMMANDS = (
+    "chat",
+    "ask",
+    "search",
+    "serve",
+    "index",
+    "train",
+    "evaluate",
+    "bench",
+    "convert",
+    "config",
+    "doctor",
+    "make-playground",
+)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "bench decode", "bench tui"])
+def test_help_loads_no_model_library(command: str) -> None:
+    loaded = loaded_after(f"import tui.cli.main; tui.cli.main.main([*{command.split()!r}, '--help'])")
+    assert not loaded & (MODELS | {"faiss", "textual"})
 
 
 def test_help_names_every_command() -> None:
-    result = python("-c", "import sys, tui.cli.main; sys.argv = ['fromage-lite', '--help']; tui.cli.main.main()")
+    result = python("-m", "tui", "--help")
     assert result.returncode == 0, result.stderr
-    for command in ("chat", "ask", "search", "doctor"):
-        assert command in result.stdout
+    for command in COMMANDS:
+        assert f" {command} " in result.stdout
+
+
+@pytest.mark.parametrize("name", ["build_index", "train", "evaluate", "bench", "make_playground"])
+def test_scripts_are_the_commands(name: str) -> None:
+    result = python(f"scripts/{name}.py", "--help")
+    assert result.returncode == 0, result.stderr
+    command = {"build_index": "index", "make_playground": "make-playground"}.get(name, name)
+    assert f"Usage: fromage-lite {command} [OPTIONS]" in result.stdout
+
+
+# --- circles ---
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the program by its dotted name."""
+    paths = [path for package in ("fromage_lite", "index", "tui") for path in (ROOT / package).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imported(path: Path, known: Collection[str]) -> Iterator[str]:
+    """Modules that a file imports: at its top, inside functions, and for types alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{path} has a relative import"
+            for submodule in (f"{node.module}.{alias.name}" for alias in node.names):
+                yield submodule if submodule in known else node.module
+
+
+def test_no_imports_go_in_a_circle_even_inside_functions_and_for_types() -> None:
+    known = modules()
+    graph = {name: ({*imported(path, known)} & set(known)) - {name} for name, path in known.items()}
+    assert sum(map(len, graph.values())) > len(graph)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))

@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PLAYGROUND = ROOT / "checkpoints" / "playground"
@@ -79,23 +83,73 @@ def test_the_wheel_names_its_command_licence_and_python(wheel: zipfile.ZipFile) 
     assert "Requires-Python: >=3.11" in metadata
 
 
-def test_an_installed_wheel_chats_offline_with_the_models_it_carries(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    site, home = tmp_path / "site", tmp_path / "home"
-    home.mkdir()
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+@pytest.fixture(scope="module")
+def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs the installed `fromage-lite` in an empty folder, as a user without a network; gives what it prints.
+
+    The environment is new and has the wheel alone; the libraries are those of the environment that runs the tests.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    environment, home, work = folder / "environment", folder / "home", folder / "work"
+    venv.create(environment, with_pip=False)
+    program = environment / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(program), "install", "--quiet", "--no-deps"]
     subprocess.run([*command, str(wheel.filename)], check=True, stdin=subprocess.DEVNULL)
-    environment = os.environ | {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(
-        [sys.executable, "-m", "tui", "ask", "hello.", "--index", "none", "--json"],
-        cwd=home,  # away from the repository, which would win over the installed copy
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["text"].strip()
+    (site,) = environment.glob("lib/python*/site-packages")
+    # A folder named in a .pth file is searched, but its own .pth files, such as an editable install's, are not read.
+    (site / "libraries.pth").write_text("\n".join(getsitepackages()) + "\n")
+    home.mkdir()
+    work.mkdir()
+    dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    variables = {name: value for name, value in os.environ.items() if name not in dropped}
+    variables |= {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")}
+    variables |= {"HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    for number, colour in enumerate(["red", "green", "blue"]):
+        Image.new("RGB", (96, 96), colour).save(work / f"{number}.png")
+
+    def run(*arguments: str) -> str:
+        command = [str(program.with_name("fromage-lite")), *arguments]
+        done = subprocess.run(
+            command, cwd=work, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_an_installed_wheel_chats_with_the_models_it_carries(installed: Callable[..., str]) -> None:
+    assert json.loads(installed("ask", "hello.", "--index", "none", "--json"))["text"].strip()
+
+
+def test_an_installed_wheel_is_what_runs(installed: Callable[..., str]) -> None:
+    checks = [json.loads(line) for line in installed("doctor", "--json").splitlines()]
+    assert all(check["ok"] for check in checks)
+    (models,) = [check["value"] for check in checks if check["name"] == "playground models"]
+    assert "/environment/lib/" in models and str(ROOT) not in models
+
+
+def test_an_installed_wheel_indexes_a_folder_and_finds_its_pictures(installed: Callable[..., str]) -> None:
+    assert "3 pictures, 0 with a caption (3 new)" in installed("index", ".", "--out", "mine")
+    found = json.loads(installed("search", "1.png", "--index", "mine", "--top", "1", "--json"))["images"]
+    assert [Path(picture["path"]).name for picture in found] == ["1.png"]
+
+
+def test_an_installed_wheel_trains_a_bridge_that_chats(installed: Callable[..., str], tmp_path: Path) -> None:
+    for number in range(12):
+        Image.new("RGB", (96, 96), (20 * number, 90, 60)).save(tmp_path / f"{number}.png")
+    table = tmp_path / "captions.tsv"
+    table.write_text("".join(f"a cat on the beach {number}.\t{number}.png\n" for number in range(12)))
+    said = installed("train", "--data", str(table), "--recipe", "fromage", "--max-steps", "5", "--batch-size", "2")
+    assert "visual_embeddings.weight" in said and "Trained 5 steps" in said
+    assert json.loads(installed("ask", "hello.", "--model", "runs/fromage/last", "--index", "none", "--json"))
+
+
+def test_an_installed_wheel_evaluates_and_measures(installed: Callable[..., str]) -> None:
+    assert "playground" in installed("evaluate", "--help")
+    (line,) = installed("bench", "search", "--count", "1000", "--dim", "8").splitlines()
+    assert json.loads(line)["count"] == 1000
 
 
 def test_never_both_faiss_builds_and_always_one(wheel: zipfile.ZipFile) -> None:

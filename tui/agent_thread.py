@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -39,23 +40,19 @@ class AgentThread:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
-        def settle(result: Result | None, error: BaseException | None) -> None:
-            if future.cancelled():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)  # type: ignore[arg-type]
+        def settle(act: Callable[[], None]) -> None:
+            if not future.cancelled():
+                act()
 
         def job() -> None:
-            result, error = None, None
             try:
-                result = function()
+                act = partial(future.set_result, function())
             except BaseException as raised:  # noqa: BLE001  it travels to the caller
                 # A StopIteration can't be set on a future.
                 error = RuntimeError(str(raised)) if isinstance(raised, StopIteration) else raised
+                act = partial(future.set_exception, error)
             with suppress(RuntimeError):  # the loop is closed: the app has quit
-                loop.call_soon_threadsafe(settle, result, error)
+                loop.call_soon_threadsafe(settle, act)
 
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="agent", daemon=True)

@@ -8,37 +8,36 @@ import sys
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TextIO
 
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 
 from fromage_lite.chat.events import Notice
-from fromage_lite.config import GenerationSettings
+from fromage_lite.chat.protocol import ChatAgent
+from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions
 from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
-from tui.garbage import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
-from tui.input.commands import COMMANDS
+from tui.faults import LastingApp
+from tui.idle_collection import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
+from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
 from tui.settings import paths
-from tui.settings.keeping import Keeper
 from tui.settings.keys import check_keys
 from tui.settings.preferences import Preferences, changed
+from tui.settings.writing import PreferencesWriter
 from tui.themes import DARK, LIGHT, preferred_theme
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
 
 QUIT_SECONDS = 3
 
 
-class ChatApp(App[None]):
+class ChatApp(LastingApp):
     """One conversation with one agent.
 
     Args:
@@ -76,11 +75,11 @@ class ChatApp(App[None]):
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
-        self.keeper = Keeper(self, self.preferences)
+        self.writer = PreferencesWriter(self, self.preferences)
         self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
         self.mode = mode
         self._quit_armed = False
-        self._garbage = IdleCollector()
+        self._idle_collector = IdleCollector()
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.problems = list(self.preferences.problems)
@@ -101,14 +100,13 @@ class ChatApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):
-            self._garbage.note()
+            self._idle_collector.note()
         await super().on_event(event)
 
     def _collect(self) -> None:
-        chat = next(iter(self.screen_stack), None)  # empty while the app ends
-        if isinstance(chat, ChatScreen) and chat.busy:
-            self._garbage.note()
-        self._garbage.look()
+        if self.chat is not None and self.chat.busy:
+            self._idle_collector.note()
+        self._idle_collector.look()
 
     def on_mount(self) -> None:
         self.set_interval(LOOK_EVERY, self._collect)
@@ -117,19 +115,32 @@ class ChatApp(App[None]):
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self._known_theme:
             self._known_theme = theme.name
-            self.keeper.keep({"theme": theme.name})
+            self.writer.write_soon({"theme": theme.name})
 
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
-        """Has a change of settings kept for the next run."""
-        self.keeper.keep(changed(before, after))
+        """Keeps a change of settings for the next run."""
+        self.writer.write_soon(changed(before, after))
 
     def get_default_screen(self) -> Screen:
-        return ChatScreen(self.conversation, self.mode)
+        return ChatScreen(self.conversation, self.mode, self)
+
+    @property
+    def chat(self) -> ChatScreen | None:
+        """The screen below all others; None before the app has begun and while it ends."""
+        screen = next(iter(self.screen_stack), None) if self._screen_stacks else None
+        return screen if isinstance(screen, ChatScreen) else None
+
+    def show_fault(self, error: Exception) -> bool:
+        if self.chat is None or not self.chat.is_mounted:
+            return False
+        self.chat.call_later(self.chat.tell, error)
+        if self.screen is not self.chat:  # it covers the transcript
+            self.notify("Something went wrong; the conversation has a note of it.", severity="error", markup=False)
+        return True
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
-        chat = next(iter(self.screen_stack), None)  # empty while the app ends
-        if isinstance(chat, ChatScreen):
-            for command in COMMANDS:
+        if (chat := self.chat) is not None:
+            for command in chat.commands:
                 yield SystemCommand(command.usage, command.help, partial(chat.choose_command, command))
         own = {"Quit", "Keys"}  # there already, as commands
         yield from (entry for entry in super().get_system_commands(screen) if entry.title not in own)
@@ -139,11 +150,10 @@ class ChatApp(App[None]):
 
     async def action_interrupt(self) -> None:
         """Ctrl+C with nothing selected."""
-        chat = next(iter(self.screen_stack), None)  # empty while the app ends
-        assert isinstance(chat, ChatScreen)
-        if chat.busy == "replying" and chat.status.state != "stopping":
-            await chat.action_stop()
-        elif self._quit_armed:
+        chat = self.chat
+        if chat is not None and chat.busy == REPLYING and chat.status.state != "stopping":
+            await chat.action_run("stop")
+        elif chat is None or self._quit_armed:
             self.exit()
         else:
             self._quit_armed = True
@@ -155,11 +165,7 @@ class ChatApp(App[None]):
 
 
 def run(
-    model: str | Path | None = None,
-    index: str | Path | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    quantize: str | None = None,
+    options: LoadOptions = LoadOptions(),
     images: str = "auto",
     settings: GenerationSettings | None = None,
     given: Collection[str] | None = None,
@@ -169,7 +175,7 @@ def run(
     """Opens the chat and returns its exit code when the user leaves.
 
     Args:
-        model, index, device, dtype, quantize: as for `Agent.load`.
+        options: what answers.
         images: auto, kitty, sixel, halfblock or none.
         settings: how replies are made; None is as the config file says.
         given: which of the settings count; the others are as the config file says. All of them if None.
@@ -190,34 +196,34 @@ def run(
     if settings is not None and given is not None:
         settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
-    def load(progress: Tell) -> Agent:
-        from fromage_lite.chat.agent import Agent
-
-        agent = Agent.load(model, index, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text)))
+    def load(progress: Tell) -> ChatAgent:
+        agent = _load(options, progress)
         keep_for_good()
         return agent
 
-    def load_other(other: str, progress: Tell) -> Agent:
-        from fromage_lite.chat.agent import NO_INDEX, Agent
-
+    def load_other(other: str, progress: Tell) -> ChatAgent:
         keep_no_longer()  # the model before is to go
-        return Agent.load(
-            other, NO_INDEX, device, dtype, quantize, progress, notice=lambda text: progress(Notice(text))
-        )
+        return _load(dataclasses.replace(options, model=other, index=NO_INDEX), progress)
 
     archive = Archive(paths.sessions_file(), save=save)
     app = ChatApp(
         load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
     )
-    app.conversation.model, app.conversation.load_other = model, load_other
+    app.conversation.load_other = load_other
     return run_app(app)
+
+
+def _load(options: LoadOptions, progress: Tell) -> ChatAgent:
+    from fromage_lite.start import load_agent
+
+    return load_agent(options, progress, notice=lambda text: progress(Notice(text)))
 
 
 def run_app(app: ChatApp) -> int:
     """Runs the chat until the user leaves; its exit code."""
     with collected_when_idle():
         app.run()
-    app.keeper.flush()
+    app.writer.flush()
     code = app.return_code or 0
     if app.conversation.working:
         # The agent's thread is deep inside a library, loading; the interpreter's end would wait for it or abort.
@@ -227,5 +233,5 @@ def run_app(app: ChatApp) -> int:
     return code
 
 
-def _is_terminal(stream: object) -> bool:
-    return stream is not None and stream.isatty()  # type: ignore[attr-defined]
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

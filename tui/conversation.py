@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fromage_lite.chat.events import Event, Failed, ImagesFound, Notice
-from fromage_lite.errors import FromageError
+from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.turns import Turn, without_ids
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import FromageError, unexpected
+from fromage_lite.model.inspection import PatchGrid, TokenMatch
+from fromage_lite.text.message import Segment
 from tui.agent_thread import Abandoned, AgentThread
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
-    from fromage_lite.chat.dialogue import Dialogue
-    from fromage_lite.chat.turns import Turn
-    from fromage_lite.config import GenerationSettings
-    from fromage_lite.model.inspection import PatchGrid, TokenMatch
-    from fromage_lite.text.message import Segment
-    from index.hits import Hit
-
-log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Tell = Callable[[str | Notice], None]  # what is being done, or what the user should know about it
-LoadAgent = Callable[[Tell], "Agent"]
-LoadModel = Callable[[str, Tell], "Agent"]
+LoadAgent = Callable[[Tell], ChatAgent]
+LoadModel = Callable[[str, Tell], ChatAgent]
+DEFAULT_INDEX = "default"  # as the name of an index: the model's own
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,7 @@ class PicturesFound:
 
 
 ReplyItem = Event | PicturesFound
+StartReply = Callable[[ChatAgent, ChatDialogue], Iterator[Event]]
 
 
 class Conversation:
@@ -47,11 +44,10 @@ class Conversation:
     def __init__(self, load: LoadAgent, settings: GenerationSettings | None = None) -> None:
         self._load = load
         self._thread = AgentThread()
-        self._settings = settings
+        self._settings = settings or GenerationSettings()
         self._cancel = threading.Event()
-        self.agent: Agent | None = None
-        self.dialogue: Dialogue | None = None
-        self.model: str | Path | None = None
+        self.agent: ChatAgent | None = None
+        self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
         self.fixed = ""  # why neither model nor index can be changed here
         self.problems: tuple[str, ...] = ()
@@ -59,10 +55,6 @@ class Conversation:
     @property
     def settings(self) -> GenerationSettings:
         """How replies are made; assigning acts on the next reply."""
-        if self._settings is None:
-            from fromage_lite.config import GenerationSettings
-
-            self._settings = GenerationSettings()
         return self._settings
 
     @settings.setter
@@ -70,11 +62,6 @@ class Conversation:
         self._settings = settings
         if self.dialogue is not None:
             self.dialogue.settings = settings
-
-    @property
-    def has_turns(self) -> bool:
-        """Whether there is anything to undo or to regenerate."""
-        return self.dialogue is not None and bool(self.dialogue.turns)
 
     async def load(self) -> AsyncGenerator[str | Notice, None]:
         """Loads the agent; yields what it is doing, and what the user should know.
@@ -84,13 +71,9 @@ class Conversation:
         """
 
         def work(emit: Tell) -> None:
-            try:
+            with foreseen("The model could not be loaded"):
                 agent = self._load(emit)
                 dialogue = agent.dialogue(self.settings)
-            except (FromageError, Abandoned):
-                raise
-            except Exception as error:
-                raise unexpected("The model could not be loaded", error) from error
             self.agent, self.dialogue = agent, dialogue
 
         async for text in self._thread.stream(work):
@@ -98,29 +81,23 @@ class Conversation:
 
     def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
         """The events of a reply, ending with Done or Failed."""
-        return self._events(lambda dialogue: dialogue.reply(segments, cancel=self._cancel))
+        return self._events(lambda agent, dialogue: dialogue.reply(segments, cancel=self._cancel))
 
     def regenerate(self) -> AsyncGenerator[ReplyItem, None]:
         """The events of another reply to the last message."""
-        return self._events(lambda dialogue: dialogue.regenerate(cancel=self._cancel))
+        return self._events(lambda agent, dialogue: dialogue.regenerate(cancel=self._cancel))
 
-    async def _events(self, start: Callable[[Dialogue], Iterator[Event]]) -> AsyncGenerator[ReplyItem, None]:
+    async def _events(self, start: StartReply) -> AsyncGenerator[ReplyItem, None]:
         agent, dialogue = self._ready()
         self._cancel.clear()
 
         def work(emit: Callable[[ReplyItem], None]) -> None:
             try:
-                for event in start(dialogue):
-                    if isinstance(event, ImagesFound):
-                        emit(PicturesFound(tuple(load_hit(agent, hit) for hit in event.hits), _more(agent, event.more)))
-                    else:
-                        emit(event)
+                with foreseen("The reply failed"):
+                    for event in start(agent, dialogue):
+                        emit(_drawable(agent, event))
             except FromageError as error:
                 emit(Failed(error))
-            except Abandoned:
-                raise
-            except Exception as error:
-                emit(Failed(unexpected("The reply failed", error)))
 
         async for item in self._thread.stream(work):
             yield item
@@ -143,8 +120,7 @@ class Conversation:
         agent, _ = self._ready()
 
         def work() -> tuple[list[list[TokenMatch]], PatchGrid | None]:
-            patches = agent.patch_grid(path) if hasattr(agent, "patch_grid") else None  # an agent elsewhere has none
-            return agent.tokens_near(path, count), patches
+            return agent.tokens_near(path, count), agent.patch_grid(path)
 
         return await self._guarded("The visual tokens can't be read", work)
 
@@ -161,17 +137,19 @@ class Conversation:
 
     async def use_index(self, index: str) -> None:
         """Answers with the pictures of another index ("none", "default" or a folder); if it can't be opened, all stays
-        as it was."""
+        as it was.
+
+        Raises:
+            FromageError: it can't be opened, or not be changed here.
+        """
         agent, dialogue = self._ready()
         if self.fixed:
             raise FromageError(self.fixed, "Name an index at the start: --index.")
 
         def work() -> None:
-            from fromage_lite.chat.switching import change_index, without_ids
-
-            change_index(agent, None if index == "default" else index, self.model)
+            agent.use_index(None if index == DEFAULT_INDEX else index)
             dialogue.turns = without_ids(dialogue.turns)
-            dialogue.excluded = set()  # numbers of other pictures now
+            dialogue.include(dialogue.excluded)  # numbers of other pictures now
 
         await self._guarded("The index can't be opened", work)
 
@@ -187,23 +165,16 @@ class Conversation:
             raise FromageError(self.fixed or "Another model can't be loaded here.", "Name it at the start: --model.")
 
         def work(emit: Tell) -> None:
-            from fromage_lite.chat.switching import carry_index, without_ids
-
-            try:
+            with foreseen("The model could not be loaded"):
                 agent = load(model, emit)
                 path = before.index_path if before is not None else None
-                trouble = carry_index(agent, path, model, emit)
+                problems = _carry_index(agent, path, emit)
                 dialogue = agent.dialogue(self.settings)
                 turns = old.turns if old is not None else []
                 dialogue.turns = list(turns) if path == agent.index_path else without_ids(turns)
                 if old is not None and path == agent.index_path:
                     dialogue.exclude(old.excluded)
-            except (FromageError, Abandoned):
-                raise
-            except Exception as error:
-                raise unexpected("The model could not be loaded", error) from error
-            self.agent, self.dialogue, self.model = agent, dialogue, model
-            self.problems = (trouble,) if trouble else ()
+            self.agent, self.dialogue, self.problems = agent, dialogue, problems
 
         async for text in self._thread.stream(work):
             yield text
@@ -219,13 +190,12 @@ class Conversation:
         await self._guarded("The dialogue can't be reset", dialogue.reset)
 
     async def _guarded(self, trouble: str, change: Callable[[], Result]) -> Result:
+        """The result of work on the agent's thread; `trouble` says what has failed if something that nobody foresaw
+        goes wrong."""
+
         def work() -> Result:
-            try:
+            with foreseen(trouble):
                 return change()
-            except FromageError:
-                raise
-            except Exception as error:
-                raise unexpected(trouble, error) from error
 
         return await self._thread.run(work)
 
@@ -243,20 +213,44 @@ class Conversation:
         """Whether the thread is in the middle of something."""
         return self._thread.working
 
-    def _ready(self) -> tuple[Agent, Dialogue]:
+    def _ready(self) -> tuple[ChatAgent, ChatDialogue]:
         if self.agent is None or self.dialogue is None:
             raise FromageError("The model isn't loaded yet.")
         return self.agent, self.dialogue
 
 
-def _more(agent: Agent, hits: Sequence[Hit]) -> tuple[Picture, ...]:
-    """The next best pictures that can be shown at once: the reply must not wait until the web has sent them."""
-    pictures = (load_hit(agent, hit, STRIP_SIDE) for hit in hits if agent.is_at_hand(hit))
-    return tuple(picture for picture in pictures if picture.image is not None)
+def _drawable(agent: ChatAgent, event: Event) -> ReplyItem:
+    if not isinstance(event, ImagesFound):
+        return event
+    # Of the next best only those that can be shown at once: the reply must not wait until the web has sent them.
+    more = (load_hit(agent, hit, STRIP_SIDE) for hit in event.more if agent.is_at_hand(hit))
+    pictures = tuple(load_hit(agent, hit) for hit in event.hits)
+    return PicturesFound(pictures, tuple(picture for picture in more if picture.image is not None))
 
 
-def unexpected(what: str, error: Exception) -> FromageError:
-    """An error for the screen made from one that nobody foresaw; the traceback goes to the log."""
-    log.error("%s", what, exc_info=error)
-    detail = " ".join(str(error).split())[:300]
-    return FromageError(f"{what}: {type(error).__name__}{': ' if detail else ''}{detail}.".replace("..", "."))
+def _carry_index(agent: ChatAgent, index: Path | None, emit: Tell) -> tuple[str, ...]:
+    """Opens the index of the model before, else the model's own; what the user should know about it."""
+    problems: tuple[str, ...] = ()
+    if index is not None:
+        try:
+            agent.use_index(index, emit)
+            return ()
+        except FromageError as error:
+            problems = (str(error),)
+    agent.use_index(None, emit)
+    return problems
+
+
+@contextmanager
+def foreseen(what: str) -> Iterator[None]:
+    """Lets only errors for the user out: one that nobody foresaw becomes such an error, and its traceback is logged.
+
+    Args:
+        what: what has failed then, a sentence without its full stop.
+    """
+    try:
+        yield
+    except (FromageError, Abandoned):
+        raise
+    except Exception as error:
+        raise unexpected(what, error) from error

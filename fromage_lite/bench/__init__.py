@@ -1,1 +1,1 @@
-"""Measurements of speed and memory, on random weights of real shapes; `scripts/bench.py` runs them."""
+"""Measurements of speed and memory, on random weights of real shapes; `fromage-lite bench` runs them."""

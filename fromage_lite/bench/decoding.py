@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 
 import torch
 from PIL import Image
 
-from fromage_lite.bench.hardware import memory_bandwidth, peak_memory, seconds, synchronize
+from fromage_lite.bench.hardware import memory_bandwidth, paired_seconds, peak_memory, seconds, synchronize
 from fromage_lite.config import GenerationSettings
-from fromage_lite.model.decoding import DecodingState
+from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage, ModelSegment
 
 TURNS = 5
@@ -28,6 +29,7 @@ class DecodingFigures:
         bandwidth_share: bytes read per second over what a matrix-vector product reaches.
         dialogue: five such turns.
         generate: the reply by `transformers`' `generate` on the same `inputs_embeds`.
+        reply_over_generate: the reply's time over that of `generate` right after it.
         peak_bytes: most memory held.
     """
 
@@ -37,6 +39,7 @@ class DecodingFigures:
     bandwidth_share: float
     dialogue: float
     generate: float
+    reply_over_generate: float
     peak_bytes: int
 
 
@@ -49,8 +52,9 @@ def measure_decoding(model: Fromage, new_tokens: int, repeats: int) -> DecodingF
     def reply() -> None:
         firsts.append(_turn(model, DecodingState(model), settings))
 
-    whole = seconds(reply, device, repeats)
-    first = sorted(firsts[1:])[len(firsts[1:]) // 2]
+    pairs = paired_seconds(reply, lambda: _generate(model, new_tokens), device, repeats)
+    whole = statistics.median(ours for ours, _ in pairs)
+    first = statistics.median(firsts[-repeats:])
     per_token = (whole - first) / (new_tokens - 1)
     bandwidth = memory_bandwidth(device, model.language.dtype)
     return DecodingFigures(
@@ -59,7 +63,8 @@ def measure_decoding(model: Fromage, new_tokens: int, repeats: int) -> DecodingF
         tokens_per_second=1 / per_token,
         bandwidth_share=_bytes_per_token(model) / per_token / bandwidth,
         dialogue=seconds(lambda: _dialogue(model, settings), device, max(1, repeats // 2)),
-        generate=seconds(lambda: _generate(model, new_tokens), device, repeats),
+        generate=statistics.median(theirs for _, theirs in pairs),
+        reply_over_generate=statistics.median(ours / theirs for ours, theirs in pairs),
         peak_bytes=peak_memory(device),
     )
 
@@ -75,7 +80,7 @@ def _turn(model: Fromage, state: DecodingState, settings: GenerationSettings) ->
     first = 0.0
     with torch.inference_mode():
         embeds = model.prompt_embeds(_prompt(model))
-    for token in model.stream(state, embeds, settings):
+    for token in stream(model, state, embeds, settings):
         if not first and token.id is not None:
             synchronize(model.language.device)
             first = time.perf_counter() - started
@@ -100,6 +105,7 @@ def _generate(model: Fromage, new_tokens: int) -> None:
         min_new_tokens=new_tokens,
         max_new_tokens=new_tokens,
         pad_token_id=0,
+        eos_token_id=None,
     )
 
 

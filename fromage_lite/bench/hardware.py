@@ -51,6 +51,13 @@ def seconds(task: Callable[[], Any], device: torch.device, repeats: int = 5, war
     return statistics.median(times)
 
 
+def paired_seconds(
+    first: Callable[[], Any], second: Callable[[], Any], device: torch.device, repeats: int = 5, warm_up: int = 1
+) -> list[tuple[float, float]]:
+    """Times of two tasks that take turns, in seconds: what else the machine does then slows both."""
+    return [(seconds(first, device, 1, 0), seconds(second, device, 1, 0)) for _ in range(warm_up + repeats)][warm_up:]
+
+
 @torch.inference_mode()
 def memory_bandwidth(device: torch.device, dtype: torch.dtype) -> float:
     """Bytes per second at which a matrix-vector product reads a matrix far larger than any cache.

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from fromage_lite.config import FromageConfig, playground_dir
+from fromage_lite.config import FromageConfig
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.model import LanguageModel
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.placement import Placement
 from fromage_lite.vision import VisionEncoder
 
 OPT_SHAPES: dict[str, dict[str, int]] = {
@@ -20,16 +21,30 @@ OPT_SHAPES: dict[str, dict[str, int]] = {
     "opt-6.7b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
 """Zhang et al. 2022 (arXiv 2205.01068), table 1; feed-forward layers are four times as wide."""
+OPT_ROWS, OPT_WORDS = 50272, 50265
+"""Rows of the embedding, and how many of them are words."""
 CLIP_SHAPES: dict[str, dict[str, int]] = {
-    "clip-vit-base-patch32": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-                              "num_attention_heads": 12, "patch_size": 32, "image_size": 224},
-    "clip-vit-large-patch14": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
-                               "num_attention_heads": 16, "patch_size": 14, "image_size": 224},
-}  # fmt: skip
+    "clip-vit-base-patch32": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "patch_size": 32,
+        "image_size": 224,
+    },
+    "clip-vit-large-patch14": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "image_size": 224,
+    },
+}
 
 
-def random_model(lm: str, encoder: str, device: torch.device, dtype: torch.dtype) -> Fromage:
-    """A FROMAGe with random weights between an OPT and a CLIP of these shapes; the tokenizer is the playground's.
+def random_model(lm: str, encoder: str, place: Placement) -> Fromage:
+    """A FROMAGe with random weights between an OPT and a CLIP of these shapes. No word ends its texts.
 
     Raises:
         ConfigError: an unknown shape.
@@ -38,33 +53,41 @@ def random_model(lm: str, encoder: str, device: torch.device, dtype: torch.dtype
         if name not in shapes:
             raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")
     torch.manual_seed(0)
-    language = LanguageModel(_opt(lm, device, dtype), _tokenizer(), lm)
-    language.__dict__["eos_ids"] = frozenset()  # random weights end a text at any time; every run is of full length
+    language = LanguageModel(_opt(lm, place), _tokenizer(), lm)
     config = FromageConfig(language_model=lm, vision_encoder=encoder, prompt_template="qa")
-    return Fromage.from_parts(language, _clip(encoder, device, dtype), config)
+    return Fromage.from_parts(language, _clip(encoder, place), config)
 
 
-def _opt(name: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _opt(name: str, place: Placement) -> Any:
     from transformers import AutoModelForCausalLM, OPTConfig
 
     shape = OPT_SHAPES[name]
     config = OPTConfig(
-        **shape, ffn_dim=4 * shape["hidden_size"], word_embed_proj_dim=shape["hidden_size"], vocab_size=50272
+        **shape,
+        ffn_dim=4 * shape["hidden_size"],
+        word_embed_proj_dim=shape["hidden_size"],
+        vocab_size=OPT_ROWS,
+        eos_token_id=None,  # random weights would end a text at any time; every run is of full length
     )
-    with device:  # the weights are made where they are used: there is never a second copy
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with place.device:  # the weights are made where they are used: there is never a second copy
+        return AutoModelForCausalLM.from_config(config, dtype=place.dtype)
 
 
 def _tokenizer() -> Any:
-    from transformers import AutoTokenizer
+    """As many words as OPT has, `word0` to `word50264`, so that no more of the vocabulary is suppressed than there."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
-    return AutoTokenizer.from_pretrained(playground_dir() / "lm")
+    words = {f"word{number}": number for number in range(OPT_WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
-def _clip(name: str, device: torch.device, dtype: torch.dtype) -> VisionEncoder:
+def _clip(name: str, place: Placement) -> VisionEncoder:
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
     with tempfile.TemporaryDirectory() as folder:
-        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(dtype).save_pretrained(folder)
+        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(place.dtype).save_pretrained(folder)
         CLIPImageProcessor().save_pretrained(folder)
-        return VisionEncoder.load(str(Path(folder)), device=device, dtype=dtype)
+        return VisionEncoder.load(str(Path(folder)), place)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from fromage_lite.chat.found import found_features
+from fromage_lite.chat.engine import Engine
+from fromage_lite.chat.limits import check_length
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
-from fromage_lite.model.decoding import DecodingState, Token
+from fromage_lite.model.decoding import DecodingState, Token, stream
+from fromage_lite.text.marks import RET
 from fromage_lite.text.message import Segment
+from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
-from fromage_lite.chat.limits import check_length, reply_prompt
 
 # A fuller context is thinned to this part of the positions at once: each thinning reads the rest anew.
 KEPT_PART = 3 / 4
@@ -47,16 +45,16 @@ class Context:
     """The LM's view of one dialogue. Turns are plain data; whatever of them is not in the cache is read when needed:
     after undo, after a failure and for a dialogue from a file alike."""
 
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
-        language = agent.model.language
-        self.template = get_template(agent.model.config.prompt_template, language.tokenizer)
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.model = engine, engine.model
+        language = self.model.language
+        self.template = get_template(self.model.config.prompt_template, language.tokenizer)
         self._stop_ids = language.token_ids(self.template.stop_tokens)
         self.clear()
 
     def clear(self) -> None:
         """Forgets everything."""
-        self.state = DecodingState(self.agent.model)
+        self.state = DecodingState(self.model)
         self._read: list[tuple[Turn, int]] = []  # turns in the cache, and where each ends
         self._first = 0  # the first turn in view; those before it were dropped
 
@@ -91,7 +89,7 @@ class Context:
 
     def stream(
         self, prompt: Prompt, settings: GenerationSettings, cancel: threading.Event | None, attempt: int
-    ) -> Iterator[Token]:
+    ) -> Generator[Token]:
         """The tokens of the reply; the reason of its end is in `state.finish_reason`.
 
         Args:
@@ -103,10 +101,16 @@ class Context:
         generator = None
         if settings.seed is not None:
             generator = torch.Generator().manual_seed((settings.seed + attempt) % 2**63)
-        return self.agent.model.stream(
-            self.state, prompt.inputs_embeds, settings,
-            stop_strings=self.template.stop_strings, stop_ids=self._stop_ids, cancel=cancel, generator=generator,
-        )  # fmt: skip
+        yield from (self.engine.stream or stream)(
+            self.model,
+            self.state,
+            prompt.inputs_embeds,
+            settings,
+            stop_strings=self.template.stop_strings,
+            stop_ids=self._stop_ids,
+            cancel=cancel,
+            generator=generator,
+        )
 
     def commit(self, turn: Turn) -> None:
         """The reply just streamed belongs to the dialogue."""
@@ -119,13 +123,13 @@ class Context:
         try:
             self.state.crop(self._read[-1][1] if self._read else 0)
         except Exception:  # the cache itself is broken: read all anew next time
-            self.state, self._read = DecodingState(self.agent.model), []
+            self.state, self._read = DecodingState(self.model), []
 
     # --- the view ---
 
     def _room(self, max_new_tokens: int) -> int:
         """Positions for what is read, when the reply has its own; a modest one even if it may be long."""
-        positions = self.agent.model.language.max_positions
+        positions = self.model.language.max_positions
         return positions - min(max_new_tokens, positions // 4)
 
     def _align(self, turns: Sequence[Turn]) -> None:
@@ -175,27 +179,33 @@ class Context:
         segments: list[str | Tensor] = [*self._found(before)]
         for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
-                segments += self.agent.open_segments([segment])
+                segments += self.engine.open_segments([segment])
             except ImageError as error:
                 # The reply to it is known; a picture that has gone must not end an old dialogue for good.
                 notices.append(f"{error.message} It is left out of the model's view of this dialogue.")
-        return self.agent.model.prompt_embeds(segments, add_bos=is_first)
+        return self.model.prompt_embeds(segments, add_bos=is_first)
 
     def _message_embeds(self, message: Sequence[Segment], before: Sequence[Turn], room: int) -> Tensor:
         is_first = not before
         rendered = self.template.render_turn(message, is_first)
         found = self._found(before[-1] if before else None)
         # A position is left for the beginning of the text.
-        check_length(self.agent.model, message, rendered, room - is_first - self._size(found))
-        return self.agent.model.prompt_embeds([*found, *self.agent.open_segments(rendered)], add_bos=is_first)
+        check_length(self.model, message, rendered, room - is_first - self._size(found))
+        return self.model.prompt_embeds([*found, *self.engine.open_segments(rendered)], add_bos=is_first)
 
     def _found(self, turn: Turn | None) -> list[Tensor]:
         """Features of the pictures that a turn's reply found, which are read when the next turn begins."""
-        if turn is None or not self.agent.model.config.sees_found:
+        if turn is None or not self.model.config.sees_found:
             return []
-        return found_features(self.agent, turn.hits)
+        return self.engine.found_features(turn.hits)
 
     def _size(self, pictures: Sequence[Tensor]) -> int:
-        config, language = self.agent.model.config, self.agent.model.language
+        config, language = self.model.config, self.model.language
         around = language.tokenize(config.image_prefix) + language.tokenize(config.image_suffix)
         return len(pictures) * (config.n_visual_tokens + len(around))
+
+
+def reply_prompt(template: Template, turn: Turn) -> str:
+    """A reply as the LM said it: `[RET]` where pictures came."""
+    text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
+    return text if not text or text.startswith(RET) else template.render_reply(text)

@@ -8,27 +8,24 @@ import threading
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from torch import Tensor
 
 from fromage_lite.chat.choosing import choose
 from fromage_lite.chat.context import Context, Prompt
+from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
 from fromage_lite.chat.reply import ReplyDraft, pictures_of, tidy
-from fromage_lite.chat.turns import Turn, turn_from_dict, turn_to_dict
+from fromage_lite.chat.turns import Turn, message_segments, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError
-from fromage_lite.model.decoding import Token
-from fromage_lite.text.message import Segment, clean, parse_message
+from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, unexpected
+from fromage_lite.text.message import Segment, clean
 from index.hits import Hit
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
 
 VERSION = 1
 GONE_SKIPPED = 4  # pictures that may be gone before one gives up: each may have to be asked of the web
 NEXT_BEST = 8  # pictures beyond those shown that a search brings along
-
-log = logging.getLogger(__name__)
 
 
 class Dialogue:
@@ -40,12 +37,12 @@ class Dialogue:
         excluded: ids of pictures that the user does not want to see in this dialogue.
     """
 
-    def __init__(self, agent: Agent, settings: GenerationSettings | None = None) -> None:
-        self.agent = agent
+    def __init__(self, engine: Engine, settings: GenerationSettings | None = None) -> None:
+        self.engine = engine
         self.settings = settings or GenerationSettings()
         self.turns: list[Turn] = []
         self.excluded: set[int] = set()
-        self._context = Context(agent)
+        self._context = Context(engine)
         self._replaced: set[int] = set()  # pictures of replies that were regenerated: another one is wanted
         self._attempt = 0
         self._busy = False
@@ -73,12 +70,8 @@ class Dialogue:
             `TextDelta`, `ImagesFound` and `Notice` as they happen, then `Statistics`, then `Done`; or `Failed` as the
             last event, after which the dialogue is as before. So it is if the caller stops reading before the end.
         """
-        if isinstance(message, str):
-            segments = parse_message(message, attachments)
-        else:
-            segments = (*parse_message("", attachments), *message)
         self._attempt = 0
-        yield from self._answer(self.turns, clean(segments), cancel, ())
+        yield from self._answer(self.turns, clean(message_segments(message, attachments)), cancel, ())
 
     def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
         """Answers the last message anew, with another picture and, at a temperature above 0, other words.
@@ -135,7 +128,7 @@ class Dialogue:
         }
 
     @classmethod
-    def from_dict(cls, agent: Agent, data: Any) -> Self:
+    def from_dict(cls, engine: Engine, data: Any) -> Self:
         """The dialogue that `to_dict` wrote. The model reads it at the next reply.
 
         Raises:
@@ -152,7 +145,7 @@ class Dialogue:
             settings = GenerationSettings.from_dict(data.get("settings", {}))
         except (ConfigError, TypeError, AttributeError) as error:
             raise DataError(f"The settings of the saved dialogue can't be read: {error}") from error
-        dialogue = cls(agent, settings)
+        dialogue = cls(engine, settings)
         dialogue.turns = [turn_from_dict(turn) for turn in data["turns"]]
         excluded = data.get("excluded", [])
         if not isinstance(excluded, list) or not all(isinstance(id, int) for id in excluded):
@@ -185,8 +178,7 @@ class Dialogue:
         except FromageError as error:
             failure = error
         except Exception as error:
-            log.debug("the reply failed", exc_info=True)
-            failure = _unexpected(error)
+            failure = _trouble(error)
         finally:  # GeneratorExit and Ctrl-C come here too
             if not is_complete:
                 self._context.rollback()
@@ -213,14 +205,14 @@ class Dialogue:
         shown = {hit.id for turn in before for hit in turn.hits}
         unwanted = set(replaced) | self.excluded
         tokens = self._context.stream(prompt, settings, cancel, len(before) + 1000 * self._attempt)
-        with closing(tokens):  # type: ignore[type-var]
+        with closing(tokens):
             for token in tokens:
                 reply.count(token)
                 if token.text:
                     reply.say(token.text)
                     yield TextDelta(token.text)
                 if token.query_embeds is not None:
-                    yield from self._find(token, reply, settings, shown, unwanted)
+                    yield from self._find(token.query_embeds, reply, settings, shown, unwanted)
                 reply.resumed = time.perf_counter()
         yield reply.trace(context)
         turn = Turn(message, tidy(reply.parts), self._context.state.finish_reason or "stop")
@@ -230,9 +222,9 @@ class Dialogue:
         yield Done(turn.text, turn.reason)
 
     def _find(
-        self, token: Token, reply: ReplyDraft, settings: GenerationSettings, shown: set[int], unwanted: set[int]
+        self, query_embeds: Tensor, reply: ReplyDraft, settings: GenerationSettings, shown: set[int], unwanted: set[int]
     ) -> Iterator[Event]:
-        if self.agent.index is None:
+        if self.engine.index is None:
             reply.parts.append(())
             yield Notice("There is no index to find a picture in.")
             return
@@ -240,11 +232,11 @@ class Dialogue:
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
         unwanted = unwanted | {hit.id for hit in reply.hits}
         k = room + NEXT_BEST + len(shown) if room > 0 else 0
-        found = self.agent.retrieve(token.query_embeds, k, unwanted)  # type: ignore[arg-type]
+        found = self.engine.retrieve(query_embeds, k, unwanted)
         reply.retrieval_seconds += time.perf_counter() - started
         least = settings.score_threshold
         choice = choose(
-            [hit for hit in found if least is None or hit.score >= least], shown, self.agent.model.config.match_score
+            [hit for hit in found if least is None or hit.score >= least], shown, self.engine.model.config.match_score
         )
         hits, more = self._split(choice.hits[: room + NEXT_BEST], room)
         reply.parts.append(hits)
@@ -265,15 +257,15 @@ class Dialogue:
             if len(hits) == room:
                 break
             looked_at += 1
-            if self.agent.has_picture(hit):
+            if self.engine.has_picture(hit):
                 hits.append(hit)
         return (tuple(hits), tuple(found[looked_at:])) if hits else (tuple(found[:room]), tuple(found[room:]))
 
     def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
         """The settings as this agent can follow them, and what to tell the user about the difference, once."""
-        trained = self.agent.model.config.has_retrieval
+        trained = self.engine.model.config.has_retrieval
         # Without an index the model may still say [RET] of itself: its words would go on astray if it could not.
-        if self.agent.index is not None or (trained and self.settings.ret_mode == "auto"):
+        if self.engine.index is not None or (trained and self.settings.ret_mode == "auto"):
             return self.settings, None
         notice = None
         if self.settings.ret_mode == "always" and not self._told_no_index:
@@ -297,10 +289,8 @@ def _context_parts(
     return (*parts, ContextPart(len(before) + 1, size, pictures_of(message)))
 
 
-def _unexpected(error: Exception) -> FromageError:
+def _trouble(error: Exception) -> FromageError:
     if "out of memory" in str(error).lower():
-        return FromageError(
-            "There is not enough memory for this reply.", "Shorten the dialogue or use a smaller model."
-        )
-    detail = " ".join(str(error).split())[:300]
-    return FromageError(f"The model failed: {type(error).__name__}{': ' if detail else ''}{detail}.")
+        hint = "Shorten the dialogue or use a smaller model."
+        return FromageError("There is not enough memory for this reply.", hint)
+    return unexpected("The model failed", error, logging.DEBUG)  # the front end decides what its log wants

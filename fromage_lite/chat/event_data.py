@@ -18,6 +18,7 @@ from fromage_lite.chat.events import (
     TextDelta,
 )
 from fromage_lite.errors import DataError, FromageError
+from index.errors import described
 from index.hits import Hit
 
 NAMES: dict[type, str] = {
@@ -32,11 +33,11 @@ NAMES: dict[type, str] = {
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
-    """`{"event": NAME, ...}` with the event's own fields; a hit is as `hit_to_dict` makes it."""
+    """`{"event": NAME, ...}` with the event's own fields; a hit is as `Hit.to_dict` makes it."""
     named = {"event": NAMES[type(event)]}
     match event:
         case ImagesFound(hits, more):
-            return {**named, "images": [hit_to_dict(h) for h in hits], "more": [hit_to_dict(h) for h in more]}
+            return {**named, "images": [hit.to_dict() for hit in hits], "more": [hit.to_dict() for hit in more]}
         case Failed(error):
             return {**named, **error_to_dict(error)}
     return {**named, **dataclasses.asdict(event)}
@@ -51,18 +52,8 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
     try:
         fields = dict(data)
         return _READERS[fields.pop("event")](fields)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"The event can't be read: {type(error).__name__}: {error}.") from error
-
-
-def hit_to_dict(hit: Hit) -> dict[str, Any]:
-    """A retrieved picture; `path` is its file or URL."""
-    return {"id": hit.id, "path": hit.source, "score": hit.score, "caption": hit.caption}
-
-
-def hit_from_dict(data: Mapping[str, Any]) -> Hit:
-    """The hit that `hit_to_dict` wrote."""
-    return Hit(int(data["id"]), float(data["score"]), str(data["path"]), str(data.get("caption", "")))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise DataError(f"The event can't be read: {described(error)}.") from error
 
 
 def error_to_dict(error: FromageError) -> dict[str, Any]:
@@ -83,7 +74,7 @@ def _trace(fields: Mapping[str, Any]) -> RetTrace:
 _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "text_delta": lambda fields: TextDelta(**fields),
     "images_found": lambda fields: ImagesFound(
-        tuple(hit_from_dict(hit) for hit in fields["images"]), tuple(hit_from_dict(hit) for hit in fields["more"])
+        tuple(Hit.from_dict(hit) for hit in fields["images"]), tuple(Hit.from_dict(hit) for hit in fields["more"])
     ),
     "notice": lambda fields: Notice(**fields),
     "ret_trace": _trace,

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import MessageError
-from fromage_lite.text.marks import RET
 from fromage_lite.text.message import Segment
-from fromage_lite.text.template import Template
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
-
 
 # A message of more characters per position is refused unread: no tokenizer makes so few tokens of it.
 MAX_CHARACTERS_PER_POSITION = 100
@@ -33,22 +29,14 @@ def check_length(model: Fromage, message: Sequence[Segment], rendered: Sequence[
     """
     text = "".join(s for s in message if isinstance(s, str))
     if len(text) > room * MAX_CHARACTERS_PER_POSITION:
-        raise too_long(len(text), None, room)
-    words = len(model.language.tokenize(text))
-    around = model.language.tokenize(model.config.image_prefix + model.config.image_suffix)
-    picture = model.config.n_visual_tokens + len(around)
-    needed = sum(len(model.language.tokenize(s)) if isinstance(s, str) else picture for s in rendered)
+        raise _too_long(len(text), None, room)
+    needed = model.prompt_length(rendered, add_bos=False)
     if needed > room:
-        raise too_long(len(text), words, room - (needed - words))
+        words = len(model.language.tokenize(text))
+        raise _too_long(len(text), words, room - (needed - words))
 
 
-def reply_prompt(template: Template, turn: Turn) -> str:
-    """A reply as the LM said it: `[RET]` where pictures came."""
-    text = "".join(part if isinstance(part, str) else RET for part in turn.reply)
-    return text if not text or text.startswith(RET) else template.render_reply(text)
-
-
-def too_long(characters: int, tokens: int | None, room: int) -> MessageError:
+def _too_long(characters: int, tokens: int | None, room: int) -> MessageError:
     """The error for a message that is too long, saying how long it may be."""
     if room <= 0:
         return MessageError("The message has more pictures than the language model can read at once.", "Send fewer.")

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from fromage_lite.chat.context import Prompt
 from fromage_lite.chat.events import ContextPart, RetTrace, Statistics
 from fromage_lite.chat.turns import ReplyPart
+from fromage_lite.model.decoding import Token
 from fromage_lite.text.marks import RET
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.context import Prompt
-    from fromage_lite.model.decoding import Token
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""Searches for several things at once: words and pictures, each with a weight, added up in the retrieval space."""
+"""Search without a dialogue: words and pictures, each with a weight, added up in the retrieval space.
+
+No torch at the top: the command line parses terms before it loads a model.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fromage_lite.errors import MessageError
-from fromage_lite.text.message import ImageSegment, Segment, parse_message
+from fromage_lite.chat.limits import check_length
+from fromage_lite.errors import ConfigError, MessageError
+from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
+from fromage_lite.text.queries import query_segments
 from index.hits import Hit
-from index.images import open_image
+from index.images import is_picture_name, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite.chat.engine import Engine
 
 SIGNS = {"+": 1.0, "-": -1.0}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 LEAST_NORM = 1e-4  # a shorter sum has no direction worth following
 
 # No digit after the colon: "12:30" is a time, not a weight.
@@ -83,33 +87,35 @@ def _term(sign: float, text: str) -> Term:
 
 
 def _is_picture(name: str) -> bool:
-    path = Path(name)
     try:
-        return path.suffix.lower() in SUFFIXES and path.expanduser().is_file()
+        return is_picture_name(name) and Path(name).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):  # far too long; a NUL in it; nobody's home
         return False
 
 
-def search(agent: Agent, terms: Sequence[Term], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int] = ()) -> list[Hit]:
     """At most `k` pictures for all terms together, best first; a score is the cosine with their sum.
 
     Raises:
         ConfigError: there is no index, or the model was not trained to find pictures.
         ImageError: a picture can't be read.
-        MessageError: there is nothing to search for, it is too long, or the terms cancel each other.
+        MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
     """
-    return agent.retrieve(mixed_query(agent, terms), k, exclude)
+    return engine.retrieve(mixed_query(engine, terms), k, exclude)
 
 
-def mixed_query(agent: Agent, terms: Sequence[Term]) -> Tensor:
-    """The weighted sum of the terms' unit vectors as a unit vector, (1, R).
+def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
+    """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
 
     Words are what the language model's `[RET]` makes of them. A picture alone is its own embedding, as the index has
     it: through the language model it would be only what words can say of it.
+
+    Raises: as `find`.
     """
     if not terms:
-        raise MessageError("There is nothing to search for.", "Type something, or name a picture.")
-    vectors = [term.weight * _embeds(agent, term) for term in terms]
+        raise _nothing()
+    _check_possible(engine)
+    vectors = [term.weight * _embeds(engine, term) for term in terms]
     total = vectors[0].clone()
     for vector in vectors[1:]:
         total += vector
@@ -119,13 +125,39 @@ def mixed_query(agent: Agent, terms: Sequence[Term]) -> Tensor:
     return total / norm
 
 
-def _embeds(agent: Agent, term: Term) -> Tensor:
+def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
+    """Where words and pictures, read as one message, point in the retrieval space: (1, R), unit norm.
+
+    Raises:
+        ImageError: a picture can't be read.
+        MessageError: there is nothing to search for, or it is too long.
+    """
+    segments = clean(segments)
+    if not segments:
+        raise _nothing()
+    # The beginning of the text and [RET] have a position each.
+    rendered = query_segments(engine.model.config.query_form, segments)
+    check_length(engine.model, segments, rendered, engine.model.language.max_positions - 2)
+    return engine.model.query_embeds(engine.open_segments(rendered))
+
+
+def _embeds(engine: Engine, term: Term) -> Tensor:
     """(1, R), float32, unit norm."""
     import torch
 
     if (path := term.picture) is None:
-        return agent.query(term.segments).float()
-    agent.check_search()
+        return query(engine, term.segments).float()
     with torch.inference_mode():
-        pooled = agent.model.image_features([open_image(Path(path).expanduser())]).pooled
-        return agent.model.image_embeds(pooled).float()
+        pooled = engine.model.image_features([open_image(Path(path).expanduser())]).pooled
+        return engine.model.image_embeds(pooled).float()
+
+
+def _check_possible(engine: Engine) -> None:
+    if not engine.model.config.has_retrieval:
+        raise ConfigError("This model was not trained to find pictures.")
+    if engine.index is None:
+        raise ConfigError("There is no index to search.", "Name one with --index, or build one of your pictures.")
+
+
+def _nothing() -> MessageError:
+    return MessageError("There is nothing to search for.", "Type something, or name a picture.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from fromage_lite.chat.events import FinishReason
 from fromage_lite.errors import DataError
-from fromage_lite.text.message import ImageSegment, Segment
-from index.hits import Hit
+from fromage_lite.text.message import ImageSegment, Segment, parse_message
+from index.errors import described
+from index.hits import FOREIGN, Hit
 
 # Text, or the pictures that one [RET] brought (empty where none was left to show).
 ReplyPart = str | tuple[Hit, ...]
@@ -45,13 +46,44 @@ def reply_text(parts: Sequence[ReplyPart]) -> str:
     return "".join(part for part in parts if isinstance(part, str)).strip()
 
 
+def message_segments(message: str | Sequence[Segment], attachments: Sequence[str] = ()) -> tuple[Segment, ...]:
+    """A message as segments.
+
+    Args:
+        message: text, in which `<image:PATH>` stands for a picture, or segments.
+        attachments: paths of pictures that come before it.
+    """
+    if isinstance(message, str):
+        return parse_message(message, attachments)
+    return (*parse_message("", attachments), *message)
+
+
+def without_ids(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns whose pictures belong to no index any more: their ids mean other pictures in a new one, and must not keep
+    those from being shown."""
+    return [replace(turn, reply=tuple(_foreign(part) for part in turn.reply)) for turn in turns]
+
+
+def _foreign(part: ReplyPart) -> ReplyPart:
+    return part if isinstance(part, str) else tuple(replace(hit, id=FOREIGN) for hit in part)
+
+
+# --- JSON ---
+
+
 def turn_to_dict(turn: Turn) -> dict[str, Any]:
     """Plain JSON data of a turn; pictures of the message stand by their path."""
-    message = [{"text": s} if isinstance(s, str) else {"image": s.path} for s in turn.message]
-    reply = [
-        {"text": part} if isinstance(part, str) else {"hits": [_hit_to_dict(h) for h in part]} for part in turn.reply
-    ]
-    return {"message": message, "reply": reply, "reason": turn.reason}
+    return {"message": message_to_data(turn.message), "reply": reply_to_data(turn.reply), "reason": turn.reason}
+
+
+def message_to_data(message: Sequence[Segment]) -> list[dict[str, Any]]:
+    """A message as plain JSON data: `{"text": …}` or `{"image": PATH}` for each segment."""
+    return [{"text": s} if isinstance(s, str) else {"image": s.path} for s in message]
+
+
+def reply_to_data(reply: Sequence[ReplyPart]) -> list[dict[str, Any]]:
+    """A reply as plain JSON data: `{"text": …}` or `{"hits": […]}` for each part."""
+    return [{"text": part} if isinstance(part, str) else {"hits": [hit.to_dict() for hit in part]} for part in reply]
 
 
 def turn_from_dict(data: Any) -> Turn:
@@ -61,26 +93,43 @@ def turn_from_dict(data: Any) -> Turn:
         DataError: the data has another form.
     """
     try:
-        if data["reason"] not in get_args(FinishReason):
-            raise ValueError(f"unknown reason {data['reason']!r}")
-        message = tuple(_text(s["text"]) if "text" in s else ImageSegment(_text(s["image"])) for s in data["message"])
-        reply = tuple(
-            _text(p["text"]) if "text" in p else tuple(_hit_from_dict(h) for h in p["hits"]) for p in data["reply"]
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"The saved dialogue can't be read: {type(error).__name__}: {error}.") from error
-    return Turn(message, reply, data["reason"])
+        reason, message, reply = data["reason"], data["message"], data["reply"]
+    except (KeyError, TypeError) as error:
+        raise _unreadable(error) from error
+    if reason not in get_args(FinishReason):
+        raise _unreadable(ValueError(f"unknown reason {reason!r}"))
+    return Turn(message_from_data(message), reply_from_data(reply), reason)
 
 
-def _hit_to_dict(hit: Hit) -> dict[str, Any]:
-    return {"id": hit.id, "score": hit.score, "source": hit.source, "caption": hit.caption}
+def message_from_data(data: Any) -> tuple[Segment, ...]:
+    """The message that `message_to_data` wrote.
+
+    Raises:
+        DataError: the data has another form.
+    """
+    try:
+        return tuple(_text(s["text"]) if "text" in s else ImageSegment(_text(s["image"])) for s in data)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise _unreadable(error) from error
 
 
-def _hit_from_dict(data: Mapping[str, Any]) -> Hit:
-    return Hit(int(data["id"]), float(data["score"]), _text(data["source"]), _text(data.get("caption", "")))
+def reply_from_data(data: Any) -> tuple[ReplyPart, ...]:
+    """The reply that `reply_to_data` wrote.
+
+    Raises:
+        DataError: the data has another form.
+    """
+    try:
+        return tuple(_text(p["text"]) if "text" in p else tuple(Hit.from_dict(hit) for hit in p["hits"]) for p in data)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise _unreadable(error) from error
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _unreadable(error: Exception) -> DataError:
+    return DataError(f"The saved dialogue can't be read: {described(error)}.")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 
 from fromage_lite.config import FromageConfig
 from fromage_lite.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fromage_lite.model.fromage import Fromage
 
 CARD_FILE = "README.md"
 _UNKNOWN = "not recorded"
@@ -33,43 +30,76 @@ class Provenance:
     training: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
 
+    def updated(self, known: Mapping[str, Any]) -> Provenance:
+        """The same with these fields in place of its own.
 
-def write_card(model: Fromage, *, license: str = "apache-2.0", **given: Any) -> ModelCard:
+        Raises:
+            ConfigError: there is no such field.
+        """
+        names = [item.name for item in fields(self)]
+        if unknown := sorted(set(known) - set(names)):
+            raise ConfigError(f"A model card has no {', '.join(unknown)}.", f"It has {', '.join(names)} and license.")
+        return replace(self, **known)
+
+
+def write_card(
+    config: FromageConfig,
+    provenance: Provenance,
+    *,
+    n_parameters: int,
+    base_dir: Path | None = None,
+    license: str = "apache-2.0",
+) -> ModelCard:
     """A card in the Hub's format.
 
     Args:
-        model: the bridge with its frozen models.
+        config: names the frozen models.
+        provenance: of the bridge.
+        n_parameters: how many numbers the bridge is.
+        base_dir: where relative folders in the configuration count from.
         license: the Hub's name of the bridge's licence.
-        given: fields of `Provenance` that the model does not know, or knows worse.
-
-    Raises:
-        ConfigError: there is no such field.
     """
-    known = Provenance.__dataclass_fields__
-    if unknown := sorted(set(given) - set(known)):
-        raise ConfigError(f"A model card has no {', '.join(unknown)}.", f"It has {', '.join(known)} and license.")
-    origin = Provenance(**{name: given.get(name, getattr(model.provenance, name)) for name in known})
-    config = model.config
-    frozen = (config.language_model, config.vision_encoder)
-    bases = [name for name in (hub_id(name, model.base_dir) for name in frozen) if name]
-    data = ModelCardData(
-        license=license,
-        library_name="fromage-lite",
-        pipeline_tag="image-text-to-text",
-        tags=["image-text-to-text", "image-retrieval"],
-        base_model=bases or None,
-    )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n" + "\n".join(_body(model, origin)))
+    header = _header(config, base_dir, ["image-text-to-text", "image-retrieval"], license=license)
+    return ModelCard(header + "\n".join(_body(config, provenance, n_parameters, base_dir)))
 
 
-def check_public(model: Fromage) -> None:
-    """Sees to it that others can load what is to be published.
+def write_converted_card(config: FromageConfig, origin: str, base_dir: Path | None = None) -> ModelCard:
+    """A card for a foreign bridge in our format; its licence is not ours to name.
+
+    Args:
+        config: names the frozen models.
+        origin: what was converted.
+        base_dir: where relative folders in the configuration count from.
+    """
+    visual = _visual_tokens(config) + " an image"
+    if config.visual_input == "grid":
+        visual = "a visual token for each patch of an image"
+    abilities = "It answers with words and with pictures that it finds."
+    if not config.has_retrieval:
+        abilities = (
+            "It was trained on captions alone: it has no `[RET]`, answers with words only, and can't search pictures."
+        )
+    body = f"""
+# A converted bridge
+
+Converted from {origin}. It joins the language model `{config.language_model}` and the image encoder \
+`{config.vision_encoder}`, which are not in this folder, with {visual}.
+
+{abilities}
+
+The numbers are the original's; nothing was trained here. Their licence is that of the original.
+"""
+    return ModelCard(_header(config, base_dir, ["image-text-to-text"]) + body)
+
+
+def check_public(config: FromageConfig, base_dir: Path | None) -> None:
+    """Refuses to publish what others could not load.
 
     Raises:
         ConfigError: a frozen model is a folder of this computer.
     """
-    for name in (model.config.language_model, model.config.vision_encoder):
-        if _is_local(name, model.base_dir):
+    for name in (config.language_model, config.vision_encoder):
+        if _is_local(name, base_dir):
             raise ConfigError(
                 f"{name} is a folder on this computer; nobody else could load the bridge.",
                 "Upload that model too, and name it by its Hub id in the bridge's configuration.",
@@ -96,21 +126,31 @@ def _is_local(name: str, base_dir: Path | None) -> bool:
     return ":" not in name and (is_folder or name.startswith((".", "~", "/")))
 
 
-def _body(model: Fromage, origin: Provenance) -> list[str]:
-    config = model.config
-    numbers = sum(tensor.numel() for tensor in model.bridge_tensors().values())
+def _header(config: FromageConfig, base_dir: Path | None, tags: list[str], license: str | None = None) -> str:
+    names = (hub_id(name, base_dir) for name in (config.language_model, config.vision_encoder))
+    data = ModelCardData(
+        license=license,
+        library_name="fromage-lite",
+        pipeline_tag="image-text-to-text",
+        tags=tags,
+        base_model=[name for name in names if name] or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def _body(config: FromageConfig, origin: Provenance, n_parameters: int, base_dir: Path | None) -> list[str]:
     lm, encoder = _short(config.language_model), _short(config.vision_encoder)
     figures = [f"| {name} | {value:.4g} |" for name, value in origin.figures.items()]
     return [
         f"# A bridge between {lm} and {encoder}",
         "",
-        f"{numbers:,} trained numbers that join a frozen language model and a frozen image encoder, as in FROMAGe "
+        f"{n_parameters:,} trained numbers that join a frozen language model and a frozen image encoder, as in FROMAGe "
         f"(arXiv 2301.13823). {_abilities(config)} The frozen models are not in this repository.",
         "",
         "| frozen model | name | revision |",
         "|---|---|---|",
-        _row("language model", config.language_model, config.language_model_revision, model.base_dir),
-        _row("image encoder", config.vision_encoder, config.vision_encoder_revision, model.base_dir),
+        _row("language model", config.language_model, config.language_model_revision, base_dir),
+        _row("image encoder", config.vision_encoder, config.vision_encoder_revision, base_dir),
         "",
         "## Use",
         "",
@@ -135,9 +175,12 @@ def _body(model: Fromage, origin: Provenance) -> list[str]:
     ]
 
 
+def _visual_tokens(config: FromageConfig) -> str:
+    return f"{config.n_visual_tokens} visual token{'s' * (config.n_visual_tokens != 1)}"
+
+
 def _abilities(config: FromageConfig) -> str:
-    tokens = f"{config.n_visual_tokens} visual token{'s' * (config.n_visual_tokens != 1)}"
-    seen = f"A picture becomes {tokens} in the language model's input."
+    seen = f"A picture becomes {_visual_tokens(config)} in the language model's input."
     if not config.has_retrieval:
         return f"{seen} It was trained on captions alone and finds no pictures."
     return f"{seen} It answers with pictures that it finds in a space of {config.retrieval_dim} dimensions."

@@ -23,14 +23,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fromage_lite.checkpoint.card import CARD_FILE, write_converted_card
 from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config, resolve_model_name
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, load_state, read_released, released_folder
-from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, VisualInput
+from fromage_lite.config import CAPTIONING, CONFIG_FILE, WEIGHTS_FILE, FromageConfig, VisualInput
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged, write_bytes, write_tensors
-from fromage_lite.model.bridge import CAPTIONING
-
-CARD_FILE = "README.md"
+from fromage_lite.files import damaged, write_tensors
+from fromage_lite.placement import without_weights
+from index.errors import reason
+from index.files import sync_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,33 @@ class _Relative:
 
 _RELATIVES = (
     _Relative(
-        "linear-modality-alignment", "linear.weight", "linear.bias",
-        "mistralai/Mistral-7B-Instruct-v0.1", "openai/clip-vit-large-patch14",
-        {"prompt_template": "inst", "image_prefix": "\n\n<image:", "image_suffix": ">\n\n"},
+        "linear-modality-alignment",
+        "linear.weight",
+        "linear.bias",
+        language_model="mistralai/Mistral-7B-Instruct-v0.1",
+        vision_encoder="openai/clip-vit-large-patch14",
+        options={"prompt_template": "inst", "image_prefix": "\n\n<image:", "image_suffix": ">\n\n"},
     ),
-    _Relative("LiMBeR", "weight", "bias", "EleutherAI/gpt-j-6B", "", {"prompt_template": "qa"}),
-)  # fmt: skip
+    _Relative(
+        "LiMBeR",
+        "weight",
+        "bias",
+        language_model="EleutherAI/gpt-j-6B",
+        vision_encoder="",
+        options={"prompt_template": "qa"},
+    ),
+)
 
 
-def convert(source: str | Path, out: str | Path, *, language_model: str | None = None,
-            vision_encoder: str | None = None, visual_input: VisualInput | None = None,
-            force: bool = False) -> FromageConfig:  # fmt: skip
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    language_model: str | None = None,
+    vision_encoder: str | None = None,
+    visual_input: VisualInput | None = None,
+    force: bool = False,
+) -> FromageConfig:
     """Writes a foreign bridge in our format: config.json, model.safetensors and a model card.
 
     Args:
@@ -106,7 +123,7 @@ def convert(source: str | Path, out: str | Path, *, language_model: str | None =
     try:
         _write(folder, config, found)
     except OSError as error:
-        raise CheckpointError(f"The model can't be written to {folder}: {error.strerror or error}.") from error
+        raise CheckpointError(f"The model can't be written to {folder}: {reason(error)}.") from error
     return config
 
 
@@ -134,8 +151,9 @@ def _read_released(source: str | Path, language_model: str | None, vision_encode
     return Conversion(config, tensors, "the original FROMAGe's released files", folder)
 
 
-def _read_adapter(path: Path, language_model: str | None, vision_encoder: str | None,
-                  visual_input: VisualInput | None) -> Conversion:  # fmt: skip
+def _read_adapter(
+    path: Path, language_model: str | None, vision_encoder: str | None, visual_input: VisualInput | None
+) -> Conversion:
     state = load_state(path)
     relative = next((r for r in _RELATIVES if set(state) == {r.weight, r.bias}), None)
     if relative is None:
@@ -164,9 +182,15 @@ def _read_adapter(path: Path, language_model: str | None, vision_encoder: str | 
             "Name the language model that it was made for with --lm.",
         )
     config = FromageConfig(
-        language_model=name, vision_encoder=encoder, visual_input=visual_input, n_visual_tokens=len(weight) // lm_dim,
-        has_retrieval=False, visual_dim=weight.shape[1], lm_dim=lm_dim, **relative.options,
-    )  # fmt: skip
+        language_model=name,
+        vision_encoder=encoder,
+        visual_input=visual_input,
+        n_visual_tokens=len(weight) // lm_dim,
+        has_retrieval=False,
+        visual_dim=weight.shape[1],
+        lm_dim=lm_dim,
+        **relative.options,
+    )
     tensors = dict(zip(CAPTIONING, (weight.float(), bias.float()), strict=True))
     return Conversion(config, tensors, f"an adapter of {relative.title}")
 
@@ -186,7 +210,7 @@ def lm_width(name: str) -> int:
 
     try:
         config = AutoConfig.from_pretrained(resolve_model_name(name, None))
-        with torch.device("meta"):  # the shapes of a model without its weights
+        with without_weights():
             return AutoModelForCausalLM.from_config(config).get_input_embeddings().weight.shape[1]
     except CheckpointError:
         raise
@@ -204,10 +228,11 @@ def _write(folder: Path, config: FromageConfig, found: Conversion) -> None:
     try:
         write_tensors(place / WEIGHTS_FILE, tensors)
         write_bytes(place / CONFIG_FILE, text.encode())
-        write_bytes(place / CARD_FILE, _card(config, found).encode())
+        write_bytes(place / CARD_FILE, str(write_converted_card(config, found.origin, folder)).encode())
         if fresh:
             place.chmod(0o755)
             place.replace(folder)
+            sync_folder(folder.parent)
     finally:
         if fresh and place.exists():
             shutil.rmtree(place)
@@ -219,20 +244,3 @@ def smallest_exact_dtype(tensors: dict[str, Tensor]) -> torch.dtype:
         if all(torch.equal(tensor.to(dtype).to(tensor.dtype), tensor) for tensor in tensors.values()):
             return dtype
     return torch.float32
-
-
-def _card(config: FromageConfig, found: Conversion) -> str:
-    bases = [name for name in (config.language_model, config.vision_encoder) if not name.startswith((".", "/"))]
-    header = ["---", "library_name: fromage-lite", "tags: [image-text-to-text]"]
-    header += ["base_model:", *(f"  - {name}" for name in bases if ":" not in name)] if bases else []
-    tokens = f"{config.n_visual_tokens} visual token{'s' * (config.n_visual_tokens != 1)} an image"
-    body = [
-        "---", "", "# A converted bridge", "",
-        f"Converted from {found.origin}. It joins the language model `{config.language_model}` and the image encoder "
-        f"`{config.vision_encoder}`, which are not in this folder, with "
-        f"{tokens if config.visual_input == 'pooled' else 'a visual token for each patch of an image'}.", "",
-        "It answers with words and with pictures that it finds." if config.has_retrieval else
-        "It was trained on captions alone: it has no `[RET]`, answers with words only, and can't search pictures.", "",
-        "The numbers are the original's; nothing was trained here. Their licence is that of the original.", "",
-    ]  # fmt: skip
-    return "\n".join(header + body)

@@ -8,30 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
-from fromage_lite.files import first_line
+from index.errors import reason
 
 
-def _reason(error: Exception, revision: str | None) -> str:
-    """Why the Hub did not give a model, in words; its own errors begin with the number of the request."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    for kind, words in (
-        (GatedRepoError, "its owner grants access on its page; then log in with: hf auth login"),
-        (RevisionNotFoundError, f"it has no revision {revision}"),
-        (RepositoryNotFoundError, "there is no such repository, or it is private"),
-    ):
-        if isinstance(error, kind):
-            return words
-    return first_line(error)
-
-
-def _download(repository: str, inside: str, **hub_options: Any) -> Path:
+def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Path:
     """The folder `inside` of a Hub repository, with the files of one model."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
-
-    from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
 
     def fetch(folders: list[str], names: tuple[str, ...], repo_type: str | None = None) -> Path:
         wanted = [f"{folder}/{name}".lstrip("/") for folder in folders for name in names]
@@ -49,6 +34,20 @@ def _download(repository: str, inside: str, **hub_options: Any) -> Path:
             raise error from None
 
 
+def refusal(error: Exception, revision: str | None) -> str:
+    """Why the Hub did not give a model, in words; its own errors begin with the number of the request."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    for kind, words in (
+        (GatedRepoError, "its owner grants access on its page; then log in with: hf auth login"),
+        (RevisionNotFoundError, f"it has no revision {revision}"),
+        (RepositoryNotFoundError, "there is no such repository, or it is private"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return reason(error)
+
+
 @contextlib.contextmanager
 def no_progress_bars() -> Iterator[None]:
     """Keeps transformers from drawing bars while it loads: a terminal app owns the screen."""
@@ -64,7 +63,7 @@ def no_progress_bars() -> Iterator[None]:
 
 
 def file_options() -> dict[str, Any]:
-    """What `from_pretrained` of transformers is told about files.
+    """Options on files for `from_pretrained` of transformers.
 
     Weights are read from safetensors, else from `.bin` by torch's unpickler of nothing but tensors. transformers would
     also ask a web service, with the user's token, to convert the latter in the repository; not here.

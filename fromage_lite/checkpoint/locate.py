@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fromage_lite.checkpoint.hub import _download, _reason
+from fromage_lite.checkpoint.hub import download_checkpoint, refusal
 from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, FromageConfig
 from fromage_lite.errors import CheckpointError
 
@@ -50,11 +50,11 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
     if not _HUB_ID.fullmatch(repository) or (inside and not _HUB_ID.fullmatch(inside)):
         raise CheckpointError(f"There is no model folder {folder}.", "Check the spelling of the path.")
     try:
-        return _download(repository, inside, revision=revision, **hub_options)
+        return download_checkpoint(repository, inside, revision=revision, **hub_options)
     except Exception as error:  # offline, no such repository, no permission, interrupted: all end the same way here
         raise CheckpointError(
             f"The model {name} is neither a folder here nor could it be fetched from the Hugging Face Hub "
-            f"({_reason(error, revision)}).",
+            f"({refusal(error, revision)}).",
             "Check the name and the network.",
         ) from error
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig, read_config
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import first_line, read_tensors
+from fromage_lite.files import read_tensors
+from index.errors import reason
 
 MODEL_ARGS = "model_args.json"
 CHECKPOINT = "pretrained_ckpt.pth.tar"
@@ -36,8 +37,14 @@ _ONLY = {
     "tunable_prompt_length": 0,
     "num_appended_retrieval_tokens": 1,
 }
-_NEEDED = ("opt_version", "visual_encoder", "n_visual_tokens", "shared_emb_dim", "text_emb_layers",
-           "retrieval_token_idx")  # fmt: skip
+_NEEDED = (
+    "opt_version",
+    "visual_encoder",
+    "n_visual_tokens",
+    "shared_emb_dim",
+    "text_emb_layers",
+    "retrieval_token_idx",
+)
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, FromageConfig, dict[str, Tensor]]:
@@ -82,7 +89,7 @@ def _read_config(folder: Path) -> FromageConfig:
     try:
         args = json.loads(_present(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} can't be read: {first_line(error)}.", "Copy or download it again.") from error
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download it again.") from error
     if not isinstance(args, dict):
         raise CheckpointError(f"{path} is no JSON object.", "Copy or download it again.")
     if missing := [name for name in _NEEDED if args.get(name) is None]:
@@ -169,7 +176,7 @@ def load_state(path: Path) -> dict[str, Any]:
             "Copy or download it again from a source that you trust.",
         ) from error
     except Exception as error:  # torch raises anything from EOFError to RuntimeError on a damaged file
-        raise CheckpointError(f"{path} can't be read: {first_line(error)}.", "Copy or download it again.") from error
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.", "Copy or download it again.") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds no tensors by name.")
     return state

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from index import metrics
+
 
 def recall_at_k(similarities: npt.NDArray[np.floating], k: int, relevant: npt.NDArray[np.bool_] | None = None) -> float:
     """Share of queries with a relevant item among the `k` most similar ones.
@@ -20,7 +22,7 @@ def recall_at_k(similarities: npt.NDArray[np.floating], k: int, relevant: npt.ND
     if relevant is None:
         relevant = np.eye(n_queries, n_items, dtype=bool)
     best = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-    return float(np.take_along_axis(relevant, best, axis=1).any(axis=1).mean())
+    return metrics.recall_at_k(np.take_along_axis(relevant, best, axis=1), k)
 
 
 def same_group(groups: Sequence[object]) -> npt.NDArray[np.bool_]:

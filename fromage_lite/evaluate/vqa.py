@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fromage_lite.config import playground_dir
 from fromage_lite.errors import DataError, ImageError
+from index.errors import described, reason
+from index.images import PICTURE_SUFFIXES
 
-PLAYGROUND_FILE = "vqa.json"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+Draw = Callable[[Mapping[str, Any]], Path]  # makes the picture file of an entry of `images` that holds a scene
+
+SUFFIXES = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # nearly all are JPEG
 
 _PUNCTUATION = re.compile(r"[^\w\s]")
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -46,25 +48,33 @@ class VqaFile:
         questions: those that have an answer.
     """
 
-    def __init__(self, path: Path, questions: tuple[Question, ...], images: Mapping[str, Mapping[str, Any]],
-                 folders: tuple[Path, ...]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        path: Path,
+        questions: tuple[Question, ...],
+        images: Mapping[str, Mapping[str, Any]],
+        folders: tuple[Path, ...],
+        draw: Draw | None,
+    ) -> None:
         self.path, self.questions = path, questions
-        self._images, self._folders = images, folders
+        self._images, self._folders, self._draw = images, folders, draw
 
     @classmethod
-    def read(cls, path: str | Path | None = None, folder: str | Path | None = None) -> VqaFile:
+    def read(cls, path: str | Path, folder: str | Path | None = None, draw: Draw | None = None) -> VqaFile:
         """Reads questions and answers.
 
         Args:
             path: a JSON file with `questions` (`question_id`, `image_id`, `question`) and `annotations`
                 (`question_id`, `multiple_choice_answer` or `answers`); VQA v2 has the latter in a second file, which is
-                found by its name. None is the playground's.
+                found by its name.
             folder: where the pictures are; None looks beside the file and in its folder `images`.
+            draw: for a file whose `images` may hold scenes (`scene`) in place of files: makes the picture of such an
+                entry and names its file.
 
         Raises:
             DataError: a file is missing or has another form.
         """
-        file = playground_dir() / PLAYGROUND_FILE if path is None else Path(path).expanduser()
+        file = Path(path).expanduser()
         data = _load(file)
         if not isinstance(data.get("annotations"), list):
             data = {**data, "annotations": _load(_annotations_file(file)).get("annotations")}
@@ -77,29 +87,25 @@ class VqaFile:
             )
             images = {str(e.get("id", e.get("image_id"))): e for e in data.get("images", [])}
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{file} is no file of questions in the format of VQA v2 ({type(error).__name__}: {error})."
-            ) from error
+            raise DataError(f"{file} is no file of questions in the format of VQA v2 ({described(error)}).") from error
         if not questions:
             raise DataError(f"{file} has no question with an answer.")
         beside = (file.parent, file.parent / "images")
-        return cls(file, questions, images, beside if folder is None else (Path(folder).expanduser(),))
+        return cls(file, questions, images, beside if folder is None else (Path(folder).expanduser(),), draw)
 
     def draw(self, rng: random.Random) -> Question:
-        """A random question."""
+        """One of the questions, each as likely as the others."""
         return rng.choice(self.questions)
 
     def picture(self, question: Question) -> Path:
-        """The file with a question's picture; the playground's are drawn into the cache folder when they are asked for.
+        """The file with a question's picture.
 
         Raises:
-            ImageError: there is none.
+            ImageError: there is none, or its scene can't be drawn.
         """
         entry = self._images.get(question.image_id, {})
-        if "scene" in entry:
-            from fromage_lite.playground.vqa import picture_of
-
-            return picture_of(entry)
+        if "scene" in entry and self._draw is not None:
+            return self._draw(entry)
         for candidate in self._candidates(question.image_id, entry):
             if candidate.is_file():
                 return candidate
@@ -129,7 +135,7 @@ def _load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} can't be read: {error}.") from error
+        raise DataError(f"{path} can't be read: {reason(error)}.") from error
     if not isinstance(data, dict):
         raise DataError(f"{path} is no file of questions: it holds no JSON object.")
     return data

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, StaticLayer
-
-from fromage_lite.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fromage_lite.language.model import LanguageModel
 
 
 class FixedLayer(StaticLayer):
@@ -24,23 +20,17 @@ class FixedLayer(StaticLayer):
 
 
 class CompiledDecoder:
-    """The LM's decoder for single positions, compiled; longer inputs run as they are, into the same cache."""
+    """An LM's decoder for single positions, compiled; longer inputs run as they are, into the same cache."""
 
-    def __init__(self, language: LanguageModel) -> None:
+    def __init__(self, forward: Callable[..., Any], n_layers: int, max_positions: int) -> None:
         """
         Args:
-            language: a model whose layers all keep keys and values of every position.
-
-        Raises:
-            ConfigError: it has other layers.
+            forward: of a decoder all of whose layers keep keys and values of every position.
+            n_layers: how many they are.
+            max_positions: of a cache.
         """
-        config = language.model.config.get_text_config()
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if not language.can_crop or kinds != {"full_attention"} or getattr(config, "sliding_window", None):
-            raise ConfigError(f"The language model {language.name} can't be compiled.", "Leave --compile out.")
-        self._positions = language.max_positions
-        self._n_layers = config.num_hidden_layers
-        self._forward = torch.compile(language.decoder.forward, mode="reduce-overhead")
+        self._n_layers, self._positions = n_layers, max_positions
+        self._forward = torch.compile(forward, mode="reduce-overhead")
 
     def new_cache(self) -> Cache:
         """An empty cache for as many positions as the LM has, `(1, n_heads, max_positions, head_dim)` a layer."""

@@ -1,42 +1,75 @@
-"""Loading a causal language model: quantised, spread over several GPUs, or as it is."""
+"""Loading a causal language model: quantised, spread over several GPUs, or as it is. It must take pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from fromage_lite.checkpoint.hub import file_options, no_progress_bars
-from fromage_lite.errors import ConfigError
-from fromage_lite.placement import Placement
+from fromage_lite.checkpoint.locate import resolve_model_name
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import damaged
+from fromage_lite.language.model import LanguageModel
+from fromage_lite.placement import CPU, Placement
+from index.errors import reason
+
+CHECK_TOLERANCE = 0.1  # share of the logits' norm by which two ways to compute them may differ, in half precision too
 
 # transformers imports torchao wherever it is installed, and that makes torch warn about torchao's own code.
 logging.getLogger("torch.utils._pytree").addFilter(lambda record: "register_constant" not in record.getMessage())
 
 
-def load_causal_lm(name: str, revision: str | None, place: Placement) -> Any:
-    """A causal LM of transformers, loaded to its place.
+def load_language_model(
+    name: str,
+    place: Placement = CPU,
+    *,
+    base_dir: Path | None = None,
+    revision: str | None = None,
+    rows: int | None = None,
+) -> LanguageModel:
+    """Loads a causal LM and its tokenizer from a folder or the Hub.
 
     Args:
-        name: an absolute folder or a Hub name.
+        name: a folder or a Hub name.
+        place: where and how precisely it runs; by default on the CPU in float32.
+        base_dir: where a relative folder counts from.
         revision: of the Hub repository.
-        place: where and how precisely.
+        rows: how many embedding rows are words; None is all.
 
     Raises:
-        Exception: as transformers does on a missing or damaged file, anything from OSError to SafetensorError.
+        CheckpointError: if either is missing or damaged, or the LM can't take pictures.
+        ConfigError: if the options do not fit the model or the GPUs.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with no_progress_bars(), _compact_memory(place):
-        return AutoModelForCausalLM.from_pretrained(name, revision=revision, **file_options(), **lm_options(place))
+    resolved = resolve_model_name(name, base_dir)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
+        with no_progress_bars(), _compact_memory(place):
+            model = AutoModelForCausalLM.from_pretrained(
+                resolved, revision=revision, **file_options(), **lm_options(place)
+            )
+    except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
+        raise damaged("language model", name, error) from error
+    language = LanguageModel(model, tokenizer, name, rows)
+    bring_back(model, language.decoder)
+    check_rounding(model)
+    check_logits(language)
+    return language
 
 
 def lm_options(place: Placement) -> dict[str, Any]:
-    """What `AutoModelForCausalLM.from_pretrained` is told.
+    """The placement as options of `AutoModelForCausalLM.from_pretrained`.
 
     With a device map each tensor goes from the file to its device and precision on its own; the model is never there
     twice.
@@ -49,28 +82,8 @@ def lm_options(place: Placement) -> dict[str, Any]:
     return options
 
 
-@contextlib.contextmanager
-def _compact_memory(place: Placement) -> Iterator[None]:
-    """Has what is freed while an LM is rounded go back to the system at once (glibc on the CPU; elsewhere nothing).
-
-    Otherwise the layers' original weights leave holes between the rounded ones: a model of layers below 32 MB then
-    takes more memory rounded than it does as it is.
-    """
-    mmap_threshold, trim_threshold, largest = -3, -1, 32 * 2**20  # names and limit of malloc.h
-    if place.quantize is None or place.device.type != "cpu" or not sys.platform.startswith("linux"):
-        yield
-        return
-    set_option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # musl has none
-    set_option(mmap_threshold, 2**20)
-    try:
-        yield
-    finally:  # where glibc's own adjustment ends up: temporary tensors need not be asked of the system each time
-        set_option(mmap_threshold, largest)
-        set_option(trim_threshold, 2 * largest)
-
-
 def check_rounding(model: Any) -> None:
-    """Sees to it that layers of four bits compute on a CPU what they should.
+    """Makes layers of four bits compute on a CPU what they should.
 
     bitsandbytes gives wrong products there where the columns are no multiple of 64, and fails to repack for CPUs with
     AVX512-BF16 where the rows are none of 32.
@@ -120,6 +133,64 @@ def attach_return(module: Any) -> None:
         hook = AlignDevicesHook(execution_device=first, skip_keys=["past_key_values"])
         add_hook_to_module(module, hook)
     hook.io_same_device = True
+
+
+@torch.no_grad()
+def check_logits(language: LanguageModel) -> None:
+    """Compares a model's own logits of four ids with ours: embedded here, in two steps with a cache, head applied here.
+
+    There are hundreds of architectures. One that has a factor or a state of its own must be refused, not talk nonsense.
+
+    Raises:
+        CheckpointError: the model can't be driven so, or gives other logits.
+    """
+    hint = "Choose another language model."
+    start = min(10, max(language.vocab_size - 4, 0))
+    ids = torch.arange(start, start + 4, device=language.device).clamp(max=language.vocab_size - 1)[None]
+    try:
+        taken = inspect.signature(language.decoder.forward).parameters
+        if missing := {"inputs_embeds", "past_key_values"} - set(taken):
+            raise TypeError(f"it does not take {' and '.join(sorted(missing))}")
+        expected = language.model(input_ids=ids, use_cache=False).logits[..., : language.vocab_size]
+        found = _our_logits(language, ids)[..., :-1]
+    except Exception as error:  # a foreign architecture may fail in any way
+        raise CheckpointError(
+            f"The language model {language.name} can't take pictures: {reason(error)}.", hint
+        ) from error
+    difference = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
+    if not difference < CHECK_TOLERANCE:
+        raise CheckpointError(
+            f"The language model {language.name} computes its logits in a way that is not known here: "
+            f"they differ by {difference:.0%}.",
+            hint,
+        )
+
+
+def _our_logits(language: LanguageModel, ids: Tensor) -> Tensor:
+    cache = language.new_cache()
+    embeds = language.embed(ids, torch.zeros(language.dim))
+    hidden = [language.forward(part, cache).hidden for part in embeds.split(2, dim=1)]
+    return language.logits(torch.cat(hidden, dim=1), torch.zeros(language.head_dim))
+
+
+@contextlib.contextmanager
+def _compact_memory(place: Placement) -> Iterator[None]:
+    """Has what is freed while an LM is rounded go back to the system at once (glibc on the CPU; elsewhere nothing).
+
+    Otherwise the layers' original weights leave holes between the rounded ones: a model of layers below 32 MB then
+    takes more memory rounded than it does as it is.
+    """
+    mmap_threshold, trim_threshold, largest = -3, -1, 32 * 2**20  # names and limit of malloc.h
+    if place.quantize is None or place.device.type != "cpu" or not sys.platform.startswith("linux"):
+        yield
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # musl has none
+    set_option(mmap_threshold, 2**20)
+    try:
+        yield
+    finally:  # where glibc's own adjustment ends up: temporary tensors need not be asked of the system each time
+        set_option(mmap_threshold, largest)
+        set_option(trim_threshold, 2 * largest)
 
 
 def _quantization_config(place: Placement) -> Any:

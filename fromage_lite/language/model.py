@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import (
+    DynamicCache,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
-from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import damaged
-from fromage_lite.language.families import check, input_factor, output_factor
-from fromage_lite.language.loading import bring_back, check_rounding, load_causal_lm
-from fromage_lite.placement import Placement, Quantize
+from fromage_lite.language.compiled import CompiledDecoder
+from fromage_lite.language.families import input_factor, output_factor
 from fromage_lite.text.marks import NO_BOS, RET
 from fromage_lite.text.tokens import TextEncoder
 
@@ -40,7 +43,7 @@ class LMOutput:
 
 
 class LanguageModel:
-    """Any `AutoModelForCausalLM`, frozen, with its tokenizer. Build it with `LanguageModel.load`.
+    """Any `AutoModelForCausalLM`, frozen, with its tokenizer. Build it with `load_language_model`.
 
     `[RET]` has the id after the last embedding row in use; its rows are handed in by the caller (they are trained).
     """
@@ -52,11 +55,15 @@ class LanguageModel:
             tokenizer: its tokenizer.
             name: for messages.
             rows: how many embedding rows are words; None is all.
+
+        Raises:
+            CheckpointError: the model has no head whose weights can be read.
+            ConfigError: it has fewer rows.
         """
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        self._compiled: Any = None
+        self._compiled: CompiledDecoder | None = None
         self._embedding = model.get_input_embeddings()
         self._head = model.get_output_embeddings()
         if self._head is None or not hasattr(self._head, "weight"):
@@ -69,39 +76,6 @@ class LanguageModel:
         self._text = TextEncoder(tokenizer)
         self._input_factor = input_factor(self._text_config)
         self._output_factor = output_factor(self._text_config)
-
-    @classmethod
-    def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
-             dtype: torch.dtype = torch.float32, quantize: Quantize | None = None,
-             max_memory: Mapping[int, int] | None = None, revision: str | None = None,
-             rows: int | None = None) -> LanguageModel:  # fmt: skip
-        """Loads a causal LM and its tokenizer from a folder or the Hub.
-
-        Args:
-            name: a folder or a Hub name.
-            base_dir: where a relative folder counts from.
-            device, dtype, quantize, max_memory: as of `Placement`.
-            revision: of the Hub repository.
-            rows: how many embedding rows are words; None is all.
-
-        Raises:
-            CheckpointError: if either is missing or damaged.
-            ConfigError: if the options do not fit the model or the GPUs.
-        """
-        from transformers import AutoTokenizer
-
-        resolved = resolve_model_name(name, base_dir)
-        place = Placement(torch.device(device), dtype, quantize, max_memory)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
-            model = load_causal_lm(resolved, revision, place)
-        except Exception as error:  # transformers raises anything from OSError to SafetensorError on a bad file
-            raise damaged("language model", name, error) from error
-        language = cls(model, tokenizer, name, rows)
-        bring_back(model, language.decoder)
-        check_rounding(model)
-        check(language)
-        return language
 
     # --- sizes and names ---
 
@@ -191,7 +165,7 @@ class LanguageModel:
     def tokenize(self, text: str, add_bos: bool = False) -> list[int]:
         """Ids of a text; `[RET]` in it becomes `ret_token_id`.
 
-        Special tokens count where a template has marked them (`prompt.special`); typed ones are plain characters:
+        Special tokens count where a template has marked them (`marks.special`); typed ones are plain characters:
         nobody can end a dialogue by typing `</s>`. A text that begins with `NO_BOS` brings its own beginning, if any.
         Blanks directly before `[RET]` are dropped, so that a reply read back gives the ids that were generated.
         """
@@ -224,16 +198,12 @@ class LanguageModel:
     @cached_property
     def _has_own_cache(self) -> bool:
         """Whether a layer keeps something else than keys and values (a convolution's or recurrent state, …)."""
-        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
-
         layers = DynamicCache(config=self.model.config).layers
         return any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
     @cached_property
     def can_crop(self) -> bool:
         """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
-        from transformers.cache_utils import LinearAttentionCacheLayerMixin
-
         return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.new_cache().layers)
 
     def new_cache(self) -> Any:
@@ -242,8 +212,6 @@ class LanguageModel:
         It is made without the model's configuration where keys and values are all there is: a configured cache forgets
         what has left a sliding window, and undo needs it again. The window is kept all the same, by the attention mask.
         """
-        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
-
         if self._compiled is not None:
             return self._compiled.new_cache()
         if not self._has_own_cache:
@@ -258,40 +226,65 @@ class LanguageModel:
         Raises:
             ConfigError: the model has layers that can't be cached so.
         """
-        from fromage_lite.language.compiled import CompiledDecoder
-
-        self._compiled = CompiledDecoder(self)
+        config = self._text_config
+        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if not self.can_crop or kinds != {"full_attention"} or getattr(config, "sliding_window", None):
+            raise ConfigError(f"The language model {self.name} can't be compiled.", "Leave --compile out.")
+        self._compiled = CompiledDecoder(self.decoder.forward, config.num_hidden_layers, self.max_positions)
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
         """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
-        ids = ids.to(self.device)
         is_ret = ids == self.ret_token_id
-        embeds = self._embedding(ids.masked_fill(is_ret, 0))
-        if is_ret.any():
+        if is_ret.any():  # asked where the ids are: decoding has them on the CPU, and need not wait for a GPU
+            ids, is_ret = ids.to(self.device), is_ret.to(self.device)
+            embeds = self._embedding(ids.masked_fill(is_ret, 0))
             scale = getattr(self._embedding, "embed_scale", 1.0)  # Gemma scales inside its embedding
             embeds = torch.where(is_ret[..., None], (ret_row.to(embeds) * scale).to(embeds), embeds)
+        else:
+            embeds = self._embedding(ids.to(self.device))
         return embeds if self._input_factor == 1 else embeds * self._input_factor
 
-    def forward(self, inputs_embeds: Tensor, past_key_values: Any = None, layers: Sequence[int] = (-1,)) -> LMOutput:
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        past_key_values: Any = None,
+        layers: Sequence[int] = (-1,),
+        mask: Tensor | None = None,
+    ) -> LMOutput:
         """Runs the decoder, without the head.
 
         Args:
-            inputs_embeds: (B, T, D).
+            inputs_embeds: (B, T, D), the new positions.
             past_key_values: a cache from `new_cache`, grown in place; None runs without one.
             layers: indices into the LM's hidden states to return.
+            mask: (B, past + T) bool, false at padding on the left: positions count from each row's first token.
+                None is no padding.
         """
         count = self._text_config.num_hidden_layers
-        wants_all = any(layer not in (-1, count) for layer in layers)
-        is_step = self._compiled is not None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
-        output = (self._compiled if is_step else self.decoder)(
+        options = {} if mask is None else self._masked(mask, inputs_embeds.shape[1])
+        is_step = mask is None and past_key_values is not None and inputs_embeds.shape[:2] == (1, 1)
+        run = self._compiled if self._compiled is not None and is_step else self.decoder
+        output = run(
             inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
-            output_hidden_states=wants_all,
+            output_hidden_states=any(layer not in (-1, count) for layer in layers),
+            **options,
         )
         last = output.last_hidden_state
         states = tuple(last if layer in (-1, count) else output.hidden_states[layer] for layer in layers)
         return LMOutput(last, states, past_key_values)
+
+    def _masked(self, mask: Tensor, new: int) -> dict[str, Tensor]:
+        """What the decoder is told of padding on the left, for its `new` last positions."""
+        options = {"attention_mask": mask.long()}
+        if self._takes_positions:
+            options["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
+        return options
+
+    @cached_property
+    def _takes_positions(self) -> bool:
+        return "position_ids" in inspect.signature(self.decoder.forward).parameters
 
     def logits(self, hidden: Tensor, ret_row: Tensor) -> Tensor:
         """Hidden states (..., head_dim), output row of `[RET]` -> logits (..., vocab_size + 1), `[RET]` last.

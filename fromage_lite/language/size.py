@@ -11,11 +11,9 @@ import torch
 
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.config import FromageConfig
-from fromage_lite.placement import Quantize, _count, _empty
+from fromage_lite.placement import Quantize, count_parameters, without_weights
 
 CACHE_POSITIONS = 4096  # the plan's cache: models that could read 100,000 positions seldom do, and it grows as needed
-
-
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # half a byte, a byte a block of 64, and four a block of 256 of those
 
 
@@ -69,7 +67,7 @@ def size_of(settings: Any) -> ModelSize:
     """The size of the causal LM that a transformers configuration describes; the model is made without weights."""
     from transformers import AutoModelForCausalLM
 
-    with _empty():
+    with without_weights():
         model = AutoModelForCausalLM.from_config(settings)
     text = settings.get_text_config()
     head = model.get_output_embeddings()
@@ -79,7 +77,7 @@ def size_of(settings: Any) -> ModelSize:
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     limits = (getattr(text, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
     return ModelSize(
-        parameters=_count(model),
+        parameters=count_parameters(model),
         quantizable=sum(module.weight.numel() for module in linear),
         rows=sum(getattr(module, "out_features", module.weight.shape[-1]) for module in linear),
         cache=2 * text.num_hidden_layers * heads * width,

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from fromage_lite.chat.events import FinishReason
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
-from fromage_lite.model.sampling import apply_ret_policy, choose, must_say_ret, probability, suppress
-from fromage_lite.text.streaming import TextStream
-
-if TYPE_CHECKING:
-    from fromage_lite.language.model import LMOutput
-    from fromage_lite.model.fromage import Fromage
+from fromage_lite.language.model import LMOutput
+from fromage_lite.model import sampling
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.model.sampling import Chooser, apply_ret_policy, must_say_ret, probability
+from fromage_lite.text.streaming import FinishReason, TextStream
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class DecodingState:
             parts.append(inputs_embeds.detach().to(device=language.device, dtype=language.dtype))
         if not parts:
             raise ValueError("there is nothing to feed")
-        embeds = torch.cat(parts, dim=1)
+        embeds = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         if self._cached + embeds.shape[1] > language.max_positions:
             raise MessageError(
                 f"The dialogue has {self._cached + embeds.shape[1]} tokens, "
@@ -158,13 +155,14 @@ class _Reply:
     model: Fromage
     state: DecodingState
     settings: GenerationSettings
+    choose: Chooser
     text: TextStream
     start: int  # length of the dialogue where the reply begins
     ids: list[int] = field(default_factory=list)
     rets_said: int = 0
     ret_probability: float | None = None  # at the last choice
 
-    def choose(self, hidden: Tensor, suppressed: Sequence[int], generator: torch.Generator | None) -> int:
+    def next_id(self, hidden: Tensor, generator: torch.Generator | None) -> int:
         """The next token, given what the head sees (1, head_dim)."""
         ret_id, step = self.model.language.ret_token_id, len(self.ids)
         self.ret_probability = None
@@ -172,11 +170,10 @@ class _Reply:
         if is_last and must_say_ret(self.settings, self.rets_said):
             return ret_id
         with torch.inference_mode():
-            logits = self.model.language.logits(hidden, self.model.bridge.output_row)[0]
-            logits = suppress(logits, suppressed)
+            logits = self.model.next_logits(hidden)[0]
             self.ret_probability = probability(logits, ret_id)
-            logits = apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
-            return choose(logits, self.settings.temperature, self.settings.top_p, generator)
+            apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
+            return self.choose(logits, self.settings.temperature, self.settings.top_p, generator)
 
     @property
     def _max_positions(self) -> int:
@@ -211,17 +208,22 @@ class _Reply:
         self.state.pending += self.model.language.tokenize(rest)
 
 
+Stream = Callable[..., Generator[Token, None, None]]
+"""As `stream`."""
+
+
 def stream(
     model: Fromage,
     state: DecodingState,
     inputs_embeds: Tensor,
     settings: GenerationSettings,
     *,
+    choose: Chooser = sampling.choose,
     stop_strings: Sequence[str] = (),
     stop_ids: Collection[int] = (),
     cancel: threading.Event | None = None,
     generator: torch.Generator | None = None,
-) -> Iterator[Token]:
+) -> Generator[Token]:
     """Generates one reply.
 
     Everything said, `[RET]` too, belongs to the state afterwards; end-of-text tokens and stop strings do not. The
@@ -232,6 +234,7 @@ def stream(
         state: the dialogue so far; grown in place, also if the caller stops reading early.
         inputs_embeds: the new part of the prompt, (1, T, D); what came before is in the state.
         settings: how to choose tokens.
+        choose: chooses a token; the policy on `[RET]` is in its logits already.
         stop_strings: the reply ends before the first of these.
         stop_ids: further tokens that end it, as end of text does.
         cancel: when set, the reply ends within one token.
@@ -244,9 +247,8 @@ def stream(
         generator = torch.Generator().manual_seed(settings.seed)
     language = model.language
     state.finish_reason = None
-    suppressed = model.suppressed_ids
     hidden = state.feed(inputs_embeds).hidden[:, -1]
-    reply = _Reply(model, state, settings, TextStream(language.decode, stop_strings), start=state.length)
+    reply = _Reply(model, state, settings, choose, TextStream(language.decode, stop_strings), start=state.length)
     reason: FinishReason = "length"
     while not reply.is_full:
         if cancel is not None and cancel.is_set():
@@ -254,7 +256,7 @@ def stream(
             break
         if state.pending:
             hidden = state.feed().hidden[:, -1]
-        token_id = reply.choose(hidden, suppressed, generator)
+        token_id = reply.next_id(hidden, generator)
         if token_id == language.ret_token_id:
             token, hidden = reply.say_ret()
             yield token

@@ -14,14 +14,10 @@ from fromage_lite.config import FromageConfig
 from fromage_lite.errors import MemoryPlanError
 from fromage_lite.language.size import language_model_size
 from fromage_lite.placement import Placement
-from fromage_lite.vision.size import encoder_parameters
+from fromage_lite.vision.libraries import encoder_parameters
 
 GB = 10**9
-
-
 WORTH_SAYING = GB  # smaller models load without a word
-
-
 SHARE_OF_GPU = 0.9  # of a GPU's free memory, for an LM spread over several; the rest is for its activations
 
 
@@ -62,47 +58,10 @@ class MemoryPlan:
         """One sentence."""
         parts = ", ".join(f"{name} {_gb(size)}" for name, size in self.parts.items() if size >= 0.05 * GB)
         where = "on the GPUs together" if self.place.max_memory else f"on {self.place.device}"
-        sentence = f"{self.model} in {precision(self.place)} needs about {_gb(self.needed)} GB"
+        sentence = f"{self.model} in {self.place.precision} needs about {_gb(self.needed)} GB"
         sentence += f" ({parts})" if parts else ""
         sentence += f", {_gb(self.free)} GB are free {where}"
         return f"{sentence}; {self.advice}." if self.advice else f"{sentence}."
-
-
-def plan_memory(
-    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, index_bytes: int = 0
-) -> MemoryPlan:
-    """Works out what the frozen models and the bridge will take, from their configurations alone.
-
-    Args:
-        config: names of the models and shapes of the bridge.
-        place: where and how they are to be loaded.
-        base_dir: where relative folders count from.
-        index_bytes: what a picture index will take on the same device.
-
-    Raises:
-        Exception: as the libraries raise it where a configuration can't be read; loading would fail likewise.
-    """
-    language = language_model_size(config, base_dir)
-    encoder = encoder_parameters(config, base_dir)
-    if place.device.type == "cuda" and place.max_memory is not None:
-        each = [device_memory(torch.device("cuda", number)) for number in place.max_memory]
-        free, total = sum(pair[0] for pair in each), sum(pair[1] for pair in each)
-    else:
-        free, total = device_memory(place.device)
-
-    def parts(option: Placement) -> dict[str, int]:
-        return {
-            "language model": language.weight_bytes(option.dtype, option.quantize),
-            "image encoder": encoder * option.dtype.itemsize,
-            "bridge": 4 * bridge_parameters(config),
-            "KV cache": language.cache_bytes(option.dtype),
-            "index": index_bytes,
-        }
-
-    plan = MemoryPlan(Path(config.language_model).name, place, parts(place), free, total)
-    if plan.fits or language.stored_bytes is not None:
-        return plan if plan.fits else dataclasses.replace(plan, advice="try a smaller model")
-    return dataclasses.replace(plan, advice=_advice(plan, parts))
 
 
 def announce(
@@ -135,6 +94,43 @@ def announce(
     if report is not None and (plan.needed >= WORTH_SAYING or not plan.fits):
         report(str(plan))
     return plan.place
+
+
+def plan_memory(
+    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, index_bytes: int = 0
+) -> MemoryPlan:
+    """Works out what the frozen models and the bridge will take, from their configurations alone.
+
+    Args:
+        config: names of the models and shapes of the bridge.
+        place: where and how they are to be loaded.
+        base_dir: where relative folders count from.
+        index_bytes: what a picture index will take on the same device.
+
+    Raises:
+        Exception: as the libraries raise it where a configuration can't be read; loading would fail likewise.
+    """
+    language = language_model_size(config, base_dir)
+    encoder = encoder_parameters(config.vision_encoder, base_dir, config.vision_encoder_revision)
+    if place.device.type == "cuda" and place.max_memory is not None:
+        each = [device_memory(torch.device("cuda", number)) for number in place.max_memory]
+        free, total = sum(pair[0] for pair in each), sum(pair[1] for pair in each)
+    else:
+        free, total = device_memory(place.device)
+
+    def parts(option: Placement) -> dict[str, int]:
+        return {
+            "language model": language.weight_bytes(option.dtype, option.quantize),
+            "image encoder": encoder * option.dtype.itemsize,
+            "bridge": 4 * bridge_parameters(config),
+            "KV cache": language.cache_bytes(option.dtype),
+            "index": index_bytes,
+        }
+
+    plan = MemoryPlan(Path(config.language_model).name, place, parts(place), free, total)
+    if plan.fits or language.stored_bytes is not None:
+        return plan if plan.fits else dataclasses.replace(plan, advice="try a smaller model")
+    return dataclasses.replace(plan, advice=_advice(plan, parts))
 
 
 def spread(plan: MemoryPlan, free: list[int] | None = None) -> MemoryPlan | None:
@@ -174,6 +170,15 @@ def device_memory(device: torch.device) -> tuple[int, int]:
     return free, total
 
 
+def bridge_parameters(config: FromageConfig) -> int:
+    """How many numbers the bridge is; 0 where the configuration does not say the models' widths yet."""
+    if config.visual_dim is None or config.lm_dim is None:
+        return 0
+    tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
+    size = (config.visual_dim + 1) * (tokens * config.lm_dim + config.retrieval_dim)
+    return size + len(config.text_emb_layers) * (config.lm_dim + 1) * config.retrieval_dim + config.lm_dim + 1
+
+
 def _container_limits(root: Path) -> Iterator[tuple[int, int]]:
     """A control group's limit of memory and what is used of it, in bytes; none where there is no container."""
     for folder, limit, used, cache in (
@@ -184,11 +189,6 @@ def _container_limits(root: Path) -> Iterator[tuple[int, int]]:
             statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             taken = int((folder / used).read_text()) - int(statistics[cache])  # pages of files are given up for others
             yield int((folder / limit).read_text()), taken
-
-
-def precision(place: Placement) -> str:
-    """The precision of a placement, in words."""
-    return place.quantize or str(place.dtype).removeprefix("torch.")
 
 
 def _advice(plan: MemoryPlan, parts: Callable[[Placement], dict[str, int]]) -> str:
@@ -211,12 +211,3 @@ def _advice(plan: MemoryPlan, parts: Callable[[Placement], dict[str, int]]) -> s
 
 def _gb(size: int) -> str:
     return f"{size / GB:.1f}"
-
-
-def bridge_parameters(config: FromageConfig) -> int:
-    """How many numbers the bridge is; 0 where the configuration does not say the models' widths yet."""
-    if config.visual_dim is None or config.lm_dim is None:
-        return 0
-    tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
-    size = (config.visual_dim + 1) * (tokens * config.lm_dim + config.retrieval_dim)
-    return size + len(config.text_emb_layers) * (config.lm_dim + 1) * config.retrieval_dim + config.lm_dim + 1

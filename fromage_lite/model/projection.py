@@ -43,13 +43,17 @@ def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str,
     """
     from fromage_lite.checkpoint.locate import checkpoint_folder
     from fromage_lite.checkpoint.released import read_checkpoint
-    from fromage_lite.model.fromage import choose_device
+    from fromage_lite.placement import Placement, choose_device
     from fromage_lite.vision import VisionEncoder, tensor_hash
 
     folder, config, tensors = read_checkpoint(checkpoint_folder(name))
     if not config.has_retrieval:
         raise ConfigError(f"The model {name} was not trained to find pictures, so it has no image embeddings.")
-    vision = VisionEncoder.load(config.vision_encoder, base_dir=folder.resolve(), device=choose_device(device),
-                                revision=config.vision_encoder_revision)  # fmt: skip
+    vision = VisionEncoder.load(
+        config.vision_encoder,
+        Placement(choose_device(device)),
+        base_dir=folder.resolve(),
+        revision=config.vision_encoder_revision,
+    )
     bridge = {key: tensor.float() for key, tensor in tensors.items()}
     return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim

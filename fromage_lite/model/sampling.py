@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from torch import Tensor
 from fromage_lite.config import GenerationSettings
 
 FORBIDDEN = float("-inf")
+
+Chooser = Callable[[Tensor, float, float, torch.Generator | None], int]
+"""As `choose`: logits (vocabulary,) float32, temperature, `top_p` and a source of chance -> an id."""
 
 
 def may_say_ret(settings: GenerationSettings, step: int, rets_said: int) -> bool:
@@ -25,31 +28,30 @@ def must_say_ret(settings: GenerationSettings, rets_said: int) -> bool:
 
 
 def apply_ret_policy(logits: Tensor, ret_id: int, settings: GenerationSettings, step: int, rets_said: int) -> Tensor:
-    """Logits (..., vocabulary) with the `[RET]` column forbidden, or in `auto` scaled and biased. The input is kept.
+    """Forbids the `[RET]` column of logits (vocabulary,), or in `auto` scales and biases it; in place.
 
     The factor is the paper's and multiplies the raw logit: it makes `[RET]` *less* likely where that is negative.
+
+    Returns:
+        The same logits.
     """
-    logits = logits.clone()
     if not may_say_ret(settings, step, rets_said):
-        logits[..., ret_id] = FORBIDDEN
-    elif settings.ret_mode == "auto":
-        logits[..., ret_id] = logits[..., ret_id] * (settings.ret_scale_factor or 1.0) + settings.ret_bias
+        logits[ret_id] = FORBIDDEN
+    elif settings.ret_mode == "auto" and (settings.ret_bias or settings.ret_scale_factor):
+        logits[ret_id] = logits[ret_id] * (settings.ret_scale_factor or 1.0) + settings.ret_bias
     return logits
 
 
 def probability(logits: Tensor, token_id: int) -> float:
     """How likely one token is under logits (vocabulary,)."""
-    logits = logits.float()
-    return float((logits[token_id] - logits.logsumexp(dim=-1)).exp())
+    return float(logits.softmax(dim=-1, dtype=torch.float32)[token_id])  # one kernel; logsumexp is several
 
 
-def suppress(logits: Tensor, ids: Sequence[int]) -> Tensor:
-    """Logits with the columns of these ids forbidden. The input is kept."""
-    if not ids:
-        return logits
-    logits = logits.clone()
-    logits[..., list(ids)] = FORBIDDEN
-    return logits
+def suppression(ids: Sequence[int], size: int, device: torch.device) -> Tensor:
+    """What forbids these ids where it is added to logits: (size,) float32, 0 and minus infinity."""
+    row = torch.zeros(size, device=device)
+    row[list(ids)] = FORBIDDEN
+    return row
 
 
 def keep_nucleus(logits: Tensor, top_p: float) -> Tensor:
@@ -63,9 +65,10 @@ def keep_nucleus(logits: Tensor, top_p: float) -> Tensor:
     return logits.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), FORBIDDEN)
 
 
-def choose(logits: Tensor, temperature: float = 0.0, top_p: float = 1.0,
-           generator: torch.Generator | None = None) -> int:  # fmt: skip
-    """The next token from logits (vocabulary,): the likeliest at temperature 0, else drawn on the CPU."""
+def choose(
+    logits: Tensor, temperature: float = 0.0, top_p: float = 1.0, generator: torch.Generator | None = None
+) -> int:
+    """The next token from logits (vocabulary,) float32: the likeliest at temperature 0, else drawn on the CPU."""
     if temperature == 0:
         return int(logits.argmax())
     kept = keep_nucleus(logits.float().cpu() / temperature, top_p)

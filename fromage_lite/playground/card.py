@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import safe_open
 
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import write_bytes
 from fromage_lite.playground.evaluation.searching import phrases
+from fromage_lite.playground.figures_file import read_figures
 from fromage_lite.playground.text.kept_apart import EDGES
+from index.files import write_bytes
+
+_HEADER = """---
+license: apache-2.0
+library_name: fromage-lite
+tags: [image-text-to-text, image-retrieval]
+---
+"""
 
 _TARGETS: dict[str, tuple[str, float]] = {
     "lm_text_qa": ("LM on text alone: answers about a described scene", 0.97),
@@ -36,12 +44,7 @@ _TARGETS: dict[str, tuple[str, float]] = {
     "follow_up_satisfied": ('"and in the snow?" retrieves the changed scene', 0.70),
 }
 
-_TEXT = """---
-license: apache-2.0
-library_name: fromage-lite
-tags: [image-text-to-text, image-retrieval]
----
-# The playground models
+_TEXT = """# The playground models
 
 Small models, trained from nothing, that show the whole of FROMAGe on a laptop. They know a world of 100 pictograms in
 8 settings and nothing else.
@@ -79,7 +82,7 @@ encoder are frozen. Their map to visual tokens begins as the least-squares estim
 On held-out scenes, n = 1,000 for retrieval and the probe, 500 for captions and questions, 300 for requests. *Unseen
 pairs* are scenes with two things that never occurred together in any training. Made with
 
-    python scripts/evaluate.py --model checkpoints/playground --json checkpoints/playground/figures.json
+    fromage-lite evaluate --model checkpoints/playground --json checkpoints/playground/figures.json
 
 | key | figure | target | `fromage-chat` | unseen pairs | `fromage` |
 |---|---|---|---|---|---|
@@ -104,9 +107,9 @@ training text has ("pics of cats", `search_unseen_forms`) it is {search_unseen_f
 
 ## How to make them again
 
-    python scripts/make_playground.py                        # everything
-    python scripts/train.py --recipe fromage                 # one bridge, from the shipped frozen models
-    python scripts/train.py --recipe fromage-chat
+    fromage-lite make-playground                  # everything
+    fromage-lite train --recipe fromage           # one bridge, from the shipped frozen models
+    fromage-lite train --recipe fromage-chat
 
 {times}
 
@@ -122,31 +125,19 @@ _BRIDGES = {
     "fromage": "captions of pictures only, as in the FROMAGe paper",
     "fromage-chat": "captions and dialogues over pictures; the chat's default",
 }
-_BRIDGE_TEXT = """---
-license: apache-2.0
-library_name: fromage-lite
-tags: [image-text-to-text, image-retrieval]
----
-# {name}
+_BRIDGE_TEXT = """# {name}
 
 A bridge between the playground's frozen language model (`../lm`) and image encoder (`../encoder`), trained on {what}.
 Figures, data and limits are in [the playground's model card](../README.md). Load it, or train it again:
 
     Fromage.from_pretrained("checkpoints/playground/{name}")
-    python scripts/train.py --recipe {name}
+    fromage-lite train --recipe {name}
 """
 
 
 def _count(file: Path) -> int:
     with safe_open(file, "pt") as tensors:
-        return sum(_size(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-
-
-def _size(shape: list[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
 
 
 def _parts(folder: Path) -> str:
@@ -176,10 +167,7 @@ def write_card(
     Raises:
         CheckpointError: weights or figures are missing.
     """
-    try:
-        figures: dict[str, float] = json.loads((folder / "figures.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'figures.json'} can't be read.", "Run the stage figures first.") from error
+    figures = read_figures(folder)
 
     def cell(key: str) -> str:
         return f"{figures[key]:.3f}" if key in figures else "–"
@@ -211,9 +199,9 @@ def write_card(
         },  # fmt: skip
         times=_times(minutes or {}),
     )
-    write_bytes(folder / "README.md", text.encode())
+    write_bytes(folder / "README.md", (_HEADER + text).encode())
     for name, what in _BRIDGES.items():
-        write_bytes(folder / name / "README.md", _BRIDGE_TEXT.format(name=name, what=what).encode())
+        write_bytes(folder / name / "README.md", (_HEADER + _BRIDGE_TEXT.format(name=name, what=what)).encode())
 
 
 def _times(minutes: dict[str, float]) -> str:

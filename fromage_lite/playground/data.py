@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +10,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.errors import ConfigError
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text import documents
 from fromage_lite.playground.text.document import Document, Picture, as_typed, length
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
@@ -22,6 +23,7 @@ from fromage_lite.playground.text.wishes import is_near
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
 from fromage_lite.text.template import Template
+from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.interleaved import (
     Example,
     Image,
@@ -32,7 +34,10 @@ from fromage_lite.training.data.interleaved import (
     TrainingData,
     dialogue_example,
 )
+from fromage_lite.training.data.sources import counting
+from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
+from index.files import replacing
 
 _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     documents.picture_questions: 3.5,
@@ -44,9 +49,36 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     search: 3.5,
 }
 ToExample = Callable[[Sequence[tuple[Message, Reply]]], Example]
+SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
 _LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
+
+
+def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[TrainingData, str]:
+    """A run's data: captions and dialogues over scenes drawn for it, and a sentence on them. `recipe.data` says how
+    many.
+
+    Raises:
+        ConfigError: the recipe does not say how many.
+    """
+    if set(recipe.data) != SIZES:
+        raise ConfigError(
+            f"The recipe {recipe.name} must give {', '.join(sorted(SIZES))} under [data].",
+            "It may also be trained on a table of captions: --data.",
+        )
+    with counting("Drawing the playground's pictures") as progress:
+        template = get_template(model.config.prompt_template, model.language.tokenizer)
+        data = training_data(
+            model.vision,
+            template,
+            **recipe.data,
+            seed=seed,
+            ret_ends_reply=model.config.ret_ends_reply,
+            progress=progress,
+        )
+    count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
+    return data, f"{count} over {len(data.features)} pictures of the playground."
 
 
 def training_data(
@@ -173,19 +205,15 @@ def _features(
 ) -> npt.NDArray[np.floating]:
     """`(len(scenes), dim)` fp16, from the cache if they are there."""
     content = hashlib.sha256("\n".join(map(full_description, scenes)).encode()).hexdigest()[:12]
-    file = cache_folder() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
+    file = playground_cache() / f"features-{_VERSION}-{vision.fingerprint()[:12]}" / f"{name}-{content}.npy"
     if file.exists():
         cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(scenes), vision.dim):
             return cached
     features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
     return features
 
 

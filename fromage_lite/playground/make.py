@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import CheckpointError, ConfigError
+from index.files import write_bytes
 
 Report = Callable[[str], None]
 
@@ -96,6 +97,7 @@ def _encoder(making: Making, report: Report) -> None:
 
 def _bridge(name: str) -> Callable[[Making, Report], None]:
     def train(making: Making, report: Report) -> None:
+        from fromage_lite.playground.data import playground_data
         from fromage_lite.training.recipe import load_recipe
         from fromage_lite.training.run import RunOptions, run
         from fromage_lite.training.state import LAST, has_checkpoint
@@ -111,7 +113,7 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
             device=making.device,
             export=making.out / name,
         )
-        if run(options, report):
+        if run(options, report, playground_data):
             raise KeyboardInterrupt
 
     return train
@@ -128,16 +130,17 @@ def _index(making: Making, report: Report) -> None:
 
 def _figures(making: Making, report: Report) -> None:
     from fromage_lite.playground.evaluation.run import evaluate_playground
+    from fromage_lite.playground.figures_file import FIGURES_FILE, write_figures
 
     figures = evaluate_playground(making.out, device=making.device, report=report)
-    write_figures(making.out / "figures.json", figures)
+    write_figures(making.out / FIGURES_FILE, figures)
 
 
 def _card(making: Making, report: Report) -> None:
     from fromage_lite.playground.card import write_card
-    from fromage_lite.playground.vqa import write_vqa
+    from fromage_lite.playground.vqa import FILE, write_vqa
 
-    write_vqa(making.out / "vqa.json")  # the questions of the app's /randvqa
+    write_vqa(making.out / FILE)  # the questions of the app's /randvqa
     write_card(making.out, making.lm_steps, (making.encoder_steps, making.readout_steps), _times(making))
     report(f"{making.out / 'README.md'} is written.")
 
@@ -153,19 +156,10 @@ _RUN: dict[str, Callable[[Making, Report], None]] = {
 }
 
 
-def write_figures(file: Path, figures: dict[str, float]) -> None:
-    """A flat JSON object, one number a key, written atomically."""
-    from fromage_lite.files import write_bytes
-
-    rounded = {key: round(value, 4) for key, value in figures.items()}
-    write_bytes(file, (json.dumps(rounded, indent=2) + "\n").encode())
-
-
 def _remember_time(making: Making, stage: str, minutes: float) -> None:
     file, times = making.work / "minutes.json", _times(making)
     times[stage] = round(times.get(stage, 0.0) + minutes, 1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(times, indent=2) + "\n")
+    write_bytes(file, (json.dumps(times, indent=2) + "\n").encode())
 
 
 def _times(making: Making) -> dict[str, float]:

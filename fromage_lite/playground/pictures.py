@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from fromage_lite.errors import StoreError
 from fromage_lite.playground.text.grammar import full_description
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import Scene, random_group, sample_scene
 from fromage_lite.playground.world.things import SETTINGS, THINGS
+from index.errors import reason
+from index.files import replacing, write_bytes
+from index.paths import cache_folder
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
@@ -35,13 +37,13 @@ def gallery() -> list[Scene]:
     return scenes
 
 
-def cache_folder() -> Path:
+def playground_cache() -> Path:
     """Where generated pictures and features are kept."""
-    return Path(platformdirs.user_cache_dir("fromage-lite")) / "playground"
+    return cache_folder() / "playground"
 
 
 def _encoder_folder(model: Fromage) -> Path:
-    return cache_folder() / f"gallery-{_VERSION}-{model.vision.fingerprint()[:12]}"
+    return playground_cache() / f"gallery-{_VERSION}-{model.vision.fingerprint()[:12]}"
 
 
 def playground_index_path(model: Fromage) -> Path:
@@ -87,14 +89,14 @@ def ensure_playground_index(model: Fromage, progress: Progress | None = None) ->
             derive_index(folder / "store", projection(model), model.fingerprint(), index)
     except OSError as error:
         raise StoreError(
-            f"The playground's pictures can't be written to {cache_folder()}: {error.strerror or error}.",
+            f"The playground's pictures can't be written to {playground_cache()}: {reason(error)}.",
             "Free some space there, or set XDG_CACHE_HOME to a folder that can be written to.",
         ) from error
     return index
 
 
 def _pictures_folder() -> Path:
-    return cache_folder() / f"pictures-{_VERSION}"
+    return playground_cache() / f"pictures-{_VERSION}"
 
 
 def _write_pictures(say: Progress) -> None:
@@ -107,10 +109,9 @@ def _write_pictures(say: Progress) -> None:
             say(f"Drawing the playground's pictures: {number} of {GALLERY_SIZE}")
         if picture.exists():
             continue
-        picture.with_suffix(".txt").write_text(full_description(scene) + "\n", encoding="utf-8")
-        temporary = picture.with_suffix(".tmp")
-        render(scene, number).save(temporary, "WEBP", quality=90)
-        temporary.replace(picture)
+        write_bytes(picture.with_suffix(".txt"), f"{full_description(scene)}\n".encode())
+        with replacing(picture) as temporary:
+            render(scene, number).save(temporary, "WEBP", quality=90)
 
 
 def _build_store(model: Fromage, out: Path, say: Progress) -> None:

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fromage_lite.config import playground_dir
 from fromage_lite.errors import ImageError
-from fromage_lite.files import write_bytes
-from fromage_lite.playground.pictures import cache_folder
+from fromage_lite.evaluate.vqa import VqaFile
+from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text.questions import ask
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Group, Scene, sample_scene
 from fromage_lite.playground.world.things import SETTINGS, THINGS
+from index.errors import described, reason
+from index.files import replacing, write_bytes
 
+FILE = "vqa.json"  # in the folder of the shipped models
 COUNT = 150
 FIRST_SEED = HELD_OUT_SEED + 900_000_000  # apart from the pictures of the evaluation
 
@@ -49,6 +53,19 @@ def write_vqa(path: Path, count: int = COUNT) -> None:
     write_bytes(path, ("{" + ",\n".join(parts) + "}\n").encode())
 
 
+def open_questions(path: str | Path | None = None, folder: str | Path | None = None) -> VqaFile:
+    """Questions whose pictures are files, or scenes of the playground.
+
+    Args:
+        path: as for `VqaFile.read`; None is the playground's own.
+        folder: as for `VqaFile.read`.
+
+    Raises:
+        DataError: a file is missing or has another form.
+    """
+    return VqaFile.read(playground_dir() / FILE if path is None else path, folder, draw=picture_of)
+
+
 def picture_of(image: Mapping[str, Any]) -> Path:
     """The picture of an entry of `images`, drawn into the cache folder unless it is there.
 
@@ -58,17 +75,16 @@ def picture_of(image: Mapping[str, Any]) -> Path:
     try:
         scene, seed = _scene(image["scene"]), int(image["seed"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ImageError(f"The scene of a question can't be drawn ({type(error).__name__}: {error}).") from error
-    path = cache_folder() / "vqa" / f"{seed}.png"
+        raise ImageError(f"The scene of a question can't be drawn ({described(error)}).") from error
+    path = playground_cache() / "vqa" / f"{seed}.png"
     if not path.exists():
         picture = render(scene, seed)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            picture.save(temporary, "PNG")
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                picture.save(temporary, "PNG")
         except OSError as error:
-            raise ImageError(f"{path} can't be written: {error.strerror or error}.") from error
+            raise ImageError(f"{path} can't be written: {reason(error)}.") from error
     return path
 
 

@@ -6,13 +6,10 @@ import re
 
 RET = "[RET]"  # how the retrieval token is written in a text
 
-
 # Control characters that enclose a special token of a template: no text of a user or a model has them.
 MARK_OPEN, MARK_CLOSE = "\x02", "\x03"
 
-
 NO_BOS = MARK_OPEN + MARK_CLOSE  # a text that begins so gets no beginning-of-text token: its template has seen to that
-
 
 _MARKED = re.compile(f"{MARK_OPEN}([^{MARK_CLOSE}]*){MARK_CLOSE}")
 

@@ -9,15 +9,6 @@ from dataclasses import dataclass
 from index.images import sanitize
 
 
-def clean(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """Segments without control characters and lone surrogates (no tokenizer takes them), and without empty texts."""
-    cleaned = (sanitize(segment) if isinstance(segment, str) else segment for segment in segments)
-    return tuple(segment for segment in cleaned if not isinstance(segment, str) or segment.strip())
-
-
-_IMAGE_TAG = re.compile(r"<image:([^<>\n]+)>")
-
-
 @dataclass(frozen=True)
 class ImageSegment:
     """A picture inside a message, by the place it is read from."""
@@ -26,6 +17,8 @@ class ImageSegment:
 
 
 Segment = str | ImageSegment
+
+_IMAGE_TAG = re.compile(r"<image:([^<>\n]+)>")
 
 
 def parse_message(text: str, attachments: Iterable[str] = ()) -> tuple[Segment, ...]:
@@ -42,6 +35,12 @@ def parse_message(text: str, attachments: Iterable[str] = ()) -> tuple[Segment, 
     return tuple(segments)
 
 
+def clean(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Segments without control characters and lone surrogates (no tokenizer takes them), and without empty texts."""
+    cleaned = (sanitize(segment) if isinstance(segment, str) else segment for segment in segments)
+    return tuple(segment for segment in cleaned if not isinstance(segment, str) or segment.strip())
+
+
 def join_texts(segments: Iterable[Segment]) -> list[Segment]:
     """Joins neighbouring texts and drops empty ones, so that a tokenizer sees each stretch of text whole."""
     joined: list[Segment] = []
@@ -51,8 +50,3 @@ def join_texts(segments: Iterable[Segment]) -> list[Segment]:
         elif segment != "":
             joined.append(segment)
     return joined
-
-
-def before_prefix(text: str, prefix: str) -> str:
-    """The text before an image whose prefix follows: a prefix that begins with a blank brings the only blank."""
-    return text.rstrip(" ") if prefix.startswith(" ") else text

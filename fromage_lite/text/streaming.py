@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "cancelled"]
+"""Why a reply ended: by itself, for want of room, or because someone stopped it."""
 
 _INCOMPLETE = "\ufffd"  # what a decoder gives for the first bytes of a character
 

@@ -10,8 +10,33 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.text.marks import NO_BOS, special
 from fromage_lite.text.template import Template
 from fromage_lite.text.tokens import special_tokens
+from index.errors import reason
 
 HINT = "Set prompt_template to qa."
+
+TEMPLATES = {
+    "qa": Template(before="Q: ", after="\nA:", turn_end="\n", stop_strings=("\n", "Q:")),
+    "plain": Template(before="", after="", turn_end="\n", stop_strings=("\n",)),
+}
+FROM_TOKENIZER = ("chat", "inst")  # their special tokens are the tokenizer's
+
+
+def get_template(name: str, tokenizer: Any = None) -> Template:
+    """The template of that name (`FromageConfig.prompt_template`).
+
+    Args:
+        name: `qa`, `plain`, `chat` (the tokenizer's own chat template) or `inst` (`[INST] … [/INST]`).
+        tokenizer: the language model's, for the last two.
+
+    Raises:
+        ConfigError: if this version has no such template, or the tokenizer does not have what it needs.
+    """
+    if name in FROM_TOKENIZER:
+        return read_chat_template(tokenizer) if name == "chat" else inst_template(tokenizer)
+    if name not in TEMPLATES:
+        known = ", ".join([*TEMPLATES, *FROM_TOKENIZER])
+        raise ConfigError(f"There is no prompt template {name!r}.", f"Choose one of: {known}.")
+    return TEMPLATES[name]
 
 
 def read_chat_template(tokenizer: Any) -> Template:
@@ -70,8 +95,7 @@ def _render(tokenizer: Any, texts: Sequence[str]) -> str:
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
     except Exception as error:  # a template is a program
-        detail = " ".join(str(error).split())[:200].rstrip(".")
-        raise ConfigError(f"The language model's chat template does not work: {detail}.", HINT) from error
+        raise ConfigError(f"The language model's chat template does not work: {reason(error)}.", HINT) from error
 
 
 def _around(names: Sequence[str], rendered: str) -> list[str]:
@@ -92,8 +116,9 @@ def _reply_begins(answer: str, tail: str) -> tuple[str, str]:
     if tail.startswith(answer):  # perhaps with more, such as an empty thought
         return tail, ""
     if not answer.startswith(tail):
-        raise ConfigError("The language model's chat template asks for a reply in another way than it writes one.",
-                          HINT)  # fmt: skip
+        raise ConfigError(
+            "The language model's chat template asks for a reply in another way than it writes one.", HINT
+        )
     rest = answer[len(tail) :]
     if not rest.strip(" "):
         return tail, rest
@@ -108,32 +133,3 @@ def _marker(tokenizer: Any) -> re.Pattern[str]:
 
 def _marked(mark: re.Pattern[str], text: str) -> str:
     return mark.sub(lambda match: special(match[0]), text)
-
-
-TEMPLATES = {
-    "qa": Template(before="Q: ", after="\nA:", turn_end="\n", stop_strings=("\n", "Q:")),
-    "plain": Template(before="", after="", turn_end="\n", stop_strings=("\n",)),
-}
-
-
-FROM_TOKENIZER = ("chat", "inst")  # their special tokens are the tokenizer's
-
-
-def get_template(name: str, tokenizer: Any = None) -> Template:
-    """The template of that name (`FromageConfig.prompt_template`).
-
-    Args:
-        name: `qa`, `plain`, `chat` (the tokenizer's own chat template) or `inst` (`[INST] … [/INST]`).
-        tokenizer: the language model's, for the last two.
-
-    Raises:
-        ConfigError: if this version has no such template, or the tokenizer does not have what it needs.
-    """
-    if name in FROM_TOKENIZER:
-        from fromage_lite.text.templates import inst_template, read_chat_template
-
-        return read_chat_template(tokenizer) if name == "chat" else inst_template(tokenizer)
-    if name not in TEMPLATES:
-        known = ", ".join([*TEMPLATES, *FROM_TOKENIZER])
-        raise ConfigError(f"There is no prompt template {name!r}.", f"Choose one of: {known}.")
-    return TEMPLATES[name]

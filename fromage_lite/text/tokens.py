@@ -21,7 +21,7 @@ class TextEncoder:
         self._special_ids = frozenset(self._special.values())
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, no beginning of text added. Marked special tokens (`prompt.special`) are those tokens.
+        """Ids of a text, no beginning of text added. Marked special tokens (`marks.special`) are those tokens.
 
         The tokenizer sees the text whole, as it would see a rendered chat template, unless that would make something
         typed into a special token; then each stretch between the marked tokens is tokenized on its own.
@@ -61,10 +61,13 @@ class TextEncoder:
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int]:
-    """The texts and ids of the tokens that steer a model, and that nobody shall type."""
+    """The texts and ids of the tokens that steer a model: nobody can type them."""
     template = getattr(tokenizer, "chat_template", None) or ""
     written = template if isinstance(template, str) else " ".join(template.values())
     added = {str(token.content): (i, token.special) for i, token in tokenizer.added_tokens_decoder.items()}
-    found = {text: i for text, (i, is_special) in added.items()
-             if is_special or (text.strip() and text in written and len(text) > 1)}  # fmt: skip
+    found = {
+        text: i
+        for text, (i, is_special) in added.items()
+        if is_special or (text.strip() and text in written and len(text) > 1)
+    }
     return found | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from fromage_lite.errors import ConfigError
+from fromage_lite.plain_data import PlainData
+from index.errors import reason
 
 Schedule = Literal["cosine", "constant"]
 VisualInit = Literal["random", "scaled", "text"]
@@ -19,7 +21,7 @@ RECIPES = Path(__file__).with_name("recipes")
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(PlainData):
     """The factor of each loss in the total; 0 leaves that part out, and its work too where it stands alone.
 
     Attributes:
@@ -38,7 +40,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(PlainData):
     """A named configuration of bridge, data and optimiser.
 
     Attributes:
@@ -105,77 +107,68 @@ class Recipe:
     save_every: int = 250
     validation_examples: int = 512
 
+    SUBJECT = "a recipe"
+
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "max_tokens", "validate_every", "save_every", "validation_examples"):
-            self._require(name, _is_int(value := getattr(self, name)) and value >= 1, "a whole number >= 1")
+            self.require(name, getattr(self, name) >= 1, "a whole number >= 1")
         for name in ("dialogue_batch_size", "extra_negatives", "warmup_steps"):
-            self._require(name, _is_int(value := getattr(self, name)) and value >= 0, "a whole number >= 0")
+            self.require(name, getattr(self, name) >= 0, "a whole number >= 0")
         for name in ("concat_probability", "final_learning_rate"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+            self.require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         for name in ("learning_rate", "visual_rate", "clip_norm"):
             value = getattr(self, name)
-            self._require(name, value > 0 and math.isfinite(value), "a number above 0")
-        self._require("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two numbers below 1")
-        self._require("weight_decay", self.weight_decay >= 0, "a number >= 0")
-        self._require("max_scale", self.max_scale is None or self.max_scale >= 1, "a number >= 1, or left out")
-        self._require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
-        self._require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled or text")
-        self._require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
-
-    def _require(self, name: str, holds: bool, wanted: str) -> None:
-        if not holds:
-            raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)!r}.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data that `from_dict` takes back."""
-        data = asdict(self)
-        return {**data, "betas": list(self.betas), "bridge": dict(self.bridge), "data": dict(self.data)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A recipe from plain data.
-
-        Raises:
-            ConfigError: on an unknown key or a value that can't work; the key is named.
-        """
-        values = dict(values)
-        _check_keys(cls, values, "")
-        if "weights" in values:
-            _check_keys(Weights, values["weights"], "weights.")
-            values["weights"] = Weights(**values["weights"])
-        if "betas" in values:
-            values["betas"] = tuple(values["betas"])
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ConfigError(f"The recipe has a missing value or one of the wrong type: {error}.") from error
+            self.require(name, value > 0 and math.isfinite(value), "a number above 0")
+        self.require("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers below 1")
+        self.require("weight_decay", self.weight_decay >= 0, "a number >= 0")
+        self.require("max_scale", self.max_scale is None or self.max_scale >= 1, "a number >= 1, or left out")
+        self.require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
+        self.require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled or text")
+        self.require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """The recipe of a shipped name (`fromage`, `fromage-chat`) or of a TOML file's path.
+    """The recipe of a shipped name (`fromage`, `fromage-chat`, `paper`) or of a TOML file's path.
+
+    A recipe may say `extends = "NAME"`: it then has that recipe's values wherever it gives none, within its sections
+    too. The other recipe is named as here; a path counts from the folder of the file that names it.
 
     Raises:
-        ConfigError: if there is none, it is no TOML, or a key in it is unknown.
+        ConfigError: if there is none, it is no TOML, a key in it is unknown, or recipes extend each other in a circle.
     """
-    path = Path(name) if str(name).endswith(".toml") else RECIPES / f"{name}.toml"
+    path = _path(str(name), Path())
+    return Recipe.from_dict({"name": path.stem, **_values(path, ())})
+
+
+def _path(name: str, folder: Path) -> Path:
+    return folder / name if name.endswith(".toml") else RECIPES / f"{name}.toml"
+
+
+def _values(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """The keys of a recipe and of those that it extends."""
+    if path.resolve() in extending:
+        raise ConfigError(f"The recipe {path} extends itself.", "Take one `extends` out of the circle.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-        raise ConfigError(f"There is no recipe {str(name)!r}.", f"Choose {shipped}, or give a .toml file.") from error
+        given = path.stem if path.parent == RECIPES else str(path)
+        raise ConfigError(f"There is no recipe {given!r}.", f"Choose {shipped}, or give a .toml file.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The recipe {path} is no valid TOML: {error}.") from error
-    return Recipe.from_dict({"name": path.stem, **values})
+        raise ConfigError(f"The recipe {path} is no valid TOML: {reason(error)}.") from error
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"extends must be the name of a recipe, not {base!r}.")
+    return _merged(_values(_path(base, path.parent), (*extending, path.resolve())), values)
 
 
-def _check_keys(kind: type, values: Mapping[str, Any], prefix: str) -> None:
-    known = {item.name for item in fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(
-            f"A recipe has no key {', '.join(repr(prefix + key) for key in unknown)}.",
-            f"The known keys are: {', '.join(sorted(known))}.",
-        )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`; sections are merged key by key."""
+    sections = {
+        key: {**base[key], **value}
+        for key, value in over.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **over, **sections}

@@ -1,4 +1,4 @@
-"""A whole training run, from names to a written checkpoint: what `scripts/train.py` calls."""
+"""A whole training run, from names to a written checkpoint: what `fromage-lite train` calls."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from fromage_lite.checkpoint.card import Provenance
 from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import read_tensors
-from fromage_lite.model.bridge import Whitening
-from fromage_lite.model.fromage import Fromage, choose_device, load_bridge
+from fromage_lite.model.bridge import Whitening, load_bridge
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.placement import choose_device, choose_placement
 from fromage_lite.training.data.interleaved import TrainingData
-from fromage_lite.training.data.sources import file_data, playground_data
+from fromage_lite.training.data.sources import DataSource, file_data
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.state import BEST, LAST, has_checkpoint
 from fromage_lite.training.trainer import FitResult, Trainer, make_accelerator
@@ -33,7 +34,7 @@ _SAMPLE = 20_000  # features that statistics are taken from, at most
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of `scripts/train.py`, by the same names; see its `--help`."""
+    """The options of `fromage-lite train`, by the same names; see its `--help`."""
 
     recipe: Recipe
     out: Path
@@ -52,12 +53,13 @@ class RunOptions:
     export: Path | None = None
 
 
-def run(options: RunOptions, report: Report) -> bool:
+def run(options: RunOptions, report: Report, own_data: DataSource | None = None) -> bool:
     """Loads, trains, writes; returns whether it was interrupted.
 
     Args:
         options: what and where.
         report: gets lines of text for the user.
+        own_data: makes what is trained on where the options name no data.
 
     Raises:
         FromageError: with what to do about it.
@@ -68,11 +70,10 @@ def run(options: RunOptions, report: Report) -> bool:
     accelerator = make_accelerator(options.recipe, options.out, choose_device(options.device))
     torch.manual_seed(options.seed)  # the bridge's first values
     tell = report if accelerator.is_main_process else None
-    model = Fromage.from_config(
-        _config(options), device=accelerator.device, dtype=options.dtype, quantize=options.quantize, notice=tell
-    )
+    place = choose_placement(accelerator.device, options.dtype, options.quantize)
+    model = Fromage.from_config(_config(options), place, notice=tell)
     with accelerator.main_process_first():  # it fills the feature store, the others read it
-        data, source = load_data(options, model)
+        data, source = load_data(options, model, own_data)
     model.provenance = _provenance(options, data)
     _prepare(model, data, options.recipe)
     trainer = Trainer(model, data, options.recipe, options.out, options.seed, accelerator)
@@ -87,8 +88,12 @@ def run(options: RunOptions, report: Report) -> bool:
     return result.interrupted
 
 
-def load_data(options: RunOptions, model: Fromage) -> tuple[TrainingData, str]:
-    """The data that the options name, and a sentence on it."""
+def load_data(options: RunOptions, model: Fromage, own_data: DataSource | None) -> tuple[TrainingData, str]:
+    """The data that the options name, else `own_data`, and a sentence on it.
+
+    Raises:
+        ConfigError: there is neither.
+    """
     if options.data is not None:
         store = options.out / "features"
         return file_data(
@@ -99,9 +104,9 @@ def load_data(options: RunOptions, model: Fromage) -> tuple[TrainingData, str]:
             max_bad_share=options.max_bad_share,
             seed=options.seed,
         )
-    data = playground_data(model, options.recipe, options.seed)
-    count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
-    return data, f"{count} over {len(data.features)} pictures of the playground."
+    if own_data is None:
+        raise ConfigError("There is nothing to train on.", "Name a table of captions or a feature store: --data.")
+    return own_data(model, options.recipe, options.seed)
 
 
 def parameter_table(model: Fromage) -> Table:
@@ -136,8 +141,8 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     elif recipe.visual_init == "text":
         rows, ids = visual_texts(data, model)
-        model.bridge.fit_visual(torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32)),
-                                lambda part: model.language.embed(ids[part], model.bridge.ret_row))  # fmt: skip
+        features = torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32))
+        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row))
 
 
 def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int64], Tensor]:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from fromage_lite.errors import CheckpointError
-from fromage_lite.files import read_tensors, write_bytes, write_tensors
+from fromage_lite.files import read_tensors, write_tensors
+from index.errors import described, reason
+from index.files import sync_folder, write_bytes
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
@@ -72,7 +74,7 @@ def save_checkpoint(
         _swap(temporary, folder)
     except OSError as error:
         hint = "Choose another folder with --out, or make room on the disk."
-        raise CheckpointError(f"The checkpoint {folder} could not be written: {error}.", hint) from error
+        raise CheckpointError(f"The checkpoint {folder} could not be written: {reason(error)}.", hint) from error
 
 
 def load_checkpoint(
@@ -93,7 +95,9 @@ def load_checkpoint(
         hint = "Start without --resume, or give the run's folder with --out."
         raise CheckpointError(f"There is no run to resume in {folder.parent}.", hint) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"The training state in {folder} is damaged: {error}.", "Start the run anew.") from error
+        raise CheckpointError(
+            f"The training state in {folder} is damaged: {described(error)}.", "Start the run anew."
+        ) from error
     if different := sorted(_differences(progress.identity, json.loads(json.dumps(dict(identity))))):
         hint = "Resume with the options of the first start, or start a new run with another --out."
         raise CheckpointError(
@@ -132,7 +136,9 @@ def _restore(tensors: dict[str, Tensor], model: Fromage, optimizer: torch.optim.
         try:
             parameter.copy_(tensors[f"value.{name}"])
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"The training state in {folder} does not fit the bridge: {error}.") from error
+            raise CheckpointError(
+                f"The training state in {folder} does not fit the bridge: {reason(error)}."
+            ) from error
         kinds = [kind for kind, _, of in (key.partition(".") for key in tensors) if of == name and kind != "value"]
         # AdamW keeps its step counter on the CPU, its averages beside the parameter.
         optimizer.state[parameter] = {
@@ -149,6 +155,7 @@ def _swap(new: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Batches, StepBatch
-from fromage_lite.training.losses import retrieval_pass, sequence_pass, step_losses
+from fromage_lite.training.losses import step_losses
 from fromage_lite.training.recipe import Recipe
+from index.metrics import recall_at_k
 
 
 @torch.no_grad()
@@ -51,18 +52,24 @@ def _size(batch: StepBatch, name: str) -> int:
 
 def _accuracy(model: Fromage, batch: StepBatch) -> dict[str, Tensor]:
     parts = {"captioning_accuracy": batch.captioning, "dialogue_accuracy": batch.dialogues}
-    passes = {name: sequence_pass(model, part)[0] for name, part in parts.items() if part is not None}
-    return {name: loss.correct / max(loss.count, 1) for name, loss in passes.items()}
+    accuracy: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        if part is not None:
+            output = model.caption_forward(part.ids, part.features, part.labels)
+            is_right = output.logits.argmax(dim=-1) == output.labels
+            accuracy[name] = is_right.sum() / max(len(is_right), 1)
+    return accuracy
 
 
 def _embeds(model: Fromage, batch: StepBatch) -> tuple[Tensor, Tensor, Tensor]:
     assert batch.retrieval is not None
-    _, queries = retrieval_pass(model, batch.retrieval)
-    return queries, model.image_embeds(batch.retrieval.features).float(), batch.retrieval.groups
+    retrieval = batch.retrieval
+    queries = model.retrieval_forward(retrieval.ids, retrieval.mask, retrieval.labels).queries
+    return queries, model.image_embeds(retrieval.features), retrieval.groups
 
 
 def _recalls(queries: Tensor, keys: Tensor, groups: Tensor) -> dict[str, float]:
-    """Share of queries with a picture of the own group among the first 1 and 5."""
+    """R@1 and R@5: a picture is right if it is of the query's group."""
     best = (queries.float() @ keys.T).topk(min(5, len(keys))).indices
-    is_right = groups[best] == groups[:, None]
-    return {f"recall@{k}": is_right[:, :k].any(dim=1).float().mean().item() for k in (1, 5)}
+    is_right = (groups[best] == groups[:, None]).cpu().numpy()
+    return {f"recall@{k}": recall_at_k(is_right, k) for k in (1, 5)}

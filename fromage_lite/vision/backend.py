@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -18,19 +17,16 @@ class ImageFeatures:
     Attributes:
         pooled: one vector an image, (B, dim).
         grid: one vector a patch, row by row, (B, P, grid_dim); None unless asked for.
-        layers: one vector a layer, first to last, (L, B, layer_dim); None unless asked for, and of convolutional
-            networks, whose layers differ in width.
     """
 
     pooled: Tensor
     grid: Tensor | None = None
-    layers: Tensor | None = None
 
 
 class Encode(Protocol):
-    """pixel_values on the model's device and in its dtype -> features; grid and layers only if asked for."""
+    """pixel_values on the model's device and in its dtype -> features; the grid only if asked for."""
 
-    def __call__(self, pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures: ...
+    def __call__(self, pixel_values: Tensor, grid: bool) -> ImageFeatures: ...
 
 
 @dataclass(frozen=True)
@@ -63,21 +59,3 @@ def patches(tokens: Tensor, prefix: int = 0, channels_last: bool = False) -> Ten
     if tokens.dim() == 4:
         return tokens.flatten(1, 2) if channels_last else tokens.flatten(2).transpose(1, 2)
     return tokens[:, prefix:]
-
-
-def summary(tokens: Tensor, prefix: int, mean: bool) -> Tensor:
-    """Tokens (B, prefix + P, C) -> one vector an image (B, C): the class token, or the patches' mean.
-
-    Args:
-        tokens: (B, prefix + P, C).
-        prefix: how many tokens stand before the patches; without any the mean is taken.
-        mean: take the mean in any case.
-    """
-    return tokens[:, prefix:].mean(dim=1) if mean or not prefix else tokens[:, 0]
-
-
-def stack_layers(hidden: Sequence[Tensor], prefix: int, mean: bool) -> Tensor | None:
-    """The layers' tokens, each (B, prefix + P, C) -> (L, B, C); None of layers that differ in width or are maps."""
-    if not hidden or len({(state.dim(), state.shape[-1]) for state in hidden}) > 1 or hidden[0].dim() != 3:
-        return None
-    return torch.stack([summary(state, prefix, mean) for state in hidden])

@@ -5,45 +5,47 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.placement import CPU, Placement
 from fromage_lite.vision.backend import Backend, ImageFeatures
+from fromage_lite.vision.libraries import find_library
+from index.errors import reason
 
 
 class VisionEncoder:
     """A frozen image encoder in evaluation mode. Build it with `VisionEncoder.load`."""
 
-    def __init__(self, name: str, backend: Backend, device: torch.device | str = "cpu",
-                 dtype: torch.dtype = torch.float32) -> None:  # fmt: skip
+    def __init__(self, name: str, backend: Backend, place: Placement = CPU) -> None:
         self.name = name
-        self.device = torch.device(device)
-        self.dtype = dtype
+        self.device, self.dtype = place.device, place.dtype
         self._backend = backend
         self._fingerprint = ""
         self.module = backend.module.eval().requires_grad_(False)
-        if dtype != torch.float32:
+        if self.dtype != torch.float32:
             self.fingerprint()  # taken before the weights are rounded: an index serves every precision
-        self.module = self.module.to(device=self.device, dtype=dtype)
+        self.module = self.module.to(device=self.device, dtype=self.dtype)
         self._dim, self._image_size = self._discover()
 
     @classmethod
-    def load(cls, name: str, *, base_dir: Path | None = None, device: torch.device | str = "cpu",
-             dtype: torch.dtype = torch.float32, revision: str | None = None) -> VisionEncoder:  # fmt: skip
+    def load(
+        cls, name: str, place: Placement = CPU, *, base_dir: Path | None = None, revision: str | None = None
+    ) -> Self:
         """Loads an encoder by name, with all of its weights or not at all.
 
         Args:
             name: `open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:ORG/NAME`, `open_clip:local-dir:FOLDER`; `timm:MODEL`,
                 `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`; or a transformers model by Hub name or folder (CLIP,
                 SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Which of its features is the pooled
-                one is said at `load_open_clip`, `load_timm` and `load_transformers`.
+                one is said at each library's `load`.
+            place: where it runs and the precision of its weights, never quantised; by default the CPU and float32.
+                Features come out as float32 in any case.
             base_dir: where relative folders count from.
-            device: where it runs.
-            dtype: of the weights; features come out as float32 in any case.
             revision: Hub revision of a transformers model.
 
         Raises:
@@ -51,13 +53,13 @@ class VisionEncoder:
             ConfigError: if the name has no such form.
         """
         try:
-            return cls(name, _load_backend(name, base_dir, revision), device, dtype)
+            library, rest = find_library(name)
+            return cls(name, library.load(rest, base_dir, revision), place)
         except (CheckpointError, ConfigError):
             raise
         except Exception as error:  # these libraries raise anything from OSError to SafetensorError on a bad file
-            reason = " ".join(str(error).split()) or type(error).__name__  # a list of missing weights has many lines
             raise CheckpointError(
-                f"The image encoder {name} could not be loaded: {reason[:300]}",
+                f"The image encoder {name} could not be loaded: {reason(error)}.",
                 "Copy or download it again, and check its name in the model's config.json.",
             ) from error
 
@@ -79,17 +81,26 @@ class VisionEncoder:
         return self._backend.preprocess([image.convert("RGB") for image in images]).float()
 
     @torch.no_grad()
-    def encode(self, pixel_values: Tensor, *, grid: bool = False, layers: bool = False) -> ImageFeatures:
+    def encode(self, pixel_values: Tensor, *, grid: bool = False) -> ImageFeatures:
         """pixel_values (B, 3, H, W) -> their features, float32, on the encoder's device, without gradient.
 
         Args:
             pixel_values: what `preprocess` gives.
             grid: give the patches, too.
-            layers: give one vector a layer, too (None for a convolutional network).
         """
-        features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid, layers)
-        maps = (None if part is None else part.float() for part in (features.grid, features.layers))
-        return ImageFeatures(features.pooled.float(), *maps)
+        features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid)
+        return ImageFeatures(features.pooled.float(), None if features.grid is None else features.grid.float())
+
+    def grid_shape(self) -> tuple[int, int]:
+        """How many patches an image has, and how wide they are.
+
+        Raises:
+            ConfigError: the encoder gives none.
+        """
+        grid = self.encode(self.preprocess([Image.new("RGB", (8, 8))]), grid=True).grid
+        if grid is None:
+            raise ConfigError(f"The image encoder {self.name} gives no grid of patches, which visual_input asks for.")
+        return grid.shape[1], grid.shape[2]
 
     def encode_text(self, texts: list[str]) -> Tensor | None:
         """The encoder's own text feature, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
@@ -126,18 +137,3 @@ def tensor_hash(tensors: dict[str, Tensor], *texts: str) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()[:16]
-
-
-def _load_backend(name: str, base_dir: Path | None, revision: str | None) -> Backend:
-    kind, _, rest = name.partition(":")
-    if kind == "open_clip":
-        from fromage_lite.vision.open_clip_models import load_open_clip
-
-        return load_open_clip(rest, base_dir)
-    if kind == "timm":
-        from fromage_lite.vision.timm_models import load_timm
-
-        return load_timm(rest, base_dir)
-    from fromage_lite.vision.transformers_models import load_transformers
-
-    return load_transformers(resolve_model_name(name, base_dir), revision)

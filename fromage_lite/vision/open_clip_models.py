@@ -7,25 +7,26 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers
-from fromage_lite.vision.timm_models import is_timm_tower, timm_grid, timm_layers
+from fromage_lite.vision.backend import Backend, ImageFeatures, patches
+from fromage_lite.vision.timm_models import is_timm_tower, timm_grid
 
 
-def load_open_clip(name: str, base_dir: Path | None) -> Backend:
+def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     """Loads a CLIP-like model of open_clip with its weights, strictly.
 
     The pooled feature is the one in the space that image and text share, after the projection and before
-    normalisation: the text tower can search with it. Patches and layers are those of the image tower before any pooling
-    and projection; the patches of a timm tower come after its last norm.
+    normalisation: the text tower can search with it. Patches are those of the image tower before any pooling and
+    projection; the patches of a timm tower come after its last norm.
 
     Args:
         name: `MODEL/PRETRAINED`, `hf-hub:ORG/NAME`, or `local-dir:FOLDER` in open_clip's own format
             (open_clip_config.json and weights).
         base_dir: where relative folders count from.
+        revision: unused: a name of open_clip holds its own.
 
     Raises:
         CheckpointError: if a local folder is missing or holds no open_clip model.
@@ -33,15 +34,13 @@ def load_open_clip(name: str, base_dir: Path | None) -> Backend:
     """
     import open_clip
 
-    model_name, pretrained = source(name, base_dir)
+    model_name, pretrained = _source(name, base_dir)
     model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
     tokenizer: list[Any] = []  # made on first use: most runs never need it
 
-    def encode(pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
+    def encode(pixel_values: Tensor, grid: bool) -> ImageFeatures:
         pooled = model.encode_image(pixel_values, normalize=False)
-        if not (grid or layers):
-            return ImageFeatures(pooled)
-        return ImageFeatures(pooled, *_inner_features(model.visual, pixel_values, grid, layers))
+        return ImageFeatures(pooled, _grid(model.visual, pixel_values) if grid else None)
 
     def preprocess(images: list[Image.Image]) -> Tensor:
         return torch.stack([transform(image) for image in images])
@@ -56,7 +55,14 @@ def load_open_clip(name: str, base_dir: Path | None) -> Backend:
     return Backend(model, encode, preprocess, preprocessing, encode_text)
 
 
-def source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
+def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
+    """The model, text tower included, with new weights; arguments as of `load`. It is made on the meta device only."""
+    import open_clip
+
+    return open_clip.create_model(_source(name, base_dir)[0], load_weights=False, device="meta")
+
+
+def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
     """The encoder's name -> open_clip's (model name, pretrained tag)."""
     if name.startswith("local-dir:"):
         folder = Path(resolve_model_name(name.removeprefix("local-dir:"), base_dir))
@@ -76,21 +82,13 @@ def source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
     return model_name, pretrained
 
 
-def _inner_features(visual: Any, pixel_values: Tensor, grid: bool, layers: bool) -> tuple[Tensor | None, Tensor | None]:
-    """Patches (B, P, C) and layers (L, B, C) of an image tower, each if asked for and there."""
+def _grid(visual: Any, pixel_values: Tensor) -> Tensor:
+    """The patches (B, P, C) of an image tower."""
     trunk = getattr(visual, "trunk", None)
     if trunk is not None and is_timm_tower(trunk):
-        return (timm_grid(trunk, trunk.forward_features(pixel_values)) if grid else None,
-                timm_layers(trunk, pixel_values) if layers else None)  # fmt: skip
+        return timm_grid(trunk, trunk.forward_features(pixel_values))
     if hasattr(visual, "attnpool"):  # ModifiedResNet
         maps = visual.forward_intermediates(pixel_values, indices=1, intermediates_only=True)["image_intermediates"]
-        return patches(maps[-1]) if grid else None, None
-    inner = visual.forward_intermediates(
-        pixel_values, indices=None if layers else 1, intermediates_only=True, output_fmt="NLC",
-        output_extra_tokens=True,
-    )  # fmt: skip
-    hidden = [torch.cat(pair, dim=1) for pair in zip(inner["image_intermediates_prefix"], inner["image_intermediates"],
-                                                     strict=True)]  # fmt: skip
-    # CoCa pools by attention over all tokens; the class token stands for a layer there too.
-    mean = visual.pool_type == "avg"
-    return (inner["image_intermediates"][-1] if grid else None, stack_layers(hidden, 1, mean) if layers else None)
+        return patches(maps[-1])
+    inner = visual.forward_intermediates(pixel_values, indices=1, intermediates_only=True, output_fmt="NLC")
+    return inner["image_intermediates"][-1]

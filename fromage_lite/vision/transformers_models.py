@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from fromage_lite.checkpoint.hub import file_options, no_progress_bars
+from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
-from fromage_lite.vision.backend import Backend, ImageFeatures, patches, stack_layers, summary
+from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 
 # Model type -> its image tower's class in transformers and options for it. A two-tower checkpoint is loaded without its
 # text tower. Of ViT and DeiT the pooler is left out: it is untrained in most of their checkpoints.
@@ -28,11 +30,19 @@ _TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
 # Weights that serve only training, and buffers that older versions saved.
 _UNUSED = ("mask_token", "position_ids", "relative_position_index")
 # Keys of a processor's file that change nothing of what it does to a picture.
-_NOT_PREPROCESSING = {"processor_class", "feature_extractor_type", "auto_map", "return_tensors", "device",
-                      "disable_grouping", "data_format", "input_data_format"}  # fmt: skip
+_NOT_PREPROCESSING = {
+    "processor_class",
+    "feature_extractor_type",
+    "auto_map",
+    "return_tensors",
+    "device",
+    "disable_grouping",
+    "data_format",
+    "input_data_format",
+}
 
 
-def load_transformers(name: str, revision: str | None) -> Backend:
+def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     """Loads an image encoder of transformers with its weights, strictly, from a folder or the Hub.
 
     The pooled feature:
@@ -44,28 +54,40 @@ def load_transformers(name: str, revision: str | None) -> Backend:
     - DINOv2, ViT, DeiT: the class token after the last norm.
     - Any other: what its class in transformers calls `pooler_output`; one without it is refused.
 
-    The patches are `last_hidden_state` without class token and registers, after the last norm (CLIP's before it). A
-    layer's vector is its class token in `hidden_states`, or the patches' mean where the pooled feature is made of them.
+    The patches are `last_hidden_state` without class token and registers, after the last norm (CLIP's before it).
 
     Args:
-        name: an absolute folder or a Hub name.
+        name: a folder or a Hub name.
+        base_dir: where a relative folder counts from.
         revision: Hub revision.
 
     Raises:
         CheckpointError: if it is no image encoder, or weights are missing or left over.
     """
+    name = resolve_model_name(name, base_dir)
     with no_progress_bars(), _quiet():
         model = _load_model(name, revision)
         processor = _load_processor(name, revision)
 
-    def encode(pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
-        return _features(model, pixel_values, grid, layers)
+    def encode(pixel_values: Tensor, grid: bool) -> ImageFeatures:
+        return _features(model, pixel_values, grid)
 
     def preprocess(images: list[Image.Image]) -> Tensor:
         # One by one: pictures differ in size until they are cropped.
         return torch.cat([processor(image, return_tensors="pt")["pixel_values"] for image in images])
 
     return Backend(model, encode, preprocess, _describe(processor))
+
+
+def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
+    """The image tower with new weights; arguments as of `load`."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(resolve_model_name(name, base_dir), revision=revision)
+    class_name, options = _TOWERS.get(config.model_type, ("AutoModel", {}))
+    if class_name == "AutoModel":
+        return transformers.AutoModel.from_config(config)
+    return getattr(transformers, class_name)(getattr(config, "vision_config", config), **options)
 
 
 def _load_model(name: str, revision: str | None) -> Any:
@@ -76,16 +98,21 @@ def _load_model(name: str, revision: str | None) -> Any:
     if class_name == "AutoModel":
         _check_kind(name, config)
     model, report = getattr(transformers, class_name).from_pretrained(
-        name, revision=revision, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True,
-        **file_options(), **options,
-    )  # fmt: skip
+        name,
+        revision=revision,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **file_options(),
+        **options,
+    )
     missing = set(report["missing_keys"])
     if missing and all(key.startswith("pooler.") for key in missing):
         model.pooler, missing = None, set()  # its weights would be random; `_features` does without
     faults = [f"{key} is missing" for key in sorted(missing)]
     faults += [f"{key} is left over" for key in sorted(report["unexpected_keys"]) if _belongs(key, model)]
-    faults += [f"{key} is {tuple(found)} instead of {tuple(wanted)}"
-               for key, found, wanted in sorted(report["mismatched_keys"], key=lambda fault: fault[0])]  # fmt: skip
+    mismatched = sorted(report["mismatched_keys"], key=lambda fault: fault[0])
+    faults += [f"{key} is {tuple(found)} instead of {tuple(wanted)}" for key, found, wanted in mismatched]
     faults += report["error_msgs"]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
@@ -94,16 +121,6 @@ def _load_model(name: str, revision: str | None) -> Any:
             "Use weights and a config.json that belong together.",
         )
     return model
-
-
-def tower(config: Any) -> Any:
-    """The image tower that a configuration describes, with new weights; made on the meta device it has none."""
-    import transformers
-
-    class_name, options = _TOWERS.get(config.model_type, ("AutoModel", {}))
-    if class_name == "AutoModel":
-        return transformers.AutoModel.from_config(config)
-    return getattr(transformers, class_name)(getattr(config, "vision_config", config), **options)
 
 
 def _check_kind(name: str, config: Any) -> None:
@@ -157,22 +174,19 @@ def _describe(processor: Any) -> str:
     return json.dumps({"backend": processor.backend, **steps}, sort_keys=True, default=str)
 
 
-def _features(model: Any, pixel_values: Tensor, grid: bool, layers: bool) -> ImageFeatures:
-    output = model(pixel_values=pixel_values, output_hidden_states=layers)
+def _features(model: Any, pixel_values: Tensor, grid: bool) -> ImageFeatures:
+    output = model(pixel_values=pixel_values)
     tokens = output.last_hidden_state
     prefix = _prefix(model.config, tokens, pixel_values)
-    mean = getattr(model.config, "use_mean_pooling", False)
     pooled = getattr(output, "pooler_output", None)
     if pooled is None:
         if not hasattr(output, "pooler_output") or tokens.dim() != 3:
-            raise CheckpointError(f"{type(model).__name__} of transformers gives no pooled feature.",
-                                  "Use another encoder.")  # fmt: skip
-        pooled = summary(tokens, prefix, mean)
-    return ImageFeatures(
-        pooled.flatten(1),
-        patches(tokens, prefix) if grid else None,
-        stack_layers(output.hidden_states[1:], prefix, mean) if layers and output.hidden_states else None,
-    )
+            raise CheckpointError(
+                f"{type(model).__name__} of transformers gives no pooled feature.", "Use another encoder."
+            )
+        takes_mean = getattr(model.config, "use_mean_pooling", False) or not prefix
+        pooled = tokens[:, prefix:].mean(dim=1) if takes_mean else tokens[:, 0]
+    return ImageFeatures(pooled.flatten(1), patches(tokens, prefix) if grid else None)
 
 
 def _prefix(config: Any, tokens: Tensor, pixel_values: Tensor) -> int:

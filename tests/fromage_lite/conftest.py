@@ -15,8 +15,8 @@ def agent(tiny_model):
 
 
 @pytest.fixture
-def script(tiny_model, monkeypatch):
-    return Script(tiny_model, monkeypatch)
+def script(agent):
+    return Script(agent)
 
 
 @pytest.fixture
@@ -24,3 +24,34 @@ def picture(tmp_path, pictures):
     path = tmp_path / "red picture.png"
     pictures[0].save(path)
     return str(path)
+
+
+@pytest.fixture
+def album(tmp_path, pictures):
+    """A folder of four pictures."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        picture.save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"picture {number}")
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path, album, tiny_model):
+    """The index of these pictures for the tiny model."""
+    import torch
+
+    from index.build import FolderReader, build_store, derive_index
+
+    store, out = tmp_path / "store", tmp_path / "index"
+    build_store(
+        FolderReader(album),
+        lambda images: tiny_model.image_features(images).pooled.numpy(),
+        store,
+        encoder_fingerprint=tiny_model.vision.fingerprint(),
+    )
+    with torch.no_grad():
+        derive_index(store, lambda rows: tiny_model.image_embeds(torch.from_numpy(rows)).numpy(),
+                     tiny_model.fingerprint(), out)  # fmt: skip
+    return out

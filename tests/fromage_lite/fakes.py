@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from fromage_lite.chat.events import TextDelta
-from fromage_lite.model import decoding
+from fromage_lite.model.decoding import stream
+from index.errors import StoreError
 from index.hits import Hit
 
 
@@ -25,30 +26,35 @@ class ListedPictures:
         self.queries += list(query_embeds)
         return [[hit for hit in self.hits if hit.id not in exclude][:k] for _ in query_embeds]
 
+    def row(self, id: int) -> tuple[str, str]:
+        for hit in self.hits:
+            if hit.id == id:
+                return hit.source, hit.caption
+        raise StoreError(f"There is no picture {id}.")
+
     def thumbnail(self, id: int) -> bytes:
         return b"thumbnail of %d" % id
 
 
 class Script:
-    """Replies for the model, in turn. `[RET]` in a reply is said only where the policy allows it.
+    """Replies of an agent, in turn. `[RET]` in a reply is said only where the policy allows it.
 
     Attributes:
         logits: what the model itself gave at the first token of every reply.
     """
 
-    def __init__(self, model, monkeypatch) -> None:
-        self.model = model
+    def __init__(self, *agents) -> None:
+        self.model = agents[0].model
         self.replies: list[list] = []
         self.current: list = []
         self.logits: list[np.ndarray] = []
-        monkeypatch.setattr(decoding, "choose", self.choose)
-        stream = decoding.stream
+        for agent in agents:
+            agent.engine.stream = self.stream
 
-        def begin(*args, **kwargs):
-            self.current, self.begun = self.replies.pop(0), False
-            return stream(*args, **kwargs)
-
-        monkeypatch.setattr(decoding, "stream", begin)
+    def stream(self, *args, **options):
+        """The tokens of the next reply."""
+        self.current, self.begun = self.replies.pop(0), False
+        return stream(*args, choose=self.choose, **options)
 
     def say(self, *replies: str | Exception) -> None:
         """Adds replies: a text, ended by a line break as the model would; or an error, raised after one word."""

@@ -36,20 +36,20 @@ class Family:
         save: writes it and its preprocessing into a folder.
         prefix: of the name for `VisionEncoder.load`, before the folder.
         grid: shape of the patches of one picture.
-        layers: (L, width) of the layers' vectors; None where there are none.
         answer: the library's own whole model, from the folder and pixel_values.
         expected: the same answer from our features, through that model's head.
+        convolutional: whether every patch sees the whole picture, at this size.
     """
 
     save: Callable[[Path], None]
     preprocessing: Preprocessing
     dim: int
     grid: tuple[int, int]
-    layers: tuple[int, int] | None
     answer: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
     expected: Callable[[torch.nn.Module, object], torch.Tensor]
     load: Callable[[Path], torch.nn.Module]
     prefix: str = ""
+    convolutional: bool = False
 
 
 def strong(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -76,10 +76,11 @@ def save_transformers(model: torch.nn.Module, processor: str, options: dict) -> 
     return save
 
 
-def transformers_family(model, processor, options, preprocessing, answer, expected, layers=(2, 32)) -> Family:
+def transformers_family(model, processor, options, preprocessing, answer, expected) -> Family:
     save = save_transformers(model, processor, options)
-    return Family(save, preprocessing, 32, (16, 32), layers, answer, expected,
-                  lambda folder: type(model).from_pretrained(folder).eval())  # fmt: skip
+    return Family(
+        save, preprocessing, 32, (16, 32), answer, expected, lambda folder: type(model).from_pretrained(folder).eval()
+    )
 
 
 def clip() -> Family:
@@ -161,9 +162,15 @@ def dinov2(registers: bool = False) -> Family:
 # --- open_clip ---
 
 
-def open_clip_family(vision: dict, preprocess: dict, preprocessing: Preprocessing, grid: tuple[int, int],
-                     layers: tuple[int, int] | None, expected=lambda whole, features: features.pooled,
-                     **options) -> Family:  # fmt: skip
+def open_clip_family(
+    vision: dict,
+    preprocess: dict,
+    preprocessing: Preprocessing,
+    grid: tuple[int, int],
+    expected=lambda whole, features: features.pooled,
+    convolutional: bool = False,
+    **options,
+) -> Family:
     import open_clip
 
     text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
@@ -182,10 +189,10 @@ def open_clip_family(vision: dict, preprocess: dict, preprocessing: Preprocessin
         (folder / "open_clip_config.json").write_text(json.dumps(whole))
 
     return Family(
-        save, preprocessing, 24, grid, layers,
+        save, preprocessing, 24, grid,
         lambda whole, pixels: whole.encode_image(pixels, normalize=False), expected,
         lambda folder: open_clip.create_model_from_pretrained(f"local-dir:{folder}")[0].eval(),
-        "open_clip:local-dir:",
+        "open_clip:local-dir:", convolutional,
     )  # fmt: skip
 
 
@@ -195,7 +202,7 @@ CLIP_LIKE = Preprocessing(32, 32, True, CLIP_MEAN, CLIP_STD, rounds=True)
 
 
 def open_clip_vit() -> Family:
-    return open_clip_family(VIT, SHORTEST, CLIP_LIKE, (16, 32), (2, 32))
+    return open_clip_family(VIT, SHORTEST, CLIP_LIKE, (16, 32))
 
 
 def open_clip_resnet() -> Family:
@@ -206,13 +213,13 @@ def open_clip_resnet() -> Family:
     def expected(whole, features):
         return whole.visual.attnpool(features.grid.transpose(1, 2).unflatten(2, (2, 2)))
 
-    return open_clip_family(vision, preprocess, preprocessing, (4, 256), None, expected)
+    return open_clip_family(vision, preprocess, preprocessing, (4, 256), expected, convolutional=True)
 
 
 def open_clip_coca() -> Family:
     vision = VIT | {"attentional_pool": True, "attn_pooler_queries": 4, "attn_pooler_heads": 2}
     multimodal = {"context_length": 8, "vocab_size": 64, "width": 24, "heads": 2, "layers": 1}
-    return open_clip_family(vision | {"output_tokens": True}, SHORTEST, CLIP_LIKE, (16, 32), (2, 32),
+    return open_clip_family(vision | {"output_tokens": True}, SHORTEST, CLIP_LIKE, (16, 32),
                             text={"embed_cls": True, "output_tokens": True}, multimodal_cfg=multimodal,
                             custom_text=True)  # fmt: skip
 
@@ -221,15 +228,16 @@ def open_clip_timm() -> Family:
     vision = {"timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
               "image_size": 160}  # fmt: skip
     preprocess = {"mean": HALF, "std": HALF, "interpolation": "bicubic", "resize_mode": "squash", "size": 160}
-    return open_clip_family(vision, preprocess, Preprocessing(160, None, True, HALF, HALF), (100, 64), (6, 64),
-                            custom_text=True)  # fmt: skip
+    preprocessing = Preprocessing(160, None, True, HALF, HALF)
+    return open_clip_family(vision, preprocess, preprocessing, (100, 64), custom_text=True)
 
 
 # --- timm ---
 
 
-def timm_family(name: str, preprocessing: Preprocessing, grid: tuple[int, int], layers: tuple[int, int] | None,
-                head: str) -> Family:  # fmt: skip
+def timm_family(
+    name: str, preprocessing: Preprocessing, grid: tuple[int, int], head: str, convolutional: bool = False
+) -> Family:
     def save(folder: Path) -> None:
         import timm
 
@@ -243,18 +251,18 @@ def timm_family(name: str, preprocessing: Preprocessing, grid: tuple[int, int], 
     def expected(whole, features):
         return whole.get_submodule(head)(features.pooled)
 
-    return Family(save, preprocessing, grid[1], grid, layers, lambda whole, pixels: whole(pixels), expected, load,
-                  "timm:local-dir:")  # fmt: skip
+    answer, prefix = lambda whole, pixels: whole(pixels), "timm:local-dir:"
+    return Family(save, preprocessing, grid[1], grid, answer, expected, load, prefix, convolutional)
 
 
 def timm_vit() -> Family:
     preprocessing = Preprocessing(168, 160, True, HALF, HALF, rounds=True)
-    return timm_family("test_vit", preprocessing, (100, 64), (6, 64), "head")
+    return timm_family("test_vit", preprocessing, (100, 64), "head")
 
 
 def timm_nfnet() -> Family:
     preprocessing = Preprocessing(168, 160, True, HALF, HALF, rounds=True)
-    return timm_family("test_nfnet", preprocessing, (25, 192), None, "head.fc")
+    return timm_family("test_nfnet", preprocessing, (25, 192), "head.fc", convolutional=True)
 
 
 FAMILIES: dict[str, Callable[[], Family]] = {

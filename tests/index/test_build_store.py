@@ -125,8 +125,12 @@ def test_bad_files_are_listed_and_skipped(album, tmp_path, encode):
     report = build(FolderReader(album), encode, tmp_path)
     assert report.total == 23
     assert sorted(Path(bad.source).name for bad in report.bad) == [
-        "empty.jpg", "evil\x1b[31m.gif", "gone.webp", "half.png", "text.png",
-    ]  # fmt: skip
+        "empty.jpg",
+        "evil\x1b[31m.gif",
+        "gone.webp",
+        "half.png",
+        "text.png",
+    ]
     assert all(Path(bad.source).name in bad.reason or "evil" in bad.reason for bad in report.bad)
     assert len((tmp_path / BAD_LIST).read_text().splitlines()) == 5
     assert "\x1b" not in (tmp_path / BAD_LIST).read_text()
@@ -221,15 +225,16 @@ def test_a_table_of_captions(album, tmp_path, encode):
     )
     report = build(TsvReader(table), encode, tmp_path / "out")
     rows = [(Path(source).name, caption) for _, source, caption in FeatureStore.open(tmp_path / "out").iter_rows()]
-    assert rows == [("01.png", "a cat with a tab"), ("03.png", "Füße"), ("05.png", "\ufffd\ufffd")]
+    assert rows == [("01.png", "a cat with a tab"), ("03.png", "Füße")]
     assert report.duplicates == 1
     assert [bad.reason.split(str(tmp_path))[-1] for bad in report.bad] == [
-        "/captions.tsv, line 6: it is no line `caption<TAB>image`.",
-        "https://example.org/x.png: only files are read, no web addresses.",
+        "/captions.tsv, line 6: it is not a line `caption<TAB>image`.",
+        "https://example.org/x.png: only files can be indexed, not web addresses.",
+        "/captions.tsv, line 9: it is not UTF-8 (byte 0xFF); save it as UTF-8.",
         "/album/none.png.",
     ]
     again = build(TsvReader(table), encode, tmp_path / "out")
-    assert (again.added, again.unchanged, again.duplicates) == (0, 3, 1)
+    assert (again.added, again.unchanged, again.duplicates) == (0, 2, 1)
 
 
 def test_captions_for_a_folder_from_a_table(album, tmp_path, encode):
@@ -242,11 +247,95 @@ def test_captions_for_a_folder_from_a_table(album, tmp_path, encode):
     assert store.row(store.find(str(album / "one" / "03.png")))[1] == "absolute"
 
 
+def test_bad_rows_of_a_caption_table_are_reported(album, tmp_path, encode):
+    table = tmp_path / "captions.tsv"
+    table.write_bytes(b"first\tone/01.png\ncaf\xe9\tone/03.png\n")
+    report = build(FolderReader(album, captions=table), encode, tmp_path / "out")
+    assert (report.total, report.captioned) == (23, 1)
+    assert [bad.reason for bad in report.bad] == [f"{table}, line 2: it is not UTF-8 (byte 0xE9); save it as UTF-8."]
+
+
+def test_captions_beside_pictures_are_read_rightly_or_refused(album, tmp_path, encode):
+    for number, data in [
+        (5, "a café".encode("utf-16")),
+        (7, "a café".encode("latin-1")),
+        (9, b"old\rMac"),
+        (11, ("x" * 19_999 + "ü").encode()),
+    ]:
+        (album / "one" / f"{number:02d}.txt").write_bytes(data)
+    report = build(FolderReader(album), encode, tmp_path / "out")
+    store = FeatureStore.open(tmp_path / "out")
+    captions = {Path(source).stem: caption for _, source, caption in store.iter_rows()}
+    assert (report.total, captions["05"], captions["07"], captions["09"]) == (23, "a café", "", "old Mac")
+    assert captions["11"] == "x" * 10_000  # the end of what is read of a file may lie in a letter
+    (bad,) = report.bad
+    assert bad.reason == f"{album}/one/07.txt: it is not UTF-8 (byte 0xE9); save it as UTF-8."
+
+
+def names(folder):
+    return [os.path.relpath(picture.source, folder) for picture in FolderReader(folder) if not picture.problem]
+
+
+def test_linked_folders_are_followed_once_and_loops_end(tmp_path, painter):
+    root = tmp_path / "root"
+    for path in ("root/real/a.png", "root/.hidden/h.png", "away/b.png", "away/deep/c.png", "away/.no/d.png"):
+        painter(tmp_path / path, 0.3)
+    (root / "away").symlink_to(tmp_path / "away")
+    (root / "away again").symlink_to("../away")
+    (tmp_path / "away" / "up").symlink_to(root)  # a loop over two folders
+    (root / "real" / "self").symlink_to(".")
+    (root / "another real").symlink_to("real")  # is read under its own name
+    (root / "shown").symlink_to(".hidden")
+    (root / "around").symlink_to("around")  # leads to itself
+    painter(tmp_path / "one.png", 0.2)
+    (root / "picture.png").symlink_to("../one.png")
+    wanted = ["picture.png", "away/b.png", "away/deep/c.png", "real/a.png", "shown/h.png"]
+    assert sorted(names(root)) == sorted(wanted) and len(FolderReader(root)) == 5
+    assert [picture.problem for picture in FolderReader(root) if picture.problem] == ["the link leads nowhere"]
+
+
+def test_a_folder_below_a_linked_root_is_not_read_twice(tmp_path, painter):
+    painter(tmp_path / "real" / "sub" / "a.png", 0.3)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real" / "again").symlink_to(tmp_path / "real" / "sub")
+    assert names(tmp_path / "link") == ["sub/a.png"]
+    (tmp_path / "real" / "parent").symlink_to(tmp_path)
+    assert names(tmp_path / "link") == ["sub/a.png"]
+
+
+def test_links_that_lead_nowhere_are_counted(album, tmp_path, encode):
+    (album / "disk").symlink_to("/mnt/not there")
+    (album / "one" / "gone.png").symlink_to("nothing.png")
+    (album / ".hidden link").symlink_to("nowhere")
+    report = build(FolderReader(album), encode, tmp_path / "out")
+    assert report.total == 23
+    assert sorted(bad.reason for bad in report.bad) == [
+        f"{album}/disk: the link leads nowhere.",
+        f"{album}/one/gone.png is a link to nothing.png, which does not exist.",
+    ]
+
+
+def test_pictures_below_a_link_stay_in_the_store(album, tmp_path, encode, painter):
+    painter(tmp_path / "away" / "x.png", 0.3)
+    (album / "away").symlink_to(tmp_path / "away")
+    assert build(FolderReader(album), encode, tmp_path / "out").total == 24
+    assert build(FolderReader(album), encode, tmp_path / "out").unchanged == 24
+    (album / "away").unlink()
+    assert build(FolderReader(album), encode, tmp_path / "out").removed == 1
+
+
+def test_what_is_named_instead_of_a_folder_or_a_table_is_said(album):
+    with pytest.raises(StoreError, match=r"notes\.md is a file\. Name a folder"):
+        FolderReader(album / "notes.md")
+    with pytest.raises(StoreError, match="one is a folder. Name a table"):
+        TsvReader(album / "one")
+
+
 def test_a_name_that_is_no_text_is_bad_not_fatal(album, tmp_path, encode):
     (album / os.fsdecode(b"caf\xe9.png")).write_bytes((album / "one" / "01.png").read_bytes())
     report = build(FolderReader(album), encode, tmp_path / "out")
     assert report.total == 23
-    assert "no valid UTF-8" in report.bad[0].reason
+    assert "not valid UTF-8" in report.bad[0].reason
 
 
 def test_large_pictures_do_not_wait_in_full_size(tmp_path, encode, painter):

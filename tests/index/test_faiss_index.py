@@ -110,7 +110,7 @@ def test_another_bridge_is_refused_with_the_command_that_rebuilds(store_path, tm
     assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
     with pytest.raises(FingerprintError) as raised:
         ImageIndex.open(tmp_path, "bridge-b", model="runs/b")
-    assert f"python scripts/build_index.py --model runs/b --out {tmp_path}" in str(raised.value)
+    assert f"Rebuild it: fromage-lite index --model runs/b --out {tmp_path}" in str(raised.value)
     derive_index(store_path, project, "bridge-b", tmp_path)
     assert len(ImageIndex.open(tmp_path, "bridge-b")) == 396
 
@@ -135,7 +135,7 @@ def test_vectors_that_do_not_fit_are_refused(store_path, tmp_path, normalise):
         ([sound, sound[:1]], "396 live rows"),
         ([sound[:10], normalise(rng.normal(size=(386, 3)))], "don't fit"),
         ([], "don't fit"),
-        ([sound * 3], "unit norm; one has the norm 3"),
+        ([sound * 3], "unit norm; one has norm 3"),
     ]:
         with pytest.raises(StoreError, match=reason):
             build_index(store, blocks, "bridge", tmp_path)

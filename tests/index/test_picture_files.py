@@ -5,14 +5,27 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from index import images
 from index.errors import ImageError
-from index.images import bound_short_side, make_thumbnail, one_line, open_image, sanitize
+from index.images import (
+    PICTURE_SUFFIXES,
+    bound_short_side,
+    is_picture_name,
+    is_url,
+    make_thumbnail,
+    one_line,
+    open_image,
+    sanitize,
+)
 
 
 def encoded(image, format="PNG", **options):
@@ -106,14 +119,14 @@ def damaged_files():
     png = encoded(Image.effect_noise((200, 200), 80))
     return {
         "empty": (b"", "is empty"),
-        "text": (b"this is a letter, not a picture\n" * 20, "is no picture"),
+        "text": (b"this is a letter, not a picture\n" * 20, "is not a picture"),
         "truncated jpeg": (photo[: len(photo) // 2], "is truncated"),
         "truncated png": (png[: len(png) // 2], "is truncated"),
         "header only": (png[:30], "is"),
         "huge": (huge_png(20_000, 20_000), "is too large"),
         "absurd": (huge_png(2**31 - 1, 2**31 - 1), "is too large"),
         "thread": (huge_png(1, 60_000), "long and thin"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is no picture"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is not a picture"),
     }
 
 
@@ -134,8 +147,8 @@ def test_what_is_no_file_is_a_clear_error(tmp_path):
     cases = [
         (tmp_path / "missing.png", "There is no file"),
         (tmp_path, "is a folder"),
-        (tmp_path / "pipe.png", "no regular file"),  # reading it would wait for ever
-        ("/dev/zero", "no regular file"),
+        (tmp_path / "pipe.png", "not a regular file"),  # reading it would wait for ever
+        ("/dev/zero", "not a regular file"),
         ("https://example.org/cat.png", "web address"),
         ("a\0b.png", "can't be read"),
         ("x" * 5000, "can't be read"),
@@ -144,6 +157,81 @@ def test_what_is_no_file_is_a_clear_error(tmp_path):
     for source, reason in cases:
         with pytest.raises(ImageError, match=reason):
             open_image(source)
+
+
+def test_a_missing_file_is_told_with_what_is_there(tmp_path):
+    (tmp_path / "link.png").symlink_to("gone/away.png")
+    cases = [
+        ("cat.png", f"There is no file {tmp_path}/cat.png. The folder is there: check the file's name."),
+        ("pics/cat.png", f"There is no file {tmp_path}/pics/cat.png. There is no folder {tmp_path}/pics either."),
+        ("link.png", f"{tmp_path}/link.png is a link to gone/away.png, which does not exist."),
+    ]
+    for name, said in cases:
+        with pytest.raises(ImageError) as raised:
+            open_image(tmp_path / name)
+        assert str(raised.value) == said
+
+
+def ftyp(brand):
+    """How files of the ISO's base format begin."""
+    return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1" + brand + bytes(100)
+
+
+@pytest.fixture
+def without_plugins(monkeypatch):
+    """A Pillow without HEIF and AVIF, whatever is installed here."""
+    formats = tuple(name for name in images._formats() if name not in ("HEIF", "AVIF"))
+    monkeypatch.setattr(images, "_formats", lambda: formats)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("IMG_1.HEIC", ftyp(b"heic"), "is a HEIC picture, which needs the plugin pillow-heif. Install it (pip install"),
+        (
+            "renamed.jpg",
+            ftyp(b"heix"),
+            "is a HEIC picture, which needs the plugin pillow-heif. Install it (pip install",
+        ),
+        ("a.heif", ftyp(b"mif1"), "is a HEIC picture, which needs the plugin pillow-heif. Install it (pip install"),
+        ("a.avif", ftyp(b"avif"), "is an AVIF picture, which this build of Pillow can't read. Install a newer one"),
+        ("a.cr3", ftyp(b"crx "), "is a camera's raw file, which can't be read. Save the picture as JPEG or TIFF."),
+        ("a.NEF", b"MM\0*" + bytes(100), "is a camera's raw file, which can't be read. Save the picture as JPEG"),
+        ("a.raf", b"FUJIFILMCCD-RAW " + bytes(100), "is a camera's raw file, which can't be read. Save the picture"),
+        ("film.jpg", ftyp(b"isom"), "is not a picture that can be read."),
+        ("text.heic", b"no picture at all", "is not a picture that can be read."),
+    ],
+)
+def test_what_phones_and_cameras_make_is_named_with_what_reads_it(tmp_path, without_plugins, name, data, said):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ImageError) as raised:
+        open_image(tmp_path / name)
+    assert str(raised.value).startswith(f"{tmp_path / name} {said}")
+
+
+def test_a_heic_is_read_if_the_plugin_is_installed(tmp_path):
+    """In a process of its own: Pillow's plugins can't be taken back. The plugin here reads one colour from a file."""
+    (tmp_path / "pillow_heif.py").write_text(
+        "from PIL import Image, ImageFile\n"
+        "class File(ImageFile.ImageFile):\n"
+        "    format = 'HEIF'\n"
+        "    def _open(self):\n"
+        "        self._size, self._mode = (2, 2), 'RGB'\n"
+        "        self.colour = self.fp.read()[24:27]\n"
+        "    def load(self):\n"
+        "        self.im = Image.new('RGB', (2, 2), tuple(self.colour)).im\n"
+        "        return super(ImageFile.ImageFile, self).load()\n"
+        "def register_heif_opener():\n"
+        "    Image.register_open('HEIF', File, lambda start: start[4:12] == b'ftypheic')\n"
+    )
+    data = ftyp(b"heic")[:24] + bytes([10, 200, 30])
+    code = (
+        "from index.images import PICTURE_SUFFIXES, open_image; import numpy\n"
+        f"print({{'.heic', '.heif'}} <= PICTURE_SUFFIXES, numpy.asarray(open_image({data!r}))[1, 1].tolist())"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(images.__file__).parents[1])])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "True [10, 200, 30]\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -190,3 +278,37 @@ def test_sanitize_removes_what_could_act_on_a_terminal():
     assert sanitize("bad\udcffname").encode() == "bad\ufffdname".encode()
     assert one_line("  a\n b\t\x1b[1mc  ") == "a b c"
     assert len(one_line("x" * 50_000)) == 10_000
+
+
+SAVED_AS = {
+    **dict.fromkeys([".jpg", ".jpe", ".jfif"], "JPEG"),
+    **dict.fromkeys([".tif", ".tiff"], "TIFF"),
+    **{f".{name.lower()}": name for name in ("PNG", "WEBP", "GIF", "BMP", "PPM", "ICO")},
+    ".jp2": "JPEG2000",
+}
+
+
+@pytest.mark.parametrize("suffix", SAVED_AS)
+def test_a_picture_is_told_by_its_suffix_and_such_a_file_can_be_opened(suffix, tmp_path):
+    path = tmp_path / f"photo{suffix}"
+    Image.new("RGB", (16, 16), "red").save(path, SAVED_AS[suffix])
+    assert suffix in PICTURE_SUFFIXES and is_picture_name(path) and is_picture_name(f"A{suffix.upper()}")
+    red, green, blue = open_image(path).getpixel((8, 8))
+    assert red > 240 and green < 15 and blue < 15
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".tga", ".eps", ".psd", ".pdf", ".txt", ""])
+def test_what_cannot_be_opened_is_not_offered(suffix):
+    assert suffix not in PICTURE_SUFFIXES
+
+
+def test_a_picture_of_a_phone_or_a_camera_is_meant_as_one_though_it_cannot_be_opened():
+    assert all(map(is_picture_name, ["IMG_0001.HEIC", "a.heif", "DSC_0001.NEF", "a.cr3", "a.dng", "a.avif"]))
+    assert not any(map(is_picture_name, ["notes.txt", "jpg", ".jpg", "a.jpg.txt", ""]))
+
+
+def test_a_web_address_is_told_from_a_file():
+    assert all(map(is_url, ["http://example.org/a.png", "https://example.org", "HTTPS://EXAMPLE.ORG/A.PNG"]))
+    assert not any(
+        map(is_url, ["/http://a.png", "ftp://example.org/a.png", "file:///a.png", "http:/a.png", "", "a.png"])
+    )

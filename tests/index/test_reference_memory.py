@@ -48,8 +48,11 @@ def test_an_import_takes_less_than_twice_the_files_size(tmp_path, form, count):
     del embeddings
     result = subprocess.run(
         [sys.executable, "-c", IMPORT, str(tmp_path / "e.pkl"), str(tmp_path / "store")],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     total, share = result.stdout.split()
     print(f"{form}: {float(share):.2f} times the file's size")
     assert int(total) == count

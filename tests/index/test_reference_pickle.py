@@ -189,9 +189,16 @@ def test_torchs_own_functions_are_not_run_either(tmp_path, monkeypatch):
         b"\x80\x04\x82\x01.",  # EXT1
         b"\x80\x02\x8c\x01xQ.",  # a persistent id
         b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93\x8c\x02O8\x89\x88\x87R.",  # object arrays hold anything
-        b"\x80\x04.", b"\x80\x04", b"", b"\x80\x09.", b"\xff" * 50, b"\x80\x04N.", b"\x80\x04]a.", b"\x80\x04Rb.",
+        b"\x80\x04.",
+        b"\x80\x04",
+        b"",
+        b"\x80\x09.",
+        b"\xff" * 50,
+        b"\x80\x04N.",
+        b"\x80\x04]a.",
+        b"\x80\x04Rb.",
     ],
-)  # fmt: skip
+)
 def test_other_opcodes_and_damage_are_refused(tmp_path, monkeypatch, program):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "e.pkl").write_bytes(program)
@@ -274,11 +281,11 @@ def test_a_strided_tensor_shows_no_number_twice(tmp_path):
         (["paths"], "no paths and embeddings"),
         ({"paths": PATHS}, "no paths and embeddings"),
         ({"paths": PATHS[:3], "embeddings": vectors()}, "3 paths and 6 embeddings"),
-        ({"paths": [1, 2], "embeddings": vectors(2)}, "texts or vectors"),
+        ({"paths": [1, 2], "embeddings": vectors(2)}, "strings or vectors"),
         ({"paths": PATHS, "embeddings": [*vectors(5), vectors(1, 7)[0]]}, "different widths"),
         ({"paths": PATHS, "embeddings": vectors(1, 6)[0]}, "neither"),
         ({"paths": PATHS, "embeddings": vectors().astype(int)}, "arrays of the type"),
-        ({"paths": tuple(PATHS), "embeddings": vectors()}, "no list of texts"),
+        ({"paths": tuple(PATHS), "embeddings": vectors()}, "not a list of strings"),
     ],
 )
 def test_other_contents_are_named(tmp_path, data, words):

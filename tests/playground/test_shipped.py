@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from fromage_lite.config import playground_dir
+from fromage_lite.config import LoadOptions, playground_dir
 from fromage_lite.playground.evaluation.figures import caption_of, reply
 from fromage_lite.playground.evaluation.named import setting_named, things_named
 from fromage_lite.playground.text.grammar import full_description
@@ -22,9 +22,9 @@ SEED = HELD_OUT_SEED + 777_000_000  # pictures that neither training nor the mod
 
 @pytest.fixture(scope="module")
 def agent():
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite.start import load_agent
 
-    return Agent.load(playground_dir(), "none", device="cpu")
+    return load_agent(LoadOptions(index="none", device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,9 @@ def test_descriptions_find_their_pictures(agent, scenes):
 def test_first_start_builds_the_index_and_requests_are_answered(tmp_path, monkeypatch):
     """The whole first start in an empty cache, then a request, its follow-up and no picture twice."""
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite.start import load_agent
 
-    agent = Agent.load(device="cpu")
+    agent = load_agent(LoadOptions(device="cpu"))
     assert agent.index_size >= 2000
     dialogue = agent.dialogue()
     text, hits = reply(dialogue, ("show me a cat on the beach.",))

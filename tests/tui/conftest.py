@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.tui.fake_agent import picture_bytes
+
+FAULT = ("Something went wrong", "A fault while the app ended")
 
 
 @pytest.fixture
@@ -30,28 +33,37 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def no_hidden_fault(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The app survives faults that nobody foresaw; a test must not overlook one."""
+    yield
+    if request.node.get_closest_marker("faulty") is None:
+        faults = [record for record in caplog.get_records("call") if record.name in ("tui.conversation", "tui.faults")]
+        assert not [record.exc_text or record.message for record in faults if record.message.startswith(FAULT)]
+
+
 @pytest.fixture
 def agent(tiny_model, monkeypatch):
-    """The agent that the commands load."""
+    """The agent that the commands load; `loads` has the options that they loaded it with."""
     from fromage_lite.chat.agent import Agent
     from tests.fromage_lite.fakes import ListedPictures
 
     agent = Agent(tiny_model, ListedPictures())
     agent.loads = []
 
-    def load(*args, **kwargs):
-        agent.loads.append((args, kwargs))
+    def load(options, progress=None, notice=None):
+        agent.loads.append(options)
         return agent
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     return agent
 
 
 @pytest.fixture
-def script(agent, monkeypatch):
+def script(agent):
     from tests.fromage_lite.fakes import Script
 
-    return Script(agent.model, monkeypatch)
+    return Script(agent)
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import FromageError
+from fromage_lite.errors import FromageError, StoreError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit
@@ -116,6 +118,8 @@ class FakeDialogue:
 class FakeAgent:
     model_name = "playground"
     device = "cpu"
+    index_path: Path | None = None
+    indices: ClassVar[dict[str | None, int | Exception]] = {"none": 0, None: 0}
 
     def __init__(self, *scripts: Script, hits: Sequence[Hit] = (), index_size: int = 2000) -> None:
         self.scripts = list(scripts)
@@ -128,6 +132,18 @@ class FakeAgent:
         self.patches: PatchGrid | None = None
         self.thumbnails: dict[int, bytes] = {}
         self.last: FakeDialogue | None = None
+
+    def use_index(self, index: str | Path | None, progress: Callable[[str], None] | None = None) -> None:
+        """Opens nothing: what could be opened is listed in `indices`, so many pictures or an error; None is its own."""
+        found = self.indices.get(
+            str(index) if index is not None else None, StoreError(f"There is no index at {index}.")
+        )
+        if isinstance(found, Exception):
+            raise found
+        self.index_size, self.index_path = found, Path(str(index)) if found else None
+
+    def row(self, id: int) -> tuple[str, str] | None:
+        return hit(id).source, hit(id).caption
 
     def dialogue(self, settings: GenerationSettings) -> FakeDialogue:
         self.last = FakeDialogue(self, settings)

@@ -23,7 +23,7 @@ from fromage_lite.config import GenerationSettings
 from index.hits import Hit
 from index.images import make_thumbnail
 from tui.app import ChatApp
-from tui.garbage import collected_when_idle
+from tui.idle_collection import collected_when_idle
 from tui.pictures.image_mode import ImageMode
 from tui.screens.chat import ChatScreen
 
@@ -213,7 +213,7 @@ def measure_pictures(count: int) -> Album:
                 for _ in range(count):
                     await pilot.press(key)
                     await asyncio.sleep(0.01)
-            screen.action_scroll_to(1)
+            screen.transcript.anchor()
             await pilot.pause()
         adding.frames.drawn = app.drawn
 

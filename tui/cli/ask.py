@@ -12,35 +12,19 @@ import typer
 
 from fromage_lite.chat.event_data import event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import ConfigError
 from index.hits import Hit
 from index.images import sanitize
 from tui.cli import console
-from tui.cli.options import (
-    DEFAULTS,
-    AsJson,
-    Device,
-    Dtype,
-    Images,
-    Index,
-    MaxNewTokens,
-    Model,
-    Quantize,
-    Ret,
-    RetBias,
-    RetMode,
-    Seed,
-    Temperature,
-    TopP,
-    load_agent,
-    make_settings,
-)
+from tui.cli.options import AsJson, Images, load_agent, with_options
 from tui.sessions.dialogue_file import DialogueFile
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.chat.protocol import ChatDialogue
 
 
+@with_options
 def ask(
     messages: Annotated[
         list[str] | None,
@@ -52,17 +36,9 @@ def ask(
         ),
     ] = None,
     image: Images = None,
-    model: Model = None,
-    index: Index = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    temperature: Temperature = DEFAULTS.temperature,
-    top_p: TopP = DEFAULTS.top_p,
-    max_new_tokens: MaxNewTokens = DEFAULTS.max_new_tokens,
-    ret: RetMode = Ret.auto,
-    ret_bias: RetBias = DEFAULTS.ret_bias,
-    seed: Seed = None,
+    *,
+    load: LoadOptions,
+    settings: GenerationSettings,
     dialogue: Annotated[
         Path | None,
         typer.Option(
@@ -82,21 +58,20 @@ def ask(
     """
     if as_json and events:
         raise ConfigError("--json and --events are two ways to print a reply.", "Give one of them.")
-    settings = make_settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
     # Whatever is wrong with the words, the pictures or the file is told before the model loads.
     pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
     texts = console.read_messages(messages or [], has_pictures=bool(pictures))
     file = DialogueFile.read(dialogue) if dialogue is not None else None
-    agent = load_agent(model, index, device, dtype, quantize)
+    agent = load_agent(load)
     held = agent.dialogue(settings)
     if file is not None:
-        file.resume(held)
+        file.resume(agent, held)
     printer = _Events() if events else _Json() if as_json else _Words()
     hold(held, texts, pictures, printer, file)
 
 
 def hold(
-    dialogue: Dialogue,
+    dialogue: ChatDialogue,
     messages: Sequence[str],
     pictures: Sequence[str],
     printer: _Events | _Json | _Words,

@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,17 +17,27 @@ import typer
 from fromage_lite.errors import ImageError, MessageError
 from index.hits import Hit
 from index.images import one_line, open_image
+from index.paths import cache_folder
 from tui.input.clipboard import keep_picture
-from tui.settings import paths
 
 STDIN = "-"
 MAX_PICTURE_BYTES = 200_000_000
 MAX_STDIN_BYTES = 10_000_000  # far beyond any language model; keeps an endless pipe from filling the memory
 
 
+def fail(sentence: str) -> None:
+    """Why a command can't go on: one line on stderr."""
+    typer.echo(f"Error: {one_line(sentence)}", err=True)
+
+
 def complain(sentence: str) -> None:
-    """One line on stderr."""
+    """Something to know that is no error: one line on stderr."""
     typer.echo(f"fromage-lite: {one_line(sentence)}", err=True)
+
+
+def interrupted(sentence: str) -> None:
+    """One line on stderr, of its own: not behind the words or the bar that Ctrl-C came upon."""
+    typer.echo(("\n" if sys.stderr.isatty() else "") + one_line(sentence), err=True)
 
 
 class Progress:
@@ -55,6 +66,28 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         typer.echo(self._clear, err=True, nl=False)
+
+
+@contextmanager
+def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for something that is counted.
+
+    Args:
+        title: what is being done.
+        unit: one of what is counted.
+
+    Yields:
+        A function of (how many are done, how many there are).
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit=f" {unit}s", dynamic_ncols=True) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
 
 
 def read_messages(messages: Sequence[str], *, has_pictures: bool) -> list[str]:
@@ -109,7 +142,7 @@ def _picture_from_stdin() -> str:
         raise ImageError(f"The standard input is longer than {MAX_PICTURE_BYTES // 10**6} MB.", "Name a smaller file.")
     if not data:
         raise ImageError("The standard input is empty: there is no picture.", "Name a file: --image FILE.")
-    return str(keep_picture(data, paths.cache_dir() / "stdin"))
+    return str(keep_picture(data, cache_folder() / "stdin"))
 
 
 def hit_line(hit: Hit) -> str:
@@ -119,7 +152,7 @@ def hit_line(hit: Hit) -> str:
 
 def hit_data(hit: Hit) -> dict[str, Any]:
     """A hit for programs."""
-    return {"id": hit.id, "path": hit.source, "score": round(hit.score, 6), "caption": hit.caption}
+    return {**hit.to_dict(), "score": round(hit.score, 6)}
 
 
 def echo_json(data: dict[str, Any]) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fromage_lite.config import VisualInput
 from index.images import one_line
-
-
-class VisualInput(StrEnum):
-    """What an adapter's map is applied to."""
-
-    pooled = "pooled"
-    grid = "grid"
 
 
 def convert(
@@ -29,10 +22,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The model folder to make.")],
     lm: Annotated[str | None, typer.Option(help="Language model (folder or Hub name) instead of the source's.")] = None,
     vision_encoder: Annotated[
-        str | None, typer.Option(help="Image encoder, likewise; LiMBeR's files don't say which one.")
+        str | None, typer.Option(help="Image encoder, likewise; LiMBeR's files don't name theirs.")
     ] = None,
     visual_input: Annotated[
-        VisualInput | None, typer.Option(help="For LiMBeR: whether each patch or the pooled feature is mapped.")
+        VisualInput | None, typer.Option(help="For LiMBeR: whether the pooled feature or each patch is mapped.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there already.")] = False,
 ) -> None:
@@ -43,9 +36,8 @@ def convert(
     from fromage_lite.checkpoint.convert import convert as write
 
     config = write(
-        source, out, language_model=lm, vision_encoder=vision_encoder,
-        visual_input=visual_input.value if visual_input else None, force=force,
-    )  # fmt: skip
+        source, out, language_model=lm, vision_encoder=vision_encoder, visual_input=visual_input, force=force
+    )
     says = "" if config.has_retrieval else " It answers with words only: it was trained on captions alone."
     typer.echo(one_line(f"{out}: a bridge between {config.language_model} and {config.vision_encoder}.{says}"))
     typer.echo(f"Chat with it: fromage-lite chat --model {out}")

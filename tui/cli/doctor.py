@@ -10,33 +10,26 @@ from pathlib import Path
 
 import typer
 
-from fromage_lite.chat.doctor import Check
+from fromage_lite.config import LoadOptions
+from fromage_lite.doctor import Check, examine
 from fromage_lite.errors import FromageError
 from index.images import one_line
+from index.paths import cache_folder
 from tui.cli import console
-from tui.cli.options import AsJson, Device, Dtype, Index, Model, Quantize
+from tui.cli.options import AsJson, with_options
 from tui.settings import paths
 
 
-def doctor(
-    model: Model = None,
-    index: Index = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    as_json: AsJson = False,
-) -> None:
-    """Check the installation, the terminal, the user's files, the model and the index; ends with exit code 1 if
-    anything is wrong."""
+@with_options
+def doctor(load: LoadOptions, as_json: AsJson = False) -> None:
+    """Check the installation, the terminal, your files, the model and the index. Exit code 1 if anything is wrong."""
     from tui.pictures.image_mode import resolve_image_mode
 
     try:
         mode, fault = str(resolve_image_mode()), ""  # asks the terminal, so it comes before anything is printed
     except FromageError as error:
         mode, fault = "unknown", str(error)
-    from fromage_lite.chat.doctor import examine
-
-    checks = [*_terminal(mode, fault), *_files(), *examine(model, index, device, dtype, quantize)]
+    checks = [*_terminal(mode, fault), *_files(), *examine(load)]
     if as_json:
         for check in checks:
             console.echo_json({"name": check.name, "value": check.value, "ok": check.ok, "fault": check.fault})
@@ -66,7 +59,7 @@ def _files() -> Iterator[Check]:
     yield Check("config file", f"{config}{there}", " ".join(problems))
     yield _sessions(sessions)
     yield _folder("state folder", paths.state_dir())
-    yield _folder("cache folder", paths.cache_dir())
+    yield _folder("cache folder", cache_folder())
 
 
 def _sessions(path: Path) -> Check:

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from fromage_lite import __version__
-from fromage_lite.errors import ConfigError, FromageError
-from tui.cli import console
+from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.errors import ConfigError
+from tui.cli import bench, console
 from tui.cli.ask import ask
 from tui.cli.convert import convert
 from tui.cli.doctor import doctor
-from tui.cli.options import (
-    DEFAULTS,
-    Device,
-    DrawnAs,
-    Dtype,
-    Index,
-    MaxNewTokens,
-    Model,
-    NoSave,
-    Quantize,
-    Ret,
-    RetBias,
-    RetMode,
-    Seed,
-    Temperature,
-    TopP,
-    given_settings,
-    make_settings,
-)
+from tui.cli.evaluate import evaluate
+from tui.cli.guard import add
+from tui.cli.index import index
+from tui.cli.make_playground import make_playground
+from tui.cli.options import DrawnAs, NoSave, given_settings, with_options
 from tui.cli.search import search
 from tui.cli.serve import serve
+from tui.cli.train import train
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+BARS_OF_THEIR_OWN = ("index", "train", "evaluate")  # commands beside whose progress bars those of downloads may stand
 
 
 class _ChatByDefault(TyperGroup):
@@ -76,33 +61,6 @@ app = typer.Typer(
 )
 
 
-def _guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Ends a command on an error with one sentence on stderr and exit code 2, on Ctrl-C with 130; no tracebacks."""
-
-    @functools.wraps(command)
-    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        try:
-            return command(*args, **kwargs)
-        except FromageError as error:
-            console.complain(str(error))
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # the reader (head, less) has seen enough
-            # The interpreter's own flush at exit would complain once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except (typer.Exit, typer.Abort):
-            raise
-        except Exception as error:
-            if os.environ.get("FROMAGE_DEBUG") or type(error).__module__.startswith("typer"):
-                raise
-            console.complain(f"Unexpected {type(error).__name__}: {error} (FROMAGE_DEBUG=1 shows where.)")
-            raise typer.Exit(2) from None
-
-    return guarded
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"fromage-lite {__version__}")
@@ -111,50 +69,42 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def start(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    quiet()
+    quiet(bars=context.invoked_subcommand in BARS_OF_THEIR_OWN)
 
 
-@app.command()
-@_guarded
+@with_options
 def chat(
     context: typer.Context,
-    model: Model = None,
-    index: Index = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    temperature: Temperature = DEFAULTS.temperature,
-    top_p: TopP = DEFAULTS.top_p,
-    max_new_tokens: MaxNewTokens = DEFAULTS.max_new_tokens,
-    ret: RetMode = Ret.auto,
-    ret_bias: RetBias = DEFAULTS.ret_bias,
-    seed: Seed = None,
+    *,
+    load: LoadOptions,
+    settings: GenerationSettings,
     images: DrawnAs = "auto",
     go_on: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
     session: Annotated[int | None, typer.Option(help="Go on with the conversation of this number.")] = None,
     no_save: NoSave = False,
 ) -> None:
-    """Chat in the terminal: type, attach pictures, get words and pictures back. (This is the default.)"""
-    settings = make_settings(temperature, top_p, max_new_tokens, ret, ret_bias, seed)
+    """Chat in the terminal: type, attach pictures, get words and pictures back. This is the default."""
     from tui.app import run
 
-    raise typer.Exit(
-        run(
-            model, index=index, device=device, dtype=dtype, quantize=quantize, images=images, settings=settings,
-            given=given_settings(context), resume=_session(go_on, session), save=not no_save,
-        )
-    )  # fmt: skip
+    code = run(
+        load,
+        images=images,
+        settings=settings,
+        given=given_settings(context),
+        resume=_session(go_on, session),
+        save=not no_save,
+    )
+    raise typer.Exit(code)
 
 
-@app.command()
-@_guarded
 def config() -> None:
-    """Say where the config file is and what holds with it: settings, keys, theme; ends with exit code 1 if it has a
-    mistake."""
+    """Print the path of the config file and the values in force: theme, settings, keys. Exit code 1 if there is a
+    mistake in it."""
     from tui.cli.config_report import effective
     from tui.settings import paths
 
@@ -171,26 +121,30 @@ def _session(go_on: bool, session: int | None) -> int | Literal["last"] | None:
     return "last" if go_on else session
 
 
-for command in (ask, search, serve, doctor, convert):
-    app.command()(_guarded(command))
+for command in (chat, ask, search, serve, index, train, evaluate, convert, config, doctor, make_playground):
+    add(app, command)
+app.add_typer(bench.app, name="bench")
 
 
-def quiet() -> None:
-    """Keeps the libraries' progress bars and advice off the screen. Works only before they are imported."""
-    for name, value in (
-        ("TRANSFORMERS_VERBOSITY", "error"),
-        ("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1"),
-        ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
-        ("TOKENIZERS_PARALLELISM", "false"),
-    ):
-        os.environ.setdefault(name, value)
+def quiet(*, bars: bool = False) -> None:
+    """Keeps the libraries' advice, and their progress bars unless they are wanted, off the screen. Works only before
+    they are imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not bars:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)  # open_clip speaks on the root logger
 
 
-def main() -> None:
-    """The console entry `fromage-lite`."""
-    app(prog_name="fromage-lite")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console entry `fromage-lite`.
+
+    Args:
+        arguments: the command line after the program's name; None is the process's own.
+    """
+    app(arguments, prog_name="fromage-lite")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,40 @@
-"""The options that several commands share, with what a shell may complete."""
+"""The options that several commands share, with what a shell may complete.
+
+A command takes `LoadOptions` or `GenerationSettings` as one parameter; `with_options` turns it into an option for each
+field. Name, type, default and help are the field's own: a new field is an option at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast, get_type_hints
 
 import typer
 
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.plain_data import field_docs
 from tui.cli import console
 
 if TYPE_CHECKING:
     from fromage_lite.chat.agent import Agent
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Group = type[LoadOptions] | type[GenerationSettings]
 
-class Ret(StrEnum):
-    """When the model may answer with pictures."""
-
-    off = "off"
-    auto = "auto"
-    always = "always"
+PANELS: dict[Group, str] = {LoadOptions: "Model", GenerationSettings: "Replies"}
+"""The dataclasses whose fields become options, with the heading of these in the help."""
+DOCS = {group: field_docs(group) for group in PANELS}
+SHORT_NAMES = {"ret_mode": "--ret"}
+COMPLETIONS = {
+    "device": ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps"),
+    "dtype": ("auto", "fp32", "bf16", "fp16"),
+    "quantize": ("none", "int8", "int4"),
+}
 
 
 def _one_of(*values: str) -> Callable[[str], list[str]]:
@@ -33,40 +46,64 @@ def _one_of(*values: str) -> Callable[[str], list[str]]:
     return complete
 
 
-Model = Annotated[
-    str | None, typer.Option(help="Model folder or Hugging Face id. Without it: the playground that comes along.")
-]
-Index = Annotated[
-    str | None,
-    typer.Option(help="Folder of the picture index to answer from, or 'none'. Without it: the playground's pictures."),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        help="Where to compute: auto, cpu, cuda, cuda:1, mps.",
-        autocompletion=_one_of("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps"),
-    ),
-]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="Precision of the frozen models: auto, fp32, bf16, fp16.",
-        autocompletion=_one_of("auto", "fp32", "bf16", "fp16"),
-    ),
-]
-Quantize = Annotated[
-    str,
-    typer.Option(
-        help="Round the language model as it loads, where memory is short: int8, int4 or none.",
-        autocompletion=_one_of("none", "int8", "int4"),
-    ),
-]
-Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest word; 1 varies as the model does.")]
-TopP = Annotated[float, typer.Option(help="Draw only among the likeliest words that have this much probability.")]
-MaxNewTokens = Annotated[int, typer.Option(help="Longest reply, in tokens.")]
-RetMode = Annotated[Ret, typer.Option("--ret", help="Answer with pictures: never, as the model decides, or always.")]
-RetBias = Annotated[float, typer.Option(help="Above 0: more pictures in 'auto'; below 0: fewer.")]
-Seed = Annotated[int | None, typer.Option(help="Makes replies with a temperature repeatable.")]
+def option(group: Group, name: str) -> Any:
+    """The option of a field: what typer wants to know beside its type and default."""
+    names = [f"--{name.replace('_', '-')}"]
+    if name in SHORT_NAMES:
+        names.insert(0, SHORT_NAMES[name])
+    values = COMPLETIONS.get(name)
+    return typer.Option(
+        *names,
+        help=DOCS[group].get(name, "").replace("`", ""),
+        rich_help_panel=PANELS[group],
+        autocompletion=_one_of(*values) if values else None,
+    )
+
+
+def with_options(command: Callable[Parameters, Result]) -> Callable[..., Result]:
+    """A command with an option for each field of its parameters of type `LoadOptions` and `GenerationSettings`.
+
+    Raises, when it is called:
+        ConfigError: an option has a value that can't work.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Group] = {name: hint for name, hint in hints.items() if hint in PANELS}
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Result:
+        for name, group in groups.items():
+            kwargs[name] = group(**{field.name: kwargs.pop(field.name) for field in fields(group)})
+        return command(*args, **kwargs)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name]))
+    # What typer looks at.
+    vars(wrapper)["__signature__"] = inspect.Signature(parameters)
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+def _parameters(group: Group) -> Iterator[inspect.Parameter]:
+    hints, annotated = get_type_hints(group), cast(Any, Annotated)
+    for field in fields(group):
+        hint = annotated[hints[field.name], option(group, field.name)]
+        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint)
+
+
+def given_settings(context: typer.Context) -> set[str]:
+    """Names of the settings that the command line has, whatever their values."""
+    sources = {field.name: context.get_parameter_source(field.name) for field in fields(GenerationSettings)}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+Model = Annotated[str | None, option(LoadOptions, "model")]
+Device = Annotated[str, option(LoadOptions, "device")]
+Dtype = Annotated[str, option(LoadOptions, "dtype")]
+Quantize = Annotated[str, option(LoadOptions, "quantize")]
 Images = Annotated[
     list[Path] | None,
     typer.Option(
@@ -86,35 +123,10 @@ NoSave = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
-DEFAULTS = GenerationSettings()
 
-
-def make_settings(
-    temperature: float, top_p: float, tokens: int, ret: Ret, bias: float, seed: int | None
-) -> GenerationSettings:
-    """The settings of these options.
-
-    Raises:
-        ConfigError: one of them can't be.
-    """
-    return GenerationSettings(
-        temperature=temperature, top_p=top_p, max_new_tokens=tokens, ret_mode=ret.value, ret_bias=bias, seed=seed
-    )
-
-
-def given_settings(context: typer.Context) -> set[str]:
-    """Names of the settings that the command line has, whatever their values."""
-    options = {"temperature", "top_p", "max_new_tokens", "ret", "ret_bias", "seed"}
-    sources = {name: context.get_parameter_source(name) for name in options}
-    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-    return {"ret_mode" if name == "ret" else name for name in given}
-
-
-def load_agent(model: str | None, index: str | None, device: str, dtype: str, quantize: str) -> Agent:
+def load_agent(options: LoadOptions) -> Agent:
     """The agent that these options name; says on stderr what takes long."""
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite import start
 
     with console.Progress() as progress:
-        return Agent.load(
-            model, index, device=device, dtype=dtype, quantize=quantize, progress=progress, notice=progress.keep
-        )
+        return start.load_agent(options, progress, notice=progress.keep)

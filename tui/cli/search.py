@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fromage_lite.chat.search import Term, parse_terms
-from fromage_lite.chat.search import search as find
+from fromage_lite.config import LoadOptions
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
 from index.hits import Hit
 from tui.cli import console
-from tui.cli.options import AsJson, Device, DrawnAs, Dtype, Images, Index, Model, Quantize, load_agent
+from tui.cli.options import AsJson, DrawnAs, Images, load_agent, with_options
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
+    from fromage_lite.chat.protocol import ChatAgent
     from tui.pictures.image_mode import ImageMode
 
 BOX = (40, 12)  # columns and rows of a thumbnail at most
@@ -27,6 +27,7 @@ INDENT = 5  # as wide as a rank
 Draw = Callable[[Hit], None]
 
 
+@with_options
 def search(
     query: Annotated[
         list[str] | None,
@@ -42,18 +43,17 @@ def search(
     threshold: Annotated[
         float | None, typer.Option(help="Leave out pictures with a lower score.", show_default=False)
     ] = None,
-    model: Model = None,
-    index: Index = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
+    *,
+    load: LoadOptions,
     as_json: AsJson = False,
     show: Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal.")] = False,
     images: DrawnAs = "auto",
 ) -> None:
     """Find pictures by words, by pictures, or by both: ranked, with scores (1 is a perfect match).
 
-    Examples: fromage-lite search "a cat on the beach" --top 3
+    Examples:
+
+    fromage-lite search "a cat on the beach" --top 3
     fromage-lite search "at night" --image cat.png
     fromage-lite search "a cat on the beach" - beach + "0.5:at night"
     """
@@ -63,8 +63,8 @@ def search(
         raise ConfigError(f"The threshold {threshold} is none.", "Scores are between -1 and 1.")
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # asks the terminal, so it comes before anything is printed
-    agent = load_agent(model, index, device, dtype, quantize)
-    hits = [hit for hit in find(agent, terms, top) if threshold is None or hit.score >= threshold]
+    agent = load_agent(load)
+    hits = [hit for hit in agent.find(terms, top) if threshold is None or hit.score >= threshold]
     if as_json:
         console.echo_json(
             {"query": [_term_data(term) for term in terms], "images": [console.hit_data(h) for h in hits]}
@@ -113,7 +113,7 @@ def _mode(images: str) -> ImageMode | None:
     return None if mode is ImageMode.NONE else mode
 
 
-def _drawer(agent: Agent, mode: ImageMode | None) -> Draw | None:
+def _drawer(agent: ChatAgent, mode: ImageMode | None) -> Draw | None:
     if mode is None:
         return None
     from rich.console import Console

@@ -7,9 +7,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .heic .ico .ppm .pgm .pbm .tga .jp2".split()
-)
+from index.images import is_picture_name
+
 _MAX_PATH = 4096  # longer texts are no paths, and must not reach the file system
 # A quoted text, or a run of non-spaces in which a backslash escapes a space.
 _WORD = re.compile(r"""'[^'\n]+'|"[^"\n]+"|(?:\\.|[^\s\\])+""")
@@ -32,15 +31,15 @@ def to_path(text: str) -> Path:
         return path
 
 
-def is_picture_name(text: str) -> bool:
+def is_picture_path(text: str) -> bool:
     """Whether a text looks like the path of a picture, there or not."""
-    return 0 < len(text) <= _MAX_PATH and "\n" not in text.strip() and to_path(text).suffix.lower() in SUFFIXES
+    return 0 < len(text) <= _MAX_PATH and "\n" not in text.strip() and is_picture_name(to_path(text))
 
 
 def is_picture(text: str) -> bool:
     """Whether a text is the path of an existing file with a picture's suffix."""
     try:
-        return is_picture_name(text) and to_path(text).is_file()
+        return is_picture_path(text) and to_path(text).is_file()
     except (OSError, ValueError):
         return False
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from fromage_lite.errors import ImageError
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from index.images import open_image
 from tui.input.attachments import dropped_paths
 
@@ -40,7 +41,7 @@ def clipboard_pictures(folder: Path) -> list[Path]:
     try:
         content = ImageGrab.grabclipboard()
     except (OSError, NotImplementedError, ChildProcessError) as error:
-        raise ImageError(f"The clipboard could not be asked: {error}.", HINT) from error
+        raise ImageError(f"The clipboard could not be asked: {reason(error)}.", HINT) from error
     if isinstance(content, Image.Image):
         data = io.BytesIO()
         content.save(data, "PNG")
@@ -52,7 +53,7 @@ def clipboard_pictures(folder: Path) -> list[Path]:
 
 
 def _from_tools(folder: Path) -> list[Path]:
-    """Through wl-paste on Wayland, xclip on X11. Pillow uses them too, but waits for ever."""
+    """Through wl-paste on Wayland, xclip on X11. Pillow uses them too, but without a time limit."""
     if os.environ.get("WAYLAND_DISPLAY") and shutil.which("wl-paste"):
         ask, list_types = ["wl-paste", "--no-newline", "--type"], ["wl-paste", "--list-types"]
     elif os.environ.get("DISPLAY") and shutil.which("xclip"):
@@ -104,5 +105,5 @@ def keep_picture(data: bytes, folder: Path) -> Path:
         for old in kept[:-MOST_KEPT]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        raise ImageError(f"The picture can't be kept in {folder}: {error.strerror}.", HINT) from error
+        raise ImageError(f"The picture can't be kept in {folder}: {reason(error)}.", HINT) from error
     return path

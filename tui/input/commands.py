@@ -1,64 +1,143 @@
-"""The slash commands: one table for the composer, the palette and the help screen."""
+"""Slash commands and keys: how a method becomes one, and the table that completion, palette, help and dispatch read."""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from types import FunctionType
+from typing import Literal, TypeVar
 
-from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import ConfigError
+Completes = Literal["", "pictures", "folders", "files"]
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that runs a method.
+
+    Attributes:
+        keys: as Textual names them, several with commas.
+        help: what the key does, for the help screen.
+        id: the name under which the config file can change it.
+    """
+
+    keys: str
+    help: str
+    id: str
 
 
 @dataclass(frozen=True)
 class Command:
-    """A slash command. The screen has a method `command_NAME(argument)` for it.
+    """A slash command.
 
     Attributes:
-        argument: how the argument is shown; empty where there is none.
-        needs_argument: whether the palette puts it into the composer instead of running it.
-        completes: what Tab completes in its argument: paths of "pictures", "folders" or "files"; empty for none.
+        argument: how the argument is shown; empty where there is none, in brackets where it may be left out.
+        completes: which paths Tab completes in the argument; empty for none.
     """
 
     name: str
     help: str
     argument: str = ""
     aliases: tuple[str, ...] = ()
-    needs_argument: bool = False
-    completes: str = ""
+    completes: Completes = ""
 
     @property
     def usage(self) -> str:
         return f"/{self.name} {self.argument}".strip()
 
+    @property
+    def needs_argument(self) -> bool:
+        """Whether the palette puts it into the composer instead of running it."""
+        return bool(self.argument) and not self.argument.startswith("[")
 
-COMMANDS = (
-    Command("image", "Attach a picture; without a path, look for one", "[PATH]", ("attach",), completes="pictures"),
-    Command("paste", "Attach the picture that is in the clipboard"),
-    Command("find", "Search the pictures; attached ones count too", "WORDS", ("search",), True),
-    Command("regenerate", "Another reply to your last message", aliases=("retry",)),
-    Command("undo", "Take the last message and its reply back"),
-    Command("reset", "Start a new conversation", aliases=("new", "clear")),
-    Command("tokens", "Words nearest to a picture's visual tokens", "[PATH]", completes="pictures"),
-    Command("why", "How near the last reply was to a picture, word by word"),
-    Command("randvqa", "A random question with a known answer", "[FILE [FOLDER]]", completes="files"),
-    Command("stats", "Figures under each reply, on or off"),
-    Command("index", "Answer with other pictures: an index's folder, none or default", "FOLDER", (), True, "folders"),
-    Command("model", "Talk with another model: its folder or its Hugging Face id", "FOLDER", (), True, "folders"),
-    Command("settings", "How replies are made: pictures, words, chance", aliases=("options",)),
-    Command("set", "Show one of these settings or change it", "[NAME VALUE]"),
-    Command("sessions", "Earlier conversations: open, search, rename, delete", "[WORDS]", ("history", "resume")),
-    Command("rename", "Give this conversation a title", "TITLE", (), True),
-    Command("export", "Write this conversation to a .md, .html or .json file", "FILE", (), True, "files"),
-    Command("import", "Open a conversation that was exported as .json", "FILE.json", (), True, "files"),
-    Command("theme", "Switch between the dark and the light theme"),
-    Command("help", "Keys and commands"),
-    Command("quit", "Leave the chat", aliases=("exit",)),
-)
-_BY_NAME = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
+
+@dataclass(frozen=True)
+class Action:
+    """A method with the command and the key that run it. Where the command takes an argument, so does the method."""
+
+    method: Callable[..., Awaitable[None]]
+    command: Command | None = None
+    key: Key | None = None
+
+    def run(self, feature: object, argument: str = "") -> Awaitable[None]:
+        """Calls the method of an object."""
+        takes_argument = self.command is not None and self.command.argument
+        return self.method(feature, argument) if takes_argument else self.method(feature)
+
+
+_ACTIONS: dict[object, Action] = {}  # by function
+
+
+def command(
+    name: str,
+    help: str,
+    *,
+    argument: str = "",
+    aliases: tuple[str, ...] = (),
+    completes: Completes = "",
+    key: Key | None = None,
+) -> Callable[[Method], Method]:
+    """Makes a method of a feature a slash command. See `Command` and `Key` for the arguments."""
+
+    def mark(method: Method) -> Method:
+        _ACTIONS[method] = Action(method, Command(name, help, argument, aliases, completes), key)
+        return method
+
+    return mark
+
+
+def key(keys: str, help: str, *, id: str) -> Callable[[Method], Method]:
+    """Binds a method of a feature to a key alone."""
+
+    def mark(method: Method) -> Method:
+        _ACTIONS[method] = Action(method, key=Key(keys, help, id))
+        return method
+
+    return mark
+
+
+def actions_of(feature: type) -> Iterator[Action]:
+    """The marked methods of a class, in the order in which they are written."""
+    for member in vars(feature).values():
+        if isinstance(member, FunctionType) and member in _ACTIONS:
+            yield _ACTIONS[member]
+
+
+class CommandTable:
+    """The commands of several features, in their order."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self._commands = tuple(commands)
+        self._by_name = {name: command for command in self for name in (command.name, *command.aliases)}
+
+    @classmethod
+    def of(cls, features: Iterable[type]) -> CommandTable:
+        """The table of what these classes bring."""
+        actions = (action for feature in features for action in actions_of(feature))
+        return cls(action.command for action in actions if action.command is not None)
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands)
+
+    def find(self, name: str) -> Command | None:
+        """The command of that name or alias."""
+        return self._by_name.get(name)
+
+    def similar(self, name: str) -> str:
+        """A hint for a name that is no command."""
+        close = get_close_matches(name, self._by_name, n=1)
+        return f"Did you mean /{close[0]}?" if close else "/help lists the commands."
+
+    def complete(self, text: str) -> str:
+        """What is missing from a half-typed command; empty where it is none, or whole."""
+        if not text.startswith("/") or not text[1:].isalpha():
+            return ""
+        typed = text[1:].lower()
+        for name, command in self._by_name.items():
+            if name.startswith(typed) and name != typed:
+                return name[len(typed) :] + (" " if command.argument else "")
+        return ""
 
 
 def parse_command(text: str) -> tuple[str, str] | None:
@@ -70,57 +149,3 @@ def parse_command(text: str) -> tuple[str, str] | None:
     if not word.replace("-", "").isalpha():
         return None
     return word.lower(), argument.strip()
-
-
-def find_command(name: str) -> Command | None:
-    """The command of that name or alias."""
-    return _BY_NAME.get(name)
-
-
-def similar(name: str) -> str:
-    """A hint for a name that is no command."""
-    close = get_close_matches(name, _BY_NAME, n=1)
-    return f"Did you mean /{close[0]}?" if close else "/help lists the commands."
-
-
-def complete(text: str) -> str:
-    """What is missing from a half-typed command; empty where it is none, or whole."""
-    if not text.startswith("/") or not text[1:].isalpha():
-        return ""
-    for name in _BY_NAME:
-        if name.startswith(text[1:].lower()) and name != text[1:].lower():
-            return name[len(text) - 1 :] + (" " if _BY_NAME[name].argument else "")
-    return ""
-
-
-def change_setting(settings: GenerationSettings, argument: str) -> GenerationSettings:
-    """The settings with `NAME VALUE` applied.
-
-    Raises:
-        ConfigError: there is no such setting, or it can't have this value.
-    """
-    name, _, value = argument.replace("=", " ", 1).partition(" ")
-    name, value = name.strip().replace("-", "_"), value.strip()
-    hints = typing.get_type_hints(GenerationSettings)
-    if name not in hints:
-        close = get_close_matches(name, hints, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"The settings are {', '.join(hints)}."
-        raise ConfigError(f"There is no setting '{name}'.", hint)
-    if not value:
-        raise ConfigError(f"{name} is {getattr(settings, name)}.", f"To change it: /set {name} VALUE.")
-    changes: dict[str, Any] = {name: _value(value, hints[name])}
-    return dataclasses.replace(settings, **changes)
-
-
-def _value(text: str, hint: Any) -> Any:
-    """The text as the type that the setting has; as it is where it can't be (the settings say what is wrong)."""
-    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in choices and text.lower() in {"none", "off", "null"}:
-        return None
-    for kind in (int, float):
-        if kind in choices:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    return text

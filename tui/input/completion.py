@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from index.images import sanitize
-from tui.input.attachments import SUFFIXES, to_path
-from tui.input.commands import COMMANDS, find_command
+from index.images import PICTURE_SUFFIXES, sanitize
+from tui.input.attachments import to_path
+from tui.input.commands import Command, CommandTable
 
 Kind = Literal["command", "path", "picture"]
 MOST_ENTRIES = 5000  # of a folder that are looked at
@@ -62,12 +62,12 @@ class Choice:
     runs: bool = False
 
 
-def find_query(line: str, row: int = 0) -> Query | None:
+def find_query(line: str, commands: CommandTable, row: int = 0) -> Query | None:
     """What can be completed at the end of `line`, the cursor's line up to the cursor."""
     if row == 0 and _COMMAND.fullmatch(line):
         return Query("command", 0, line)
     if row == 0 and (match := _ARGUMENT.match(line)):
-        command = find_command(match[1].lower())
+        command = commands.find(match[1].lower())
         if command is not None and command.completes:
             return Query("path", match.end(), line[match.end() :], command.completes)
     if match := _TAG.search(line):
@@ -77,17 +77,10 @@ def find_query(line: str, row: int = 0) -> Query | None:
     return None
 
 
-def complete_command(text: str) -> list[Choice]:
+def complete_command(text: str, commands: CommandTable) -> list[Choice]:
     """The commands that begin so; then those that have it elsewhere in their name or begin so by an alias."""
     typed = text[1:].lower()
-    ranked = []
-    for command in COMMANDS:
-        names = (command.name, *command.aliases)
-        rank = next((rank for rank, fits in enumerate(
-            (command.name.startswith(typed), any(name.startswith(typed) for name in names),
-             len(typed) > 1 and any(typed in name for name in names))) if fits), None)  # fmt: skip
-        if rank is not None:
-            ranked.append((rank, command))
+    ranked = [(rank, command) for command in commands if (rank := _command_rank(typed, command)) is not None]
     ranked.sort(key=lambda entry: entry[0])  # stable: else in the table's order
     return [
         Choice(
@@ -100,9 +93,13 @@ def complete_command(text: str) -> list[Choice]:
     ]
 
 
-def is_command(text: str) -> bool:
-    """Whether a text is a whole command's name."""
-    return find_command(text[1:].lower()) is not None
+def _command_rank(typed: str, command: Command) -> int | None:
+    names = (command.name, *command.aliases)
+    if command.name.startswith(typed):
+        return 0
+    if any(name.startswith(typed) for name in names):
+        return 1
+    return 2 if len(typed) > 1 and any(typed in name for name in names) else None
 
 
 def complete_path(query: Query) -> list[Choice]:
@@ -123,11 +120,13 @@ def complete_path(query: Query) -> list[Choice]:
             continue
         (begin if place == 0 else contain).append((not is_folder, entry.lower(), entry))
     closing = quote + query.closing
+    before = quote + base + slash
     return [
-        Choice(quote + base + slash + entry + (closing if is_file else "/"), entry if is_file else f"{entry}/",
-               "" if is_file else "folder", is_whole=is_file)
+        Choice(f"{before}{entry}{closing}", entry)
+        if is_file
+        else Choice(f"{before}{entry}/", f"{entry}/", "folder", False)
         for is_file, _, entry in islice(sorted(begin or contain), MOST_CHOICES)
-    ]  # fmt: skip
+    ]
 
 
 def _entries(folder: Path, hidden: bool, wants: str) -> Iterable[tuple[str, bool]]:
@@ -139,7 +138,7 @@ def _entries(folder: Path, hidden: bool, wants: str) -> Iterable[tuple[str, bool
                 if (name.startswith(".") and not hidden) or sanitize(name) != name:
                     continue
                 is_folder = _is_folder(entry)
-                fits = wants == "files" or (wants == "pictures" and Path(name).suffix.lower() in SUFFIXES)
+                fits = wants == "files" or (wants == "pictures" and Path(name).suffix.lower() in PICTURE_SUFFIXES)
                 if is_folder or fits:
                     yield name, is_folder
     except (OSError, ValueError):

@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-from fromage_lite.files import write_bytes
+from index.files import write_bytes
 
 FILE = "prompts.jsonl"
 MOST_PROMPTS = 1000

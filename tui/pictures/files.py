@@ -15,18 +15,14 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError, ImageError
-from fromage_lite.files import write_bytes
-from index.images import open_image, sanitize
+from index.errors import reason
+from index.files import write_bytes
+from index.images import is_url, open_image, sanitize
+from index.paths import cache_folder
 from tui.pictures.thumbnails import Picture
-from tui.settings.paths import cache_dir
 
 PATIENCE_SECONDS = 3  # a viewer that fails does so at once; one that works may stay open for hours
 LARGE_SIDE = 1600
-
-
-def is_url(source: str) -> bool:
-    """Whether a picture is somewhere in the web."""
-    return urlsplit(source).scheme in ("http", "https")
 
 
 def source_file(picture: Picture) -> Path | None:
@@ -50,12 +46,12 @@ def file_of(picture: Picture) -> Path:
         return path
     data = _small_copy(picture)
     name = hashlib.sha256(data).hexdigest()[:16]
-    copy = cache_dir() / "pictures" / f"{name}.png"
+    copy = cache_folder() / "pictures" / f"{name}.png"
     try:
         if not copy.exists():
             write_bytes(copy, data)
     except OSError as error:
-        raise ImageError(f"The picture can't be written to {copy}: {error.strerror or error}.") from error
+        raise ImageError(f"The picture can't be written to {copy}: {reason(error)}.") from error
     return copy
 
 
@@ -96,8 +92,7 @@ def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Pat
     except FileExistsError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"The picture can't be saved as {sanitize(str(target))}: {reason}.") from error
+        raise ImageError(f"The picture can't be saved as {sanitize(str(target))}: {reason(error)}.") from error
     return target
 
 
@@ -127,7 +122,7 @@ def open_outside(picture: Picture) -> None:
     except subprocess.TimeoutExpired:
         return  # it is showing the picture
     except OSError as error:
-        raise FromageError(f"{command} can't be started: {error.strerror or error}.") from error
+        raise FromageError(f"{command} can't be started: {reason(error)}.") from error
     if code:
         raise FromageError(f"{command} found no program that shows pictures.", "y copies the path.")
 

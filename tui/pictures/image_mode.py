@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from PIL.Image import Image
 from textual.widget import Widget
 
 from fromage_lite.errors import ConfigError
@@ -69,6 +70,19 @@ def image_widget(mode: ImageMode) -> Callable[..., Widget] | None:
     from textual_image import widget
 
     return widget.TGPImage if mode is ImageMode.KITTY else widget.SixelImage
+
+
+@runtime_checkable
+class ShowsImage(Protocol):
+    """What the widgets that `image_widget` makes have in common."""
+
+    image: Image | None
+
+
+def show_image(widget: Widget, image: Image | None) -> None:
+    """Draws another image in a widget that `image_widget` has made."""
+    assert isinstance(widget, ShowsImage)
+    widget.image = image
 
 
 def image_renderable(mode: ImageMode) -> Callable[..., Any]:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from index.images import sanitize
-from tui.input.attachments import SUFFIXES
+from index.images import PICTURE_SUFFIXES, sanitize
 
 MOST_ENTRIES = 50_000
 MOST_PICTURES = 5_000
@@ -60,7 +59,7 @@ def scan(
                     name = entry.name
                     if name.startswith(".") or sanitize(name) != name:
                         continue
-                    if Path(name).suffix.lower() in SUFFIXES and entry.is_file():
+                    if Path(name).suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
                         found.append(inside + name)
                     elif name not in SKIPPED and entry.is_dir(follow_symlinks=False):
                         below.append(f"{inside}{name}/")

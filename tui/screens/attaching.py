@@ -8,78 +8,79 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fromage_lite.errors import ImageError
-from fromage_lite.files import write_bytes
+from index.files import write_bytes
+from index.paths import cache_folder
 from tui.input.attachments import paths_of_argument
 from tui.input.clipboard import clipboard_pictures
+from tui.input.commands import Key, command
 from tui.screens.browser import FileBrowser
-from tui.screens.dialogue import DialogueScreen
-from tui.settings import paths
-from tui.widgets.composer import Composer, PromptArea
+from tui.screens.feature import Feature
+from tui.screens.sending import read_pictures
 
 LAST_FOLDER = "last-folder"
 
 log = logging.getLogger(__name__)
 
 
-class AttachingScreen(DialogueScreen):
+class Attaching(Feature):
     """What the chat does with pictures before they are sent."""
 
-    async def on_prompt_area_dropped(self, event: PromptArea.Dropped) -> None:
-        self.attach_files(event.paths)
-
-    async def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
-        self.attach_files([event.path])
-
-    async def on_prompt_area_paste_wanted(self) -> None:
-        self.run_worker(self._paste(or_text=True), group="attach")
-
-    async def command_image(self, argument: str) -> None:
+    @command(
+        "image",
+        "Attach a picture; without a path, look for one",
+        argument="[PATH]",
+        aliases=("attach",),
+        completes="pictures",
+        key=Key("ctrl+o", "Attach a picture", "attach"),
+    )
+    async def attach(self, argument: str) -> None:
         if argument:
             self.attach_files(paths_of_argument(argument))
         else:
-            await self.action_attach()
+            await self.chat.app.push_screen(FileBrowser(self._last_folder(), self.chat.mode), self._take)
 
-    async def command_paste(self, argument: str = "") -> None:
-        self.run_worker(self._paste(), group="attach")
+    @command("paste", "Attach the picture that is in the clipboard")
+    async def paste(self) -> None:
+        self.chat.start(self._paste(), "attach")
 
-    async def action_attach(self) -> None:
-        await self.app.push_screen(FileBrowser(self._last_folder(), self.mode), self._take)
+    def paste_picture_or_text(self) -> None:
+        """Attaches the clipboard's picture; without one, inserts the text that was copied inside the app."""
+        self.chat.start(self._paste_picture_or_text(), "attach")
+
+    def attach_files(self, files: Iterable[Path]) -> None:
+        """Reads these files in the background and adds a chip for each; says which can't be read."""
+        self.chat.start(self._add_chips(list(files)), "attach")
 
     def _take(self, chosen: list[Path] | None) -> None:
         if chosen:
-            self.run_worker(asyncio.to_thread(self._remember_folder, chosen[-1].parent), group="state")
+            self.chat.start(asyncio.to_thread(self._remember_folder, chosen[-1].parent), "state")
             self.attach_files(chosen)
-        self.composer.prompt.focus()
+        self.chat.composer.prompt.focus()
 
-    def attach_files(self, paths: Iterable[Path]) -> None:
-        """Reads these files in the background and adds a chip for each; says which can't be read."""
-        self.run_worker(self._add_chips(list(paths)), group="attach")
-
-    async def _add_chips(self, paths: list[Path]) -> None:
-        for path in paths:
+    async def _add_chips(self, files: list[Path]) -> None:
+        for file in files:
             try:
-                self.composer.attach(*await self.read([path]))
+                self.chat.composer.attach(*await read_pictures([file]))
             except ImageError as error:
-                await self.note_error(error)
+                await self.chat.note_error(error)
 
-    async def _paste(self, or_text: bool = False) -> None:
+    async def _paste(self) -> None:
+        await self._add_chips(await asyncio.to_thread(clipboard_pictures, cache_folder() / "clipboard"))
+
+    async def _paste_picture_or_text(self) -> None:
         try:
-            pictures = await asyncio.to_thread(clipboard_pictures, paths.cache_dir() / "clipboard")
+            await self._paste()
         except ImageError as error:
-            if not or_text:
-                await self.note_error(error, "")
-            elif self.app.clipboard:  # what was copied inside the app
-                self.composer.prompt.action_paste()
+            if self.chat.app.clipboard:
+                self.chat.composer.prompt.action_paste()
             else:
-                self.hint(error.message)
-        else:
-            await self._add_chips(pictures)
+                self.chat.hint(error.message)
 
     # The browser's folder ---------------------------------------------------------------------------------------
 
     @property
     def _folder_file(self) -> Path | None:
-        state: Path | None = getattr(self.app, "state", None)
+        state = self.chat.host.state
         return state / LAST_FOLDER if state is not None else None
 
     def _last_folder(self) -> Path:

@@ -10,15 +10,16 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.events import Resize
+from textual.events import Key, Resize
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import DirectoryTree, Static, Tree
 from textual.widgets.directory_tree import DirEntry
 
 from fromage_lite.errors import ImageError
-from index.images import sanitize
-from tui.input.attachments import SUFFIXES
+from index.images import PICTURE_SUFFIXES, sanitize
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
 from tui.pictures.thumbnails import Picture, fit_box, load_file
 
@@ -35,13 +36,16 @@ class PictureTree(DirectoryTree):
     ICON_FILE = "  "
     hidden: reactive[bool] = reactive(False, init=False)
 
+    class LeftRoot(Message):
+        """The user wants the folder above."""
+
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         return (path for path in paths if self._is_wanted(path))
 
     def _is_wanted(self, path: Path) -> bool:
         if path.name.startswith(".") and not self.hidden:
             return False
-        return path.suffix.lower() in SUFFIXES or self._safe_is_dir(path)
+        return path.suffix.lower() in PICTURE_SUFFIXES or self._safe_is_dir(path)
 
     def process_label(self, label: str | Text) -> Text:
         return Text(sanitize(str(label)).replace("\n", " ") or "?")
@@ -66,7 +70,7 @@ class PictureTree(DirectoryTree):
         elif node.parent is not None:
             self.move_cursor(node.parent)
         else:
-            self.screen.action_up()  # type: ignore[attr-defined]
+            self.post_message(self.LeftRoot())
 
     def find(self, start: str) -> bool:
         """Moves to the next entry whose name begins so."""
@@ -103,7 +107,6 @@ class FileBrowser(ModalScreen[list[Path]]):
         self._marked: list[Path] = []
         self._typed = ""
         self._previewed: Path | None = None
-        self._after_reload: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -178,9 +181,12 @@ class FileBrowser(ModalScreen[list[Path]]):
         self._typed = ""
         self._say()
 
-    def on_key(self, event: object) -> None:
-        character = getattr(event, "character", None)
-        if not getattr(event, "is_printable", False) or not character or character in " ~.":
+    def on_picture_tree_left_root(self) -> None:
+        self.action_up()
+
+    def on_key(self, event: Key) -> None:
+        character = event.character
+        if not event.is_printable or not character or character in " ~.":
             self._typed = ""
             return
         self._typed += character.lower()
@@ -211,7 +217,7 @@ class FileBrowser(ModalScreen[list[Path]]):
             await pane.mount(widget, before=0)
         self.query_one("#preview-words", Static).update(words)
 
-    def _picture(self, picture: Picture) -> Static | None:
+    def _picture(self, picture: Picture) -> Widget | None:
         kind = image_widget(self._mode)
         if kind is None or picture.image is None:
             return None
@@ -219,4 +225,4 @@ class FileBrowser(ModalScreen[list[Path]]):
         limit = (max(4, pane.content_size.width), max(2, pane.content_size.height - 3))
         widget = kind(picture.image, classes="preview-picture")
         widget.styles.width, widget.styles.height = fit_box(picture.image.size, limit, cell_ratio())
-        return widget  # type: ignore[return-value]
+        return widget

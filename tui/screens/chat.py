@@ -1,76 +1,290 @@
-"""The chat: the dialogue screen with its keys and commands."""
+"""The chat: transcript, composer and status line, and the features that act on them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, TypeVar
 
 from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widgets import Markdown
 
-from fromage_lite.errors import FromageError
-from fromage_lite.text.message import Segment, parse_message
-from tui.input.commands import Command, find_command, parse_command, similar
-from tui.screens.attaching import AttachingScreen
-from tui.screens.dialogue import STOP_FIRST
-from tui.screens.help import HelpScreen
-from tui.screens.inspecting import InspectingScreen
-from tui.screens.pictures import PictureScreen
-from tui.screens.settings import SettingsScreen
-from tui.screens.switching import SwitchingScreen
-from tui.sessions.commands import SessionCommands
-from tui.widgets.composer import Chip, Composer, Draft
-from tui.widgets.found import Found
-from tui.widgets.welcome import EXAMPLES, Example
+from fromage_lite.errors import FromageError, unexpected
+from index.images import sanitize
+from tui.input.commands import Command, CommandTable, actions_of, parse_command
+from tui.input.prompt_history import FILE, PromptHistory
+from tui.pictures.image_mode import ImageMode
+from tui.screens.attaching import Attaching
+from tui.screens.busy import LOADING, REPLYING, Occupied, Workload
+from tui.screens.feature import Feature
+from tui.screens.finding import Finding
+from tui.screens.inspecting import Inspecting
+from tui.screens.interface import Host, Outgoing
+from tui.screens.navigating import Navigating
+from tui.screens.pictures import Pictures
+from tui.screens.replying import Replying
+from tui.screens.sending import Sending
+from tui.screens.settings import Settings
+from tui.screens.switching import Switching
+from tui.screens.viewer import key_line
+from tui.sessions.commands import Sessions
+from tui.sessions.conversation import SavedConversation
+from tui.widgets.composer import Chip, Composer, Draft, PromptArea
+from tui.widgets.picture import FocusablePicture
+from tui.widgets.status import StatusBar
+from tui.widgets.transcript import Transcript
+from tui.widgets.turn import Note, NoteKind, TurnView, error_note
+from tui.widgets.welcome import Example
 
-FIND_COUNT = 8
+# What can be done, in the order in which commands are listed.
+FEATURES: tuple[type[Feature], ...] = (
+    Attaching,
+    Finding,
+    Replying,
+    Inspecting,
+    Switching,
+    Settings,
+    Sessions,
+    Navigating,
+)
+# The order of the keys in the help; others come after them.
+KEY_ORDER = ("stop", "regenerate", "undo", "reset", "sessions", "attach", "settings", "stats", "help")
+
+AnyFeature = TypeVar("AnyFeature", bound=Feature)
 
 
-class ChatScreen(SessionCommands, AttachingScreen, SettingsScreen, SwitchingScreen, PictureScreen, InspectingScreen):
-    """Everything the user can do, each by command, palette and, where it is common, by key."""
+def bindings() -> Iterator[Binding]:
+    """The keys of the features. All that every terminal can send: no ctrl+i, ctrl+m, ctrl+h, ctrl+shift+letter; ctrl+b
+    is tmux's."""
+    keys = [action.key for feature in FEATURES for action in actions_of(feature) if action.key is not None]
+    for key in sorted(keys, key=lambda key: KEY_ORDER.index(key.id) if key.id in KEY_ORDER else len(KEY_ORDER)):
+        yield Binding(key.keys, f"run('{key.id}')", key.help, id=key.id)
 
-    # Keys that every terminal can send: no ctrl+i, ctrl+m, ctrl+h, ctrl+shift+letter; ctrl+b is tmux's.
-    BINDINGS = [
-        Binding("escape", "stop", "Stop the reply", id="stop"),
-        Binding("ctrl+r", "regenerate", "Another reply", id="regenerate"),
-        Binding("ctrl+t", "undo", "Take the last message back", id="undo"),
-        Binding("ctrl+n", "reset", "New conversation", id="reset"),
-        Binding("ctrl+l", "sessions", "Earlier conversations", id="sessions"),
-        Binding("ctrl+o", "attach", "Attach a picture", id="attach"),
-        Binding("f2", "settings", "How replies are made", id="settings"),
-        Binding("f4", "stats", "Figures under each reply", id="stats"),
-        Binding("f1", "help", "Keys and commands", id="help"),
-        Binding("pageup", "scroll_transcript(-1)", "Scroll up", id="page-up"),
-        Binding("pagedown", "scroll_transcript(1)", "Scroll down", id="page-down"),
-        Binding("ctrl+home", "scroll_to(0)", "To the beginning", id="top"),
-        Binding("ctrl+end", "scroll_to(1)", "To the end", id="bottom"),
-    ]
 
-    _next_example = 0
+class ChatScreen(Screen[None]):
+    """Lays out, knows what is going on, and hands what the user does to the feature that it is for.
+
+    Args:
+        conversation: the agent and its dialogue.
+        mode: how pictures are drawn.
+        host: the app around it.
+    """
+
+    BINDINGS = [*bindings()]
+    COMMAND_TABLE = CommandTable.of(FEATURES)
+
+    busy = reactive("", init=False)
+    """What the agent is doing: loading, replying, searching …; empty when it is free."""
+
+    def __init__(self, conversation: SavedConversation, mode: ImageMode, host: Host) -> None:
+        super().__init__()
+        self.conversation, self.mode, self.host = conversation, mode, host
+        self.commands = self.COMMAND_TABLE
+        self.turns: list[TurnView] = []
+        self.waiting: Outgoing | None = None
+        self.failed: Outgoing | None = None
+        self._workload = Workload(self._show_work)
+        self._sending, self._pictures = Sending(self), Pictures(self)
+        self._features = {kind: kind(self, self._sending) for kind in FEATURES}
+        actions = [(action, feature) for kind, feature in self._features.items() for action in actions_of(kind)]
+        self._by_name = {action.command.name: (action, feature) for action, feature in actions if action.command}
+        self._by_key = {action.key.id: (action, feature) for action, feature in actions if action.key}
+
+    def feature(self, kind: type[AnyFeature]) -> AnyFeature:
+        """The feature of this class."""
+        feature = self._features[kind]
+        assert isinstance(feature, kind)
+        return feature
+
+    # Layout -----------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        state, archive = self.host.state, self.conversation.archive
+        keeps = archive is None or archive.saves  # --no-save means what is typed, too
+        history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
+        with Vertical(id="column"):
+            yield Transcript(id="transcript")
+            yield Composer(self.commands, history, id="composer")
+            yield StatusBar(id="status")
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def composer(self) -> Composer:
+        return self.query_one(Composer)
+
+    @property
+    def status(self) -> StatusBar:
+        return self.query_one(StatusBar)
+
+    def on_mount(self) -> None:
+        self.composer.prompt.focus()
+        self.start(self._tell_problems(), "notes")
+        self._sending.start_loading()
+        self.feature(Sessions).open()
+
+    def on_unmount(self) -> None:
+        self.conversation.close()
+
+    # What is going on -------------------------------------------------------------------------------------------
+
+    def working(self, what: str, *, beside: str = "") -> AbstractContextManager[None]:
+        return self._workload.working(what, beside=beside)
+
+    def check_free(self, *, beside: str = "") -> None:
+        self._workload.check_free(beside=beside)
+
+    def begin(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        claim = ExitStack()
+        claim.enter_context(self.working(what))  # at once: nothing else may begin before the worker does
+
+        async def run() -> None:
+            with claim:
+                await work()
+
+        self.start(run(), "agent")
+
+    def start(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        self.run_worker(self._attempt(work), group=group)
+
+    async def _attempt(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            await self.tell(error)
+
+    def _show_work(self, what: str) -> None:
+        self.busy = what
+
+    def watch_busy(self, busy: str) -> None:
+        status, composer = self.status, self.composer
+        status.kind = "busy" if busy else "ready"
+        if self.conversation.agent is None and not busy:
+            status.kind = "error"
+        state = "starting" if busy == LOADING else busy
+        status.state = state or ("ready" if status.kind == "ready" else "no model")
+        composer.border_subtitle = {
+            LOADING: "you can type already",
+            REPLYING: "Esc stops the reply",
+        }.get(busy, "Enter sends · ^J new line")
+
+    # What the app says ------------------------------------------------------------------------------------------
+
+    async def note(self, text: str, kind: NoteKind = "info") -> None:
+        await self.transcript.add(Note(text, kind))
+
+    async def note_error(self, error: FromageError, advice: str = "") -> None:
+        await self.transcript.add(error_note(error, advice))
+
+    def hint(self, text: str) -> None:
+        self.status.flash(text)
+
+    async def tell(self, error: Exception) -> None:
+        """Shows an exception that a feature has not dealt with itself; one that nobody foresaw goes to the log, too."""
+        match error:
+            case Occupied():
+                self.hint(str(error))
+            case FromageError():
+                await self.note_error(error)
+            case _:
+                await self.note_error(unexpected("Something went wrong", error))
+
+    async def _tell_problems(self) -> None:
+        for problem in self.host.problems:
+            await self.note(problem, "warning")
+
+    def show_agent(self) -> None:
+        if (agent := self.conversation.agent) is not None:
+            self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
+            self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+        self.transcript.mark_hidden(self.conversation.hidden)  # of a resumed conversation it is known only now
+
+    # Commands and keys ------------------------------------------------------------------------------------------
+
+    async def run_command(self, command: Command, argument: str = "") -> None:
+        """Does what a command says."""
+        self.log(f"command {command.name}")
+        action, feature = self._by_name[command.name]
+        await self._attempt(action.run(feature, argument))
+
+    async def choose_command(self, command: Command) -> None:
+        """A command chosen in the palette: run, or put into the composer if it wants an argument."""
+        if command.needs_argument:
+            self.composer.prompt.fill(f"/{command.name} ")
+            self.composer.prompt.focus()
+        else:
+            await self.run_command(command)
+
+    async def action_run(self, key: str) -> None:
+        """Does what a key is for.
+
+        Args:
+            key: its id.
+        """
+        action, feature = self._by_key[key]
+        await self._attempt(action.run(feature))
 
     # What the widgets announce ----------------------------------------------------------------------------------
 
     async def on_composer_submitted(self, event: Composer.Submitted) -> None:
         if (parsed := parse_command(event.draft.text)) is None:
-            self.submit(event.draft)
+            await self._attempt(self._sending.submit(event.draft))
             return
         name, argument = parsed
-        if (command := find_command(name)) is None:
-            await self.note(f"There is no command /{name}. {similar(name)}", "warning")
+        if (command := self.commands.find(name)) is None:
+            await self.note(f"There is no command /{name}. {self.commands.similar(name)}", "warning")
             return
         self.composer.take(Draft(event.draft.text))
         self.composer.pictures = event.draft.pictures
         await self.run_command(command, argument)
 
+    def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
+        self.feature(Attaching).attach_files([event.path])
+
+    def on_prompt_area_dropped(self, event: PromptArea.Dropped) -> None:
+        self.feature(Attaching).attach_files(event.paths)
+
+    def on_prompt_area_paste_wanted(self) -> None:
+        self.feature(Attaching).paste_picture_or_text()
+
+    async def on_prompt_area_page_wanted(self, event: PromptArea.PageWanted) -> None:
+        await self.action_run("page-up" if event.step < 0 else "page-down")
+
     def on_prompt_area_example_wanted(self) -> None:
-        if self.transcript.shows_welcome:
-            self.composer.prompt.fill(EXAMPLES[self._next_example % len(EXAMPLES)][0])
-            self._next_example += 1
+        if example := self.transcript.next_example():
+            self.composer.prompt.fill(example)
+        elif pictures := self.transcript.last_pictures:
+            pictures[0].focus()
         else:
-            self.focus_pictures()
+            self.focus_next()
 
     def on_example_chosen(self, event: Example.Chosen) -> None:
         self.composer.prompt.fill(event.text)
         self.composer.prompt.focus()
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        self.hint(event.href)
+
+    def on_focusable_picture_wanted(self, event: FocusablePicture.Wanted) -> None:
+        self._pictures.start(event.wish, event.picture, event.series)
+
+    def on_focusable_picture_left(self) -> None:
+        self.composer.prompt.focus()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, FocusablePicture):
+            self.status.keys = key_line(self)
+
+    def on_descendant_blur(self) -> None:
+        if not isinstance(self.focused, FocusablePicture):
+            self.status.keys = ""
 
     def on_key(self, event: events.Key) -> None:
         # Whoever types means the composer, wherever the focus is; but for the keys of what has it.
@@ -81,143 +295,3 @@ class ChatScreen(SessionCommands, AttachingScreen, SettingsScreen, SwitchingScre
             prompt.focus()
             prompt.insert(event.character)
             event.stop()
-
-    # Commands ---------------------------------------------------------------------------------------------------
-
-    async def run_command(self, command: Command, argument: str = "") -> None:
-        """Does what a command says."""
-        self.log(f"command {command.name}")
-        await getattr(self, f"command_{command.name}")(argument)
-
-    async def choose_command(self, command: Command) -> None:
-        """A command chosen in the palette: run, or put into the composer if it wants an argument."""
-        if command.needs_argument:
-            self.composer.prompt.fill(f"/{command.name} ")
-            self.composer.prompt.focus()
-        else:
-            await self.run_command(command)
-
-    async def command_find(self, argument: str) -> None:
-        pictures = self.composer.pictures
-        segments = parse_message(argument, (picture.path for picture in pictures))
-        if not segments:
-            await self.note("What shall be found? /find WORDS, with or without attached pictures.")
-        elif self.conversation.agent is None:
-            self.hint("The model isn't loaded yet")
-        elif self.busy:
-            self.hint(STOP_FIRST)
-        else:
-            self.busy = "searching"
-            self.composer.pictures = ()
-            self.run_worker(self._find(segments, argument), group="agent")
-
-    async def _find(self, segments: tuple[Segment, ...], words: str) -> None:
-        try:
-            found = await self.conversation.search(segments, FIND_COUNT)
-            await self.transcript.add(Found(words, found, self.mode))
-        except FromageError as error:
-            await self.note_error(error)
-        finally:
-            self.busy = ""
-
-    async def command_regenerate(self, argument: str = "") -> None:
-        if self.busy:
-            self.hint(STOP_FIRST if self.busy == "replying" else "Not now, please wait")
-        elif self.conversation.agent is None:
-            self.start_loading()
-        elif self.failed is not None:
-            outgoing, self.failed = self.failed, None
-            if self.composer.prompt.text == outgoing.draft.text:  # it was handed back, and is on its way again
-                self.composer.take(outgoing.draft)
-            await outgoing.view.begin_again()
-            self.start_reply(outgoing)
-        elif self.turns:
-            await self.turns[-1].begin_again()
-            self.start_regenerating(self.turns[-1])
-        else:
-            self.hint("There is no reply yet")
-
-    async def command_undo(self, argument: str = "") -> None:
-        if self.waiting is not None:
-            await self.take_back_waiting()
-        elif self.busy:
-            self.hint(STOP_FIRST if self.busy == "replying" else "Not now, please wait")
-        elif self.failed is not None:
-            await self.failed.view.remove()
-            self.failed = None
-            self.conversation.forget_unfinished()
-            await self.transcript.settle()
-        elif self.turns:
-            if await self._done(self.conversation.undo()):
-                await self.turns.pop().remove()
-                await self.transcript.settle()
-                self.hint("Taken back · ↑ brings your words back")
-        else:
-            self.hint("There is nothing to take back")
-
-    async def command_reset(self, argument: str = "") -> None:
-        if self.busy == "replying" or self.busy == "searching":
-            self.hint(STOP_FIRST)
-            return
-        if self.turns and not await self._done(self.conversation.reset()):
-            return
-        self.turns.clear()
-        self.waiting = self.failed = None
-        self.conversation.start_anew()
-        self.status.statistics = None
-        self._next_example = 0
-        await self.transcript.clear()
-
-    async def _done(self, change: Awaitable[object]) -> bool:
-        """Whether a change of the dialogue went well; if not, the transcript says so."""
-        try:
-            await change
-        except FromageError as error:
-            await self.note_error(error)
-            return False
-        return True
-
-    async def command_theme(self, argument: str) -> None:
-        self.app.action_switch_theme()  # type: ignore[attr-defined]
-
-    async def command_help(self, argument: str = "") -> None:
-        await self.app.push_screen(HelpScreen(self))
-
-    async def command_quit(self, argument: str) -> None:
-        self.app.exit()
-
-    # Keys -------------------------------------------------------------------------------------------------------
-
-    async def action_stop(self) -> None:
-        if self.composer.completion.dismiss():
-            return
-        if self.busy == "replying":
-            self.conversation.stop()
-            self.status.state = "stopping"
-        elif self.waiting is not None:
-            await self.take_back_waiting()
-        self.composer.prompt.focus()
-
-    async def action_regenerate(self) -> None:
-        await self.command_regenerate()
-
-    async def action_undo(self) -> None:
-        await self.command_undo()
-
-    async def action_reset(self) -> None:
-        await self.command_reset()
-
-    async def action_help(self) -> None:
-        await self.command_help()
-
-    def action_scroll_transcript(self, direction: int) -> None:
-        if direction < 0:
-            self.transcript.scroll_page_up()
-        else:
-            self.transcript.scroll_page_down()
-
-    def action_scroll_to(self, place: int) -> None:
-        if place:
-            self.transcript.anchor()
-        else:
-            self.transcript.scroll_home()

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.input.commands import COMMANDS
+from tui.input.commands import Command
 from tui.settings.keys import key_names, own_bindings, owners
 from tui.widgets.composer import Chip, PromptArea
 
-TITLES = {"PromptArea": "Writing", "Chip": "Pictures on a message", "FileBrowser": "Looking for a picture",
-          "PictureTree": "Looking for a picture", "SettingsPanel": "How replies are made",
-          "FocusablePicture": "A picture in the conversation", "Viewer": "A picture in the conversation",
-          "Patches": "The patches of a picture",
-          "SessionsScreen": "Earlier conversations", "Confirm": "Questions", "AskTitle": "Questions"}  # fmt: skip
+TITLES = {
+    "PromptArea": "Writing",
+    "Chip": "Pictures on a message",
+    "FileBrowser": "Looking for a picture",
+    "PictureTree": "Looking for a picture",
+    "SettingsPanel": "How replies are made",
+    "FocusablePicture": "A picture in the conversation",
+    "Viewer": "A picture in the conversation",
+    "Patches": "The patches of a picture",
+    "SessionsScreen": "Earlier conversations",
+    "Confirm": "Questions",
+    "AskTitle": "Questions",
+}
 
 
 class HelpScreen(ModalScreen[None]):
-    """A sheet over the chat."""
+    """A sheet over the chat.
+
+    Args:
+        commands: the slash commands.
+        anywhere: the classes whose keys work everywhere.
+        keymap: keys by binding id, as the config file changes them.
+    """
 
     CSS_PATH = "help.tcss"
     BINDINGS = [Binding("escape,f1,q,enter", "dismiss", "Close")]
 
-    def __init__(self, chat: Screen) -> None:
+    def __init__(self, commands: Iterable[Command], anywhere: Sequence[type], keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._chat = chat
+        self._commands, self._anywhere, self._keymap = tuple(commands), tuple(anywhere), keymap
 
     def compose(self) -> ComposeResult:
         with Vertical(id="help") as sheet:
@@ -36,8 +52,10 @@ class HelpScreen(ModalScreen[None]):
             with VerticalScroll():
                 yield from self._section("Writing", self._keys(PromptArea))
                 yield from self._section("Pictures on a message", self._keys(Chip))
-                yield from self._section("Anywhere", [*self._chat_keys(), *self._keys(type(self.app))])
-                yield from self._section("Commands", self._commands())
+                yield from self._section("Anywhere", [row for owner in self._anywhere for row in self._keys(owner)])
+                yield from self._section(
+                    "Commands", [(command.usage, _in_words(command)) for command in self._commands]
+                )
                 for title, rows in self._other_keys().items():
                     yield from self._section(title, rows)
                 yield Static(
@@ -59,20 +77,14 @@ class HelpScreen(ModalScreen[None]):
                 yield Static(words, classes="help-text", markup=False)
 
     def _keys(self, owner: type) -> list[tuple[str, str]]:
-        keymap = self.app.preferences.keys  # type: ignore[attr-defined]
         return [
-            (key_names(keymap.get(binding.id or "", binding.key)), binding.description)
+            (key_names(self._keymap.get(binding.id or "", binding.key)), binding.description)
             for binding in own_bindings(owner)
-        ]
-
-    def _chat_keys(self) -> list[tuple[str, str]]:
-        return [
-            row for owner in type(self._chat).__mro__ for row in self._keys(owner) if owner.__module__[:4] == "tui."
         ]
 
     def _other_keys(self) -> dict[str, list[tuple[str, str]]]:
         """The keys of the other screens and widgets, by title."""
-        told = {PromptArea, Chip, HelpScreen, type(self.app), *type(self._chat).__mro__}
+        told = {PromptArea, Chip, HelpScreen, *self._anywhere}
         rows: dict[str, list[tuple[str, str]]] = {}
         for owner in owners():
             if owner not in told:
@@ -80,7 +92,6 @@ class HelpScreen(ModalScreen[None]):
                 told_here += [row for row in self._keys(owner) if row not in told_here]
         return rows
 
-    def _commands(self) -> list[tuple[str, str]]:
-        return [
-            (command.usage, command.help + "".join(f" · /{alias}" for alias in command.aliases)) for command in COMMANDS
-        ]
+
+def _in_words(command: Command) -> str:
+    return command.help + "".join(f" · /{alias}" for alias in command.aliases)

@@ -6,19 +6,17 @@ import asyncio
 import random
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from textual.worker import Worker, WorkerState
-
-from fromage_lite.errors import FromageError
 from fromage_lite.evaluate.vqa import Question, VqaFile
 from fromage_lite.text.message import ImageSegment
 from index.images import one_line
-from tui.conversation import unexpected
 from tui.input.attachments import paths_of_argument
+from tui.input.commands import Key, command
 from tui.pictures.files import file_of
 from tui.pictures.thumbnails import Picture, load_file
-from tui.screens.dialogue import STOP_FIRST, DialogueScreen
+from tui.screens.feature import Feature
+from tui.screens.interface import NOT_LOADED, Chat
+from tui.screens.sending import Sending, read_pictures
 from tui.widgets.composer import Draft
 from tui.widgets.inspection import TokenTable, WhyView
 from tui.widgets.picture import PictureCard
@@ -27,112 +25,89 @@ from tui.widgets.token_map import TokenMap
 WORDS = 8  # nearest words asked for; as many as fit are shown
 
 
-class InspectingScreen(DialogueScreen):
-    """The dialogue screen with commands that show what the model is doing."""
+class Inspecting(Feature):
+    """Commands that show what the model is doing."""
 
-    _vqa: VqaFile | None = None
-    _vqa_source: tuple[str, ...] = ()
-
-    # Nothing that a worker does may end the app -----------------------------------------------------------------
-
-    def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
-        options.setdefault("exit_on_error", False)
-        return super().run_worker(work, *args, **options)
-
-    async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        error = event.worker.error
-        if event.state is WorkerState.ERROR and isinstance(error, Exception):
-            self.busy = "" if event.worker.group == "agent" else self.busy
-            await self.note_error(
-                error if isinstance(error, FromageError) else unexpected("Something went wrong", error)
-            )
+    def __init__(self, chat: Chat, sending: Sending) -> None:
+        super().__init__(chat, sending)
+        self._vqa: VqaFile | None = None
+        self._vqa_source: tuple[str, ...] = ()
 
     # /tokens ----------------------------------------------------------------------------------------------------
 
-    async def command_tokens(self, argument: str = "") -> None:
-        if self.conversation.agent is None:
-            self.hint("The model isn't loaded yet")
-        elif self.busy:
-            self.hint(STOP_FIRST if self.busy == "replying" else "Not now, please wait")
+    @command("tokens", "Words nearest to a picture's visual tokens", argument="[PATH]", completes="pictures")
+    async def tokens(self, argument: str) -> None:
+        if self.chat.conversation.agent is None:
+            self.chat.hint(NOT_LOADED)
         else:
-            self.busy = "searching"
-            self.run_worker(self._tokens(argument), group="agent")
+            self.chat.begin("looking inside", partial(self._tokens, argument))
 
     async def _tokens(self, argument: str) -> None:
-        try:
-            picture = await self._picture_meant(argument)
-            if picture is None:
-                await self.note("Which picture? /tokens PATH, or attach one, or talk about one first.")
-                return
-            path = await asyncio.to_thread(file_of, picture)
-            tokens, patches = await self.conversation.tokens_near(str(path), WORDS)
-            name = one_line(picture.caption)
-            if patches is None or len(tokens) != patches.rows * patches.columns:
-                await self.transcript.add(TokenTable(name, tokens))
-                return
-            view = TokenMap(name, tokens, patches)
-            await self.transcript.add(view)
-            if not self.composer.prompt.text:
-                view.patches.focus()
-        except FromageError as error:
-            await self.note_error(error, "")
-        finally:
-            self.busy = ""
+        picture = await self._picture_meant(argument)
+        if picture is None:
+            await self.chat.note("Which picture? /tokens PATH, or attach one, or talk about one first.")
+            return
+        path = await asyncio.to_thread(file_of, picture)
+        tokens, patches = await self.chat.conversation.tokens_near(str(path), WORDS)
+        name = one_line(picture.caption)
+        if patches is None or len(tokens) != patches.rows * patches.columns:
+            await self.chat.transcript.add(TokenTable(name, tokens))
+            return
+        view = TokenMap(name, tokens, patches)
+        await self.chat.transcript.add(view)
+        if not self.chat.composer.prompt.text:
+            view.patches.focus()
 
     async def _picture_meant(self, argument: str) -> Picture | None:
         """The named one, else the last attached one, else the last one in the transcript."""
         if paths := paths_of_argument(argument):
-            return (await self.read(paths[:1]))[0]
-        if self.composer.pictures:
-            return self.composer.pictures[-1]
-        cards = list(self.transcript.query(PictureCard))
+            return (await read_pictures(paths[:1]))[0]
+        if self.chat.composer.pictures:
+            return self.chat.composer.pictures[-1]
+        cards = list(self.chat.transcript.query(PictureCard))
         return cards[-1].picture if cards else None
 
     # /why -------------------------------------------------------------------------------------------------------
 
-    async def command_why(self, argument: str = "") -> None:
-        trace = self.turns[-1].reply.trace if self.turns else None
+    @command("why", "How near the last reply was to a picture, word by word")
+    async def why(self) -> None:
+        turns = self.chat.turns
+        trace = turns[-1].reply.trace if turns else None
         if trace is not None:
-            await self.transcript.add(WhyView(trace))
-        elif self.turns:
-            await self.note("The last reply was made before this session; /retry makes another one, which can tell.")
+            await self.chat.transcript.add(WhyView(trace))
+        elif turns:
+            await self.chat.note(
+                "The last reply was made before this session; /retry makes another one, which can tell."
+            )
         else:
-            await self.note("There is no reply yet that could be looked into.")
+            await self.chat.note("There is no reply yet that could be looked into.")
 
     # /randvqa ---------------------------------------------------------------------------------------------------
 
-    async def command_randvqa(self, argument: str = "") -> None:
-        if self.busy in ("replying", "searching") or self.waiting is not None:
-            self.hint(STOP_FIRST if self.busy == "replying" else "Not now, please wait")
-        else:
-            self.run_worker(self._randvqa(argument), group="submit", exclusive=True)
+    @command("randvqa", "A random question with a known answer", argument="[FILE [FOLDER]]", completes="files")
+    async def randvqa(self, argument: str) -> None:
+        self.sending.check_free()
+        self.sending.prepare(self._randvqa(argument))
 
     async def _randvqa(self, argument: str) -> None:
-        try:
-            question, path = await asyncio.to_thread(partial(self._draw_question, argument))
-            picture = await asyncio.to_thread(load_file, path)
-        except FromageError as error:
-            await self.note_error(error, "")
-            return
-        if self.busy in ("replying", "searching"):
-            return
+        question, path = await asyncio.to_thread(self._draw_question, argument)
+        picture = await asyncio.to_thread(load_file, path)
         segments = (ImageSegment(str(path)), question.text)
-        await self._send(Draft(question.text, (picture,)), segments, [picture, question.text])
-        if (turn := self.transcript.last_turn) is not None:
-            turn.true_answer = question.answer
+        draft = Draft(question.text, (picture,))
+        await self.sending.send(draft, segments, [picture, question.text], question.answer)
 
     def _draw_question(self, argument: str) -> tuple[Question, Path]:
         source = tuple(str(path) for path in paths_of_argument(argument))
         if self._vqa is None or (source and source != self._vqa_source):
-            self._vqa, self._vqa_source = VqaFile.read(*source[:2]), source
+            from fromage_lite.playground.vqa import open_questions
+
+            self._vqa, self._vqa_source = open_questions(*source[:2]), source
         question = self._vqa.draw(random.Random())
         return question, self._vqa.picture(question)
 
     # /stats -----------------------------------------------------------------------------------------------------
 
-    async def command_stats(self, argument: str = "") -> None:
-        self.action_stats()
-
-    def action_stats(self) -> None:
-        shown = self.transcript.toggle_class("-stats").has_class("-stats")
-        self.hint("Figures under each reply" if shown else "No figures under the replies")
+    @command("stats", "Figures under each reply, on or off", key=Key("f4", "Figures under each reply", "stats"))
+    async def stats(self) -> None:
+        shown = self.chat.transcript.toggle_class("-stats").has_class("-stats")
+        self.chat.hint("Figures under each reply" if shown else "No figures under the replies")

@@ -6,122 +6,98 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from textual import events
-
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
-from tui.pictures.files import file_of, is_url, open_outside
+from index.images import is_url
+from tui.pictures.files import file_of, open_outside
 from tui.pictures.thumbnails import Picture
-from tui.screens.dialogue import STOP_FIRST, DialogueScreen
+from tui.screens.interface import NOT_LOADED, Chat
 from tui.screens.saving import SavePicture
-from tui.screens.viewer import Viewer, key_line
+from tui.screens.viewer import Viewer
 from tui.widgets.found import Found
 from tui.widgets.picture import FocusablePicture, Wish
 
 SIMILAR_COUNT = 8
 
 
-class PictureScreen(DialogueScreen):
-    """The dialogue screen with pictures that keys act on."""
+class Pictures:
+    """Fulfils what the keys of pictures wish for, in the transcript and in the viewer."""
 
-    # Focus ------------------------------------------------------------------------------------------------------
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._acts = {
+            "view": self._view,
+            "use": self._use,
+            "similar": self._similar,
+            "open": self._open,
+            "save": self._save,
+            "copy": self._copy,
+            "hide": self._hide,
+        }
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        if isinstance(event.widget, FocusablePicture):
-            self.status.keys = key_line(self)
-
-    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
-        if not isinstance(self.focused, FocusablePicture):
-            self.status.keys = ""
-
-    def on_focusable_picture_left(self) -> None:
-        self.composer.prompt.focus()
-
-    def focus_pictures(self) -> None:
-        """From the composer to the newest pictures."""
-        if pictures := self.transcript.last_pictures:
-            pictures[0].focus()
-        else:
-            self.focus_next()
-
-    def show_agent(self) -> None:
-        super().show_agent()
-        self.show_hidden()  # what is hidden in a resumed conversation is known only now
-
-    # Wishes -----------------------------------------------------------------------------------------------------
-
-    def on_focusable_picture_wanted(self, event: FocusablePicture.Wanted) -> None:
-        event.stop()
-        self.run_worker(self.act(event.wish, event.picture, event.series), group="picture")
+    def start(self, wish: Wish, picture: Picture, series: Sequence[Picture]) -> None:
+        """Does what a key says with a picture, in the background."""
+        self._chat.start(self.act(wish, picture, series), "picture")
 
     async def act(self, wish: Wish, picture: Picture, series: Sequence[Picture]) -> None:
-        """Does what a key says with a picture."""
+        """Does what a key says with a picture. Errors are notifications: a viewer may cover the transcript."""
         try:
-            await getattr(self, f"_{wish}_picture")(picture, series)
+            await self._acts[wish](picture, series)
         except FromageError as error:
-            self.notify(" ".join(filter(None, (error.message, error.hint))), severity="warning", markup=False)
+            words = " ".join(filter(None, (error.message, error.hint)))
+            self._chat.notify(words, severity="warning", markup=False)
 
-    async def _view_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
+    async def _view(self, picture: Picture, series: Sequence[Picture]) -> None:
         start = next((place for place, other in enumerate(series) if other is picture), 0)
-        viewer = Viewer(series or (picture,), start, self.mode, self.act, lambda: self.conversation.hidden)
+        chat = self._chat
+        viewer = Viewer(series or (picture,), start, chat.mode, self.act, lambda: chat.conversation.hidden)
 
         def left(wanted: tuple[Wish, Picture] | None) -> None:
             if wanted is not None:
-                self.run_worker(self.act(*wanted, series), group="picture")
+                self.start(*wanted, series)
 
-        await self.app.push_screen(viewer, left)
+        await chat.app.push_screen(viewer, left)
 
-    async def _use_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
+    async def _use(self, picture: Picture, series: Sequence[Picture]) -> None:
         path = await asyncio.to_thread(file_of, picture)
-        self.composer.attach(Picture(picture.image, picture.caption, picture.detail, str(path)))
-        self.composer.prompt.focus()
+        self._chat.composer.attach(Picture(picture.image, picture.caption, picture.detail, str(path)))
+        self._chat.composer.prompt.focus()
 
-    async def _similar_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
-        if self.conversation.agent is None:
-            self.hint("The model isn't loaded yet")
+    async def _similar(self, picture: Picture, series: Sequence[Picture]) -> None:
+        chat = self._chat
+        if chat.conversation.agent is None:
+            chat.hint(NOT_LOADED)
             return
-        if self.busy:
-            self.hint(STOP_FIRST if self.busy == "replying" else "Not now, please wait")
-            return
-        self.busy = "searching"
-        try:
+        with chat.working("searching"):
             path = await asyncio.to_thread(file_of, picture)
             itself = [picture.hit_id] if picture.hit_id is not None else []
-            found = await self.conversation.search((ImageSegment(str(path)),), SIMILAR_COUNT, itself)
-            view = Found(picture.caption, found, self.mode, like=True)
-            await self.transcript.add(view)
+            found = await chat.conversation.search((ImageSegment(str(path)),), SIMILAR_COUNT, itself)
+            view = Found(picture.caption, found, chat.mode, like=True)
+            await chat.transcript.add(view)
             if cards := view.query(FocusablePicture):
                 cards.first().focus()
-        finally:
-            self.busy = ""
 
-    async def _open_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
+    async def _open(self, picture: Picture, series: Sequence[Picture]) -> None:
         await asyncio.to_thread(open_outside, picture)
-        self.hint("Opened in another program")
+        self._chat.hint("Opened in another program")
 
-    async def _save_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
-        await self.app.push_screen(SavePicture(picture), self._saved)
+    async def _save(self, picture: Picture, series: Sequence[Picture]) -> None:
+        await self._chat.app.push_screen(SavePicture(picture), self._saved)
 
     def _saved(self, where: Path | None) -> None:
         if where is not None:
-            self.notify(f"Saved as {where}", markup=False)
+            self._chat.notify(f"Saved as {where}", markup=False)
 
-    async def _copy_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
+    async def _copy(self, picture: Picture, series: Sequence[Picture]) -> None:
         path = picture.path if is_url(picture.path) else str(Path(picture.path).expanduser())
-        self.app.copy_to_clipboard(path)
-        self.hint("Path copied")
+        self._chat.app.copy_to_clipboard(path)
+        self._chat.hint("Path copied")
 
-    async def _hide_picture(self, picture: Picture, series: Sequence[Picture]) -> None:
+    async def _hide(self, picture: Picture, series: Sequence[Picture]) -> None:
         if picture.hit_id is None:
-            self.hint("Only found pictures of the open index can be hidden")
+            self._chat.hint("Only found pictures of the open index can be hidden")
             return
-        hide = picture.hit_id not in self.conversation.hidden
-        await self.conversation.hide(picture.hit_id, hide)
-        self.show_hidden()
-        self.hint("It will not be found again in this conversation" if hide else "It may be found again")
-
-    def show_hidden(self) -> None:
-        """Draws the pictures in the transcript as hidden or not."""
-        hidden = self.conversation.hidden
-        for widget in self.transcript.query(FocusablePicture):
-            widget.mark_hidden(hidden)
+        hide = picture.hit_id not in self._chat.conversation.hidden
+        await self._chat.conversation.hide(picture.hit_id, hide)
+        self._chat.transcript.mark_hidden(self._chat.conversation.hidden)
+        self._chat.hint("It will not be found again in this conversation" if hide else "It may be found again")

@@ -1,4 +1,4 @@
-"""Asks where a copy of a picture shall go."""
+"""Asks where to save a copy of a picture."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from textual.widgets import Button, Input, Select, Static
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
 from index.images import sanitize
-from tui.input.commands import change_setting
-from tui.screens.dialogue import DialogueScreen
+from tui.input.commands import Key, command
+from tui.screens.feature import Feature
+from tui.settings.change import change_setting
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,12 @@ class SettingsPanel(ModalScreen[None]):
         Binding("ctrl+r", "reset", "Back to the defaults", id="settings-reset"),
     ]
 
-    def __init__(self, chat: SettingsScreen) -> None:
+    def __init__(self, feature: Settings) -> None:
         super().__init__()
-        self._chat = chat
-        self._filling = False
+        self._feature = feature
 
     def compose(self) -> ComposeResult:
-        settings = self._chat.conversation.settings
+        settings = self._feature.current
         with Vertical(id="settings") as panel:
             panel.border_title = "How replies are made"
             panel.border_subtitle = "for the next reply · Esc closes"
@@ -99,7 +99,7 @@ class SettingsPanel(ModalScreen[None]):
         """Every setting of the panel as it is without a config file."""
         defaults = GenerationSettings()
         values = {field.name: getattr(defaults, field.name) for field in FIELDS}
-        self._chat.change_settings(dataclasses.replace(self._chat.conversation.settings, **values))
+        self._feature.change(dataclasses.replace(self._feature.current, **values))
         for field in FIELDS:
             self._complain(field, "")
             if field.choices:
@@ -109,7 +109,7 @@ class SettingsPanel(ModalScreen[None]):
 
     def _apply(self, name: str, text: str) -> None:
         field = next(field for field in FIELDS if field.name == name)
-        settings = self._chat.conversation.settings
+        settings = self._feature.current
         if text.strip() == _shown(getattr(settings, name)):
             self._complain(field, "")
             return
@@ -118,7 +118,7 @@ class SettingsPanel(ModalScreen[None]):
             self._complain(field, "a value is needed")
             return
         try:
-            self._chat.change_settings(change_setting(settings, f"{name} {text.strip() or 'none'}"))
+            self._feature.change(change_setting(settings, f"{name} {text.strip() or 'none'}"))
         except FromageError as error:
             self._complain(field, error.message.removeprefix(f"{name} ").rstrip("."))
         else:
@@ -130,34 +130,38 @@ class SettingsPanel(ModalScreen[None]):
         line.set_class(bool(words), "-wrong")
 
 
-class SettingsScreen(DialogueScreen):
+class Settings(Feature):
     """The chat's part: the panel, `/set`, and keeping what was changed."""
 
-    async def command_settings(self, argument: str = "") -> None:
-        await self.app.push_screen(SettingsPanel(self))
+    @property
+    def current(self) -> GenerationSettings:
+        """What the next reply is made with."""
+        return self.chat.conversation.settings
 
-    async def action_settings(self) -> None:
-        await self.command_settings()
+    @command(
+        "settings",
+        "How replies are made: pictures, words, chance",
+        aliases=("options",),
+        key=Key("f2", "How replies are made", "settings"),
+    )
+    async def open_panel(self) -> None:
+        await self.chat.app.push_screen(SettingsPanel(self))
 
-    async def command_set(self, argument: str) -> None:
+    @command("set", "Show one of these settings or change it", argument="[NAME VALUE]")
+    async def set(self, argument: str) -> None:
         if not argument:
-            values = dataclasses.asdict(self.conversation.settings)
+            values = dataclasses.asdict(self.current)
             width = max(map(len, values))
             lines = (f"{name:<{width}}  {'none' if value is None else value}" for name, value in values.items())
-            await self.note("\n".join(["How replies are made", *lines]))
+            await self.chat.note("\n".join(["How replies are made", *lines]))
             return
-        try:
-            self.change_settings(change_setting(self.conversation.settings, argument))
-        except FromageError as error:
-            await self.note_error(error, "")
-        else:
-            await self.note(f"{sanitize(argument)} · from the next reply on")
+        self.change(change_setting(self.current, argument))
+        await self.chat.note(f"{sanitize(argument)} · from the next reply on")
 
-    def change_settings(self, settings: GenerationSettings) -> None:
+    def change(self, settings: GenerationSettings) -> None:
         """Applies settings to the next reply, and has the app keep them."""
-        before = self.conversation.settings
-        self.conversation.settings = settings
-        self.app.keep_settings(before, settings)  # type: ignore[attr-defined]
+        before, self.chat.conversation.settings = self.current, settings
+        self.chat.host.keep_settings(before, settings)
 
 
 def _shown(value: object) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Center, Middle
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from index.images import sanitize
 from tui.pictures.files import load_large
-from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget, show_image
 from tui.pictures.thumbnails import Picture, fit_box
 from tui.widgets.picture import PICTURE_KEYS, SHORT, Wish
 
@@ -49,7 +50,7 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
         start: int,
         mode: ImageMode,
         act: Act,
-        hidden: Callable[[], Collection[int]] = frozenset,
+        hidden: Callable[[], Collection[int]],
     ) -> None:
         super().__init__()
         self._series, self._place, self._mode, self._act = tuple(series), start, mode, act
@@ -87,7 +88,7 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
         for box in self.query("#viewer-picture"):
             box.display = drawn
             if drawn:
-                box.image = picture.image  # type: ignore[attr-defined]
+                show_image(box, picture.image)
         self._fit()
         self._write()
         if drawn and self._mode is not ImageMode.HALFBLOCK:  # half blocks have fewer dots than the small picture
@@ -97,7 +98,7 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
         image = await asyncio.to_thread(load_large, picture)
         if image is not None and picture is self.picture:
             for box in self.query("#viewer-picture"):
-                box.image = image  # type: ignore[attr-defined]
+                show_image(box, image)
 
     def _fit(self) -> None:
         if self.picture.image is None:
@@ -131,10 +132,10 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
                 self._write()
 
 
-def key_line(screen: object, leaf: bool = False) -> str:
-    """What the keys do with a picture, as they are bound now."""
+def key_line(screen: Screen[Any], leaf: bool = False) -> str:
+    """What the keys do with a picture, as they are bound now; with `leaf` the arrow keys, too."""
     keys: dict[str, str] = {}
-    for active in screen.active_bindings.values():  # type: ignore[attr-defined]
+    for active in screen.active_bindings.values():
         if (id := active.binding.id) in SHORT:
             keys.setdefault(id, active.binding.key)
     parts = ["←→ next" if leaf else ""]

@@ -9,21 +9,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fromage_lite.chat.event_data import error_to_dict, event_to_dict, hit_from_dict
+from fromage_lite.chat.event_data import error_to_dict, event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
-from fromage_lite.chat.turns import turn_from_dict, turn_to_dict
+from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.turns import message_from_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import DataError, FromageError
+from fromage_lite.errors import DataError, FromageError, unexpected
 from index.hits import Hit
 from tui.agent_thread import AgentThread
-from tui.conversation import unexpected
-from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data, segments_from_data
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
-    from fromage_lite.chat.dialogue import Dialogue
+from tui.conversation import foreseen
+from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data
 
 GOODBYE_SECONDS = 5.0  # for visitors' processes to end by themselves
 
@@ -39,13 +36,13 @@ class ModelServer:
         options: plain data that every visitor is told first.
     """
 
-    def __init__(self, agent: Agent, thread: AgentThread, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, agent: ChatAgent, thread: AgentThread, options: Mapping[str, Any] | None = None) -> None:
         self.agent, self.thread = agent, thread
         self.hello = {
             "model_name": agent.model_name,
-            "device": str(agent.device),
+            "device": agent.device,
             "index_size": agent.index_size,
-            "index_path": str(path) if (path := getattr(agent, "index_path", None)) else None,
+            "index_path": str(agent.index_path) if agent.index_path is not None else None,
             "options": dict(options or {}),
         }
         self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -103,7 +100,7 @@ class _Visitor:
     def __init__(self, server: ModelServer, writer: asyncio.StreamWriter) -> None:
         self._agent, self._thread, self._writer = server.agent, server.thread, writer
         self.cancel = threading.Event()
-        self._dialogue: Dialogue | None = None
+        self._dialogue: ChatDialogue | None = None
         self._calls: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "dialogue": self._new_dialogue,
             "set_turns": self._set_turns,
@@ -112,11 +109,11 @@ class _Visitor:
             "exclude": lambda request: self._own.exclude(request["ids"]),
             "include": lambda request: self._own.include(request["ids"]),
             "search": self._search,
-            "thumbnail": lambda request: pictures_to_data([self._picture(hit_from_dict(request["hit"]))]),
-            "is_at_hand": lambda request: self._agent.is_at_hand(hit_from_dict(request["hit"])),
+            "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
+            "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
             "patch_grid": lambda request: patches_to_data(self._agent.patch_grid(str(request["path"]))),
-            "row": self._row,
+            "row": lambda request: self._agent.row(int(request["id"])),
         }
 
     async def send(self, data: Mapping[str, Any]) -> None:
@@ -134,15 +131,7 @@ class _Visitor:
     async def answer(self, request: Mapping[str, Any]) -> None:
         """Does what is asked on the agent's thread and sends what comes of it, a result or an error at the end."""
         try:
-            if request.get("call") in ("reply", "regenerate"):
-                await self._stream(request)
-                result = None
-            else:
-                call = self._calls.get(str(request.get("call")))
-                if call is None:
-                    raise DataError(f"There is no call {request.get('call')!r}.")
-                result = await self._thread.run(lambda: call(request))
-            await self.send({"result": result})
+            await self.send({"result": await self._result(request)})
         except OSError:
             log.debug("a visitor left", exc_info=True)
         except FromageError as error:
@@ -150,17 +139,25 @@ class _Visitor:
         except Exception as error:
             await self.send({"error": error_to_dict(unexpected("The model's process failed", error))})
 
+    async def _result(self, request: Mapping[str, Any]) -> Any:
+        if request.get("call") in ("reply", "regenerate"):
+            await self._stream(request)
+            return None
+        call = self._calls.get(str(request.get("call")))
+        if call is None:
+            raise DataError(f"There is no call {request.get('call')!r}.")
+        return await self._thread.run(lambda: call(request))
+
     # --- replies ---
 
     async def _stream(self, request: Mapping[str, Any]) -> None:
         def work(emit: Callable[[dict[str, Any]], None]) -> None:
             try:
-                for event in self._events(request):
-                    emit(self._line(event))
+                with foreseen("The reply failed"):
+                    for event in self._events(request):
+                        emit(self._line(event))
             except FromageError as error:
                 emit({"event": event_to_dict(Failed(error))})
-            except Exception as error:
-                emit({"event": event_to_dict(Failed(unexpected("The reply failed", error)))})
 
         async with aclosing(self._thread.stream(work)) as lines:
             async for line in lines:
@@ -171,7 +168,7 @@ class _Visitor:
         dialogue.settings = GenerationSettings.from_dict(request["settings"])
         if request["call"] == "regenerate":
             return dialogue.regenerate(cancel=self.cancel)
-        return dialogue.reply(segments_from_data(request["message"]), cancel=self.cancel)
+        return dialogue.reply(message_from_data(request["message"]), cancel=self.cancel)
 
     def _line(self, event: Event) -> dict[str, Any]:
         line: dict[str, Any] = {"event": event_to_dict(event)}
@@ -188,7 +185,7 @@ class _Visitor:
     # --- everything else ---
 
     @property
-    def _own(self) -> Dialogue:
+    def _own(self) -> ChatDialogue:
         if self._dialogue is None:
             raise DataError("There is no dialogue yet.")
         return self._dialogue
@@ -204,22 +201,12 @@ class _Visitor:
         return None if turn is None else turn_to_dict(turn)
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        hits = self._agent.search(segments_from_data(request["message"]), int(request["k"]), set(request["exclude"]))
+        hits = self._agent.search(message_from_data(request["message"]), int(request["k"]), set(request["exclude"]))
         return pictures_to_data(self._pictures(hits))
 
     def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))
         return [[asdict(match) for match in row] for row in rows]
-
-    def _row(self, request: Mapping[str, Any]) -> list[str] | None:
-        """Source and caption of a picture in the index; None where it has no such picture, or can't be asked."""
-        row = getattr(getattr(self._agent, "index", None), "row", None)  # not every retriever can be asked
-        if row is None:
-            return None
-        try:
-            return [str(part) for part in row(int(request["id"]))[:2]]
-        except (FromageError, LookupError, OSError, ValueError, OverflowError):
-            return None
 
     def _pictures(self, hits: Iterable[Hit]) -> Pictures:
         return [self._picture(hit) for hit in hits]

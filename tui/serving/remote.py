@@ -14,20 +14,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fromage_lite.chat.event_data import error_from_dict, event_from_dict, hit_to_dict
+from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
-from fromage_lite.chat.turns import Turn, turn_from_dict, turn_to_dict
+from fromage_lite.chat.protocol import Progress
+from fromage_lite.chat.turns import Turn, message_segments, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import Segment
 from index.hits import Hit
-from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data, segments_to_data
+from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data
 
 CANCEL_SECONDS = 0.03  # between two looks at whether a reply is to be stopped
 PICTURES_KEPT = 300
 GRACE_SECONDS = 3.0  # for the app to end by itself once the model's process has
 
+SHARED = "The model and its pictures are shared by everybody here."
 GONE = ("The model's process has ended.", "Start fromage-lite serve again and reload the page.")
 
 
@@ -77,9 +79,8 @@ class Connection:
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
-        if not self._lock.acquire(
-            blocking=False
-        ):  # waiting for it could be for ever: the asker may be the one who reads
+        # Waiting could be for ever: the asker may be the one who reads.
+        if not self._lock.acquire(blocking=False):
             raise FromageError("The model is in the middle of a reply.", "Try again after its end.")
         try:
             yield
@@ -134,7 +135,7 @@ def _result(line: dict[str, Any]) -> Any:
 
 
 class RemoteAgent:
-    """What the chat asks of an agent."""
+    """A `ChatAgent` in the model's process."""
 
     def __init__(self, connection: Connection) -> None:
         hello = connection.hello
@@ -142,40 +143,52 @@ class RemoteAgent:
         self.model_name, self.device = str(hello["model_name"]), str(hello["device"])
         self.index_size, path = int(hello["index_size"]), hello["index_path"]
         self.index_path = Path(path) if path else None
-        self.index = _RemoteIndex(connection)
         self._pictures: OrderedDict[Hit, bytes | FromageError] = OrderedDict()
+
+    def use_index(self, index: str | Path | None, progress: Progress | None = None) -> None:
+        """Refuses: one visitor must not change what the others see.
+
+        Raises:
+            FromageError: always.
+        """
+        raise FromageError(SHARED, "Name an index at the start: --index.")
 
     def dialogue(self, settings: GenerationSettings) -> RemoteDialogue:
         """A new dialogue, in place of this visitor's last one."""
         return RemoteDialogue(self, self._connection, settings)
 
     def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """As `Agent.search`."""
-        found = self._connection.call("search", message=segments_to_data(segments), k=k, exclude=sorted(exclude))
+        """As `ChatAgent.search`."""
+        found = self._connection.call("search", message=message_to_data(segments), k=k, exclude=sorted(exclude))
         return self.keep(found)
 
+    def row(self, id: int) -> tuple[str, str] | None:
+        """As `ChatAgent.row`."""
+        found = self._connection.call("row", id=id)
+        return (str(found[0]), str(found[1])) if found is not None else None
+
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
-        """As `Agent.tokens_near`."""
+        """As `ChatAgent.tokens_near`."""
         rows = self._connection.call("tokens_near", path=str(Path(path).absolute()), k=k)
         return [[TokenMatch(**match) for match in row] for row in rows]
 
     def patch_grid(self, path: str) -> PatchGrid | None:
-        """As `Agent.patch_grid`."""
+        """As `ChatAgent.patch_grid`."""
         return patches_from_data(self._connection.call("patch_grid", path=str(Path(path).absolute())))
 
     def is_at_hand(self, hit: Hit) -> bool:
-        """As `Agent.is_at_hand`: one whose picture came along is, and during a reply no other."""
+        """As `ChatAgent.is_at_hand`: one whose picture came along is, and during a reply no other."""
         if hit in self._pictures:
             return True
         try:
-            return bool(self._connection.call("is_at_hand", hit=hit_to_dict(hit)))
+            return bool(self._connection.call("is_at_hand", hit=hit.to_dict()))
         except FromageError:
             return False
 
     def thumbnail(self, hit: Hit) -> bytes:
-        """As `Agent.thumbnail`."""
+        """As `ChatAgent.thumbnail`."""
         if hit not in self._pictures:
-            self.keep(self._connection.call("thumbnail", hit=hit_to_dict(hit)))
+            self.keep(self._connection.call("thumbnail", hit=hit.to_dict()))
         found = self._pictures[hit]
         if isinstance(found, FromageError):
             raise found
@@ -190,26 +203,8 @@ class RemoteAgent:
         return [hit for hit, _ in pictures]
 
 
-class _RemoteIndex:
-    """What the chat asks of an index: which picture has a number."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def row(self, id: int) -> tuple[str, str]:
-        """(source, caption) of a picture.
-
-        Raises:
-            LookupError: there is none.
-        """
-        found = self._connection.call("row", id=id)
-        if found is None:
-            raise LookupError(f"There is no picture {id}.")
-        return str(found[0]), str(found[1])
-
-
 class RemoteDialogue:
-    """A dialogue whose turns are known here, and whose model is elsewhere."""
+    """A `ChatDialogue` whose turns are known here, and whose model is elsewhere."""
 
     def __init__(self, agent: RemoteAgent, connection: Connection, settings: GenerationSettings) -> None:
         self.agent, self.settings = agent, settings
@@ -224,16 +219,21 @@ class RemoteDialogue:
         return self._turns
 
     @turns.setter
-    def turns(self, turns: Sequence[Turn]) -> None:
+    def turns(self, turns: list[Turn]) -> None:
         self._connection.call("set_turns", turns=[turn_to_dict(turn) for turn in turns])
         self._turns = list(turns)
 
-    def reply(self, message: Sequence[Segment], cancel: threading.Event | None = None) -> Iterator[Event]:
-        """As `Dialogue.reply`."""
-        return self._events("reply", cancel, message=segments_to_data(message))
+    def reply(
+        self,
+        message: str | Sequence[Segment],
+        attachments: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        """As `ChatDialogue.reply`."""
+        return self._events("reply", cancel, message=message_to_data(message_segments(message, attachments)))
 
     def regenerate(self, cancel: threading.Event | None = None) -> Iterator[Event]:
-        """As `Dialogue.regenerate`."""
+        """As `ChatDialogue.regenerate`."""
         return self._events("regenerate", cancel)
 
     def _events(self, call: str, cancel: threading.Event | None, **arguments: Any) -> Iterator[Event]:
@@ -246,23 +246,23 @@ class RemoteDialogue:
             yield event
 
     def undo(self) -> Turn | None:
-        """As `Dialogue.undo`."""
+        """As `ChatDialogue.undo`."""
         self._connection.call("undo")
         return self._turns.pop() if self._turns else None
 
     def reset(self) -> None:
-        """As `Dialogue.reset`."""
+        """As `ChatDialogue.reset`."""
         self._connection.call("reset")
         self._turns, self.excluded = [], set()
 
     def exclude(self, ids: Iterable[int]) -> None:
-        """As `Dialogue.exclude`."""
+        """As `ChatDialogue.exclude`."""
         ids = sorted(ids)
         self._connection.call("exclude", ids=ids)
         self.excluded |= set(ids)
 
     def include(self, ids: Iterable[int]) -> None:
-        """As `Dialogue.include`."""
+        """As `ChatDialogue.include`."""
         ids = sorted(ids)
         self._connection.call("include", ids=ids)
         self.excluded -= set(ids)

@@ -12,95 +12,91 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
+from fromage_lite.chat.protocol import ChatAgent
 from fromage_lite.errors import ConfigError
+from index.errors import reason
 from tui.agent_thread import AgentThread
 from tui.serving.model_server import GOODBYE_SECONDS, ModelServer
 from tui.serving.site import Site
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.agent import Agent
 
 INTERRUPTED = 130
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine may have no IPv6
 
 
-def serve(
-    load: Callable[[], Agent],
-    sockets: list[socket.socket],
-    host: str,
-    options: Mapping[str, Any],
-    log: Path,
-    announce: Callable[[str], None],
-) -> None:
-    """Serves the chat until Ctrl-C.
+@dataclass(frozen=True)
+class Service:
+    """The chat in browsers, from loading the model to the last visitor's goodbye.
 
-    Args:
+    Attributes:
         load: makes the agent that all visitors share.
-        sockets: from `bind`.
-        host: the name for the address that is told.
+        sockets: from `bind`; closed at the end.
+        host: the name for the address that is announced.
         options: what every visitor's chat begins with: `settings` and `save`.
         log: where visitors' processes write what went wrong.
-        announce: is told the address once it can be opened.
-
-    Raises:
-        FromageError: the model can't be loaded.
-        KeyboardInterrupt: Ctrl-C came while it was loading.
+        announce: gets the address once it can be opened.
     """
-    thread, code = AgentThread(), INTERRUPTED
-    try:
-        code = asyncio.run(_serve(thread, load, sockets, host, options, log, announce))
-    finally:
-        for open_socket in sockets:
-            open_socket.close()
-    if code and sys.stderr.isatty():
-        sys.stderr.write("\n")  # after what was said of the loading
-    if thread.working:
-        # The agent's thread is deep inside a library; the interpreter's end would wait for it or abort.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    if code:
-        raise KeyboardInterrupt
 
+    load: Callable[[], ChatAgent]
+    sockets: list[socket.socket]
+    host: str
+    options: Mapping[str, Any]
+    log: Path
+    announce: Callable[[str], None]
 
-async def _serve(
-    thread: AgentThread,
-    load: Callable[[], Agent],
-    sockets: list[socket.socket],
-    host: str,
-    options: Mapping[str, Any],
-    log: Path,
-    announce: Callable[[str], None],
-) -> int:
-    """The exit code."""
-    stop = _stop_signal()
-    loading = asyncio.ensure_future(thread.run(load))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not loading.done():
-        return INTERRUPTED
-    server = ModelServer(loading.result(), thread, options)
-    with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # for this user's eyes only
-        path = Path(folder) / "model"
-        async with server.listening(path):
-            site = Site(_command(path, log), host)
-            runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=GOODBYE_SECONDS)
-            await runner.setup()
-            try:
-                for listening in sockets:
-                    await web.SockSite(runner, listening).start()
-                announce(address(host, sockets[0].getsockname()[1]))
-                await stop.wait()
-            finally:
-                await runner.cleanup()
-    thread.stop()
-    return 0
+    def run(self) -> None:
+        """Serves the chat until Ctrl-C.
+
+        Raises:
+            FromageError: the model can't be loaded.
+            KeyboardInterrupt: Ctrl-C came while it was loading.
+        """
+        thread, code = AgentThread(), INTERRUPTED
+        try:
+            code = asyncio.run(self._serve(thread))
+        finally:
+            for open_socket in self.sockets:
+                open_socket.close()
+        if code and sys.stderr.isatty():
+            sys.stderr.write("\n")  # after what was said of the loading
+        if thread.working:
+            # The agent's thread is deep inside a library; the interpreter's end would wait for it or abort.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        if code:
+            raise KeyboardInterrupt
+
+    async def _serve(self, thread: AgentThread) -> int:
+        """The exit code."""
+        stop = _stop_signal()
+        loading = asyncio.ensure_future(thread.run(self.load))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            return INTERRUPTED
+        server = ModelServer(loading.result(), thread, self.options)
+        with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # for this user's eyes only
+            path = Path(folder) / "model"
+            async with server.listening(path):
+                site = Site(_command(path, self.log), self.host)
+                runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=GOODBYE_SECONDS)
+                await runner.setup()
+                try:
+                    for listening in self.sockets:
+                        await web.SockSite(runner, listening).start()
+                    self.announce(address(self.host, self.sockets[0].getsockname()[1]))
+                    await stop.wait()
+                finally:
+                    await runner.cleanup()
+        thread.stop()
+        return 0
 
 
 def _stop_signal() -> asyncio.Event:
@@ -176,6 +172,4 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
         )
     if error.errno == errno.EACCES:
         return ConfigError(f"Port {port} needs more rights than you have.", "Choose one above 1023: --port 8000.")
-    return ConfigError(
-        f"Port {port} of {host} can't be used: {error.strerror or error}.", "Name another: --port NUMBER."
-    )
+    return ConfigError(f"Port {port} of {host} can't be used: {reason(error)}.", "Name another: --port NUMBER.")

@@ -95,8 +95,12 @@ class Site(Server):
             f"default-src 'self'; connect-src 'self' {websocket}; img-src 'self' data:; font-src 'self' data:; "
             "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         )
-        headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff",
-                   "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}  # fmt: skip
+        headers = {
+            "Content-Security-Policy": policy,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }
         return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def handle_script(self, request: web.Request) -> web.FileResponse:
@@ -113,9 +117,12 @@ class Site(Server):
             await websocket.close()
 
         service = _Process(
-            self.command, write_bytes=websocket.send_bytes, write_str=websocket.send_str,
-            close=goodbye, download_manager=self.download_manager,
-        )  # fmt: skip
+            self.command,
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=goodbye,
+            download_manager=self.download_manager,
+        )
         try:
             width, height = (
                 to_int(request.query.get(name, ""), least) for name, least in (("width", 80), ("height", 24))

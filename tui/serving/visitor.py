@@ -13,12 +13,10 @@ from typing import Any
 from fromage_lite.errors import FromageError
 from tui.app import ChatApp, run_app
 from tui.pictures.image_mode import ImageMode, resolve_image_mode
-from tui.serving.remote import Connection, RemoteAgent, end_with
+from tui.serving.remote import SHARED, Connection, RemoteAgent, end_with
 from tui.sessions.archive import Archive
 from tui.settings import paths
 from tui.settings.preferences import Preferences
-
-SHARED = "The model and its pictures are shared by everybody here."
 
 
 def make_app(connection: Connection) -> ChatApp:
@@ -29,7 +27,7 @@ def make_app(connection: Connection) -> ChatApp:
     # The terminal in the page draws neither Kitty's pictures nor Sixel.
     wanted = ImageMode.NONE if preferences.images == ImageMode.NONE else ImageMode.HALFBLOCK
     app = ChatApp(
-        lambda progress: RemoteAgent(connection),  # type: ignore[arg-type, return-value]
+        lambda progress: RemoteAgent(connection),
         resolve_image_mode(wanted),
         settings,
         preferences=preferences,

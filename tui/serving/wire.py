@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fromage_lite.chat.event_data import error_from_dict, error_to_dict, hit_from_dict, hit_to_dict
+from fromage_lite.chat.event_data import error_from_dict, error_to_dict
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid
-from fromage_lite.text.message import Segment
+from index.errors import reason
 from index.hits import Hit
 from index.images import open_image
-from tui.sessions.records import message_data, turn_of_data
 
 MAX_LINE = 256 * 2**20  # bytes; a whole resumed conversation is one line
 
@@ -35,29 +34,30 @@ def decode(line: bytes) -> dict[str, Any]:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"The line can't be read: {error}.") from error
+        raise DataError(f"The line can't be read: {reason(error)}.") from error
     if not isinstance(data, dict):
         raise DataError("The line holds no object.")
     return data
 
 
-def segments_to_data(segments: Sequence[Segment]) -> Any:
-    """A message: texts, and pictures by their paths."""
-    return message_data(segments)
-
-
-def segments_from_data(data: Any) -> tuple[Segment, ...]:
-    """The message that `segments_to_data` wrote."""
-    return turn_of_data(data, [], "stop").message
-
-
 def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> list[dict[str, Any]]:
     """Hits with their small pictures, or with why there is none."""
-    return [
-        {"hit": hit_to_dict(hit), **({"error": error_to_dict(found)} if isinstance(found, FromageError)
-                                     else {"data": base64.b64encode(found).decode()})}
-        for hit, found in pictures
-    ]  # fmt: skip
+    return [{"hit": hit.to_dict(), **_picture_to_data(found)} for hit, found in pictures]
+
+
+def _picture_to_data(found: bytes | FromageError) -> dict[str, Any]:
+    if isinstance(found, FromageError):
+        return {"error": error_to_dict(found)}
+    return {"data": base64.b64encode(found).decode()}
+
+
+def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
+    """What `pictures_to_data` wrote."""
+    return [(Hit.from_dict(entry["hit"]), _picture_from_data(entry)) for entry in data]
+
+
+def _picture_from_data(entry: Mapping[str, Any]) -> bytes | FromageError:
+    return error_from_dict(entry["error"]) if "error" in entry else base64.b64decode(entry["data"])
 
 
 def patches_to_data(patches: PatchGrid | None) -> dict[str, Any] | None:
@@ -74,12 +74,3 @@ def patches_from_data(data: Mapping[str, Any] | None) -> PatchGrid | None:
     if data is None:
         return None
     return PatchGrid(open_image(base64.b64decode(data["data"])), int(data["rows"]), int(data["columns"]))
-
-
-def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
-    """What `pictures_to_data` wrote."""
-    return [
-        (hit_from_dict(entry["hit"]), error_from_dict(entry["error"]) if "error" in entry
-         else base64.b64decode(entry["data"]))
-        for entry in data
-    ]  # fmt: skip

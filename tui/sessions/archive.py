@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fromage_lite.errors import FromageError
+from index.errors import described
 from tui.sessions.records import SessionError
 from tui.sessions.schema import GO_ON
 from tui.sessions.store import SessionStore
@@ -53,7 +54,7 @@ class Archive:
             except SessionError as error:
                 self._give_up(error)
             except Exception as error:  # nothing that goes wrong here may end the chat
-                self._give_up(SessionError(f"The conversation can't be saved: {type(error).__name__}: {error}.", GO_ON))
+                self._give_up(SessionError(f"The conversation can't be saved: {described(error)}.", GO_ON))
 
     def _give_up(self, error: SessionError) -> None:
         self.problem = error
@@ -77,9 +78,7 @@ class Archive:
         except FromageError:
             raise
         except Exception as error:
-            raise SessionError(
-                f"The saved conversations can't be read: {type(error).__name__}: {error}.".replace("..", ".")
-            ) from error
+            raise SessionError(f"The saved conversations can't be read: {described(error)}.") from error
 
     def _opened(self) -> SessionStore:
         if self._store is None:

@@ -1,4 +1,4 @@
-"""What the chat can do with conversations: list, resume, rename, export, import. `ChatScreen` inherits it."""
+"""What the chat can do with conversations: list, resume, rename, export, import."""
 
 from __future__ import annotations
 
@@ -6,136 +6,102 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from textual.message import Message
-
 from fromage_lite.chat.events import Done, Failed, Notice
-from fromage_lite.errors import FromageError
-from fromage_lite.text.message import Segment
 from index.images import one_line, sanitize
 from tui.input.attachments import to_path
+from tui.input.commands import Key, command
 from tui.pictures.thumbnails import Picture
-from tui.screens.dialogue import STOP_FIRST, Outgoing
-from tui.screens.pictures import PictureScreen
-from tui.sessions.conversation import LAST, SavedConversation
+from tui.screens.busy import LOADING
+from tui.screens.feature import Feature
+from tui.screens.interface import Outgoing
+from tui.sessions.conversation import LAST
 from tui.sessions.dialogs import Confirm
 from tui.sessions.records import Session, SessionError
 from tui.sessions.restore import DrawnTurn
-from tui.sessions.screen import Choice, SessionsScreen
+from tui.sessions.screen import SessionChoice, SessionsScreen
 from tui.widgets.composer import Draft
 from tui.widgets.turn import Note, TurnView
 
 DRAWN = 200  # the last turns of a conversation, drawn when it is resumed; all of them are kept and exported
 NOT_KEPT = "Conversations aren't saved here (--no-save)."
+OPENING = "opening the conversation"
 INTERRUPTED = "This reply was interrupted; the model doesn't know of it."
 
 
-class SessionCommands(PictureScreen):
-    """The dialogue screen with conversations that are kept."""
+class Sessions(Feature):
+    """Conversations that are kept."""
 
-    conversation: SavedConversation
-
-    _resuming = False
-
-    class SavingStopped(Message):
-        """The conversation can't be saved from now on."""
-
-        def __init__(self, error: SessionError) -> None:
-            super().__init__()
-            self.error = error
-
-    async def on_mount(self) -> None:  # type: ignore[override]  # Textual calls that of every class
-        archive = self.conversation.archive
+    def open(self) -> None:
+        """Begins to keep what is said, and opens the conversation that the app was started with."""
+        archive = self.chat.conversation.archive
         if archive is None:
             return
         archive.listener = self._saving_stopped
         archive.start()
-        if (first := self.conversation.resume_first) is not None:
-            self.run_worker(self._resume_first(first), group="resume")
+        if (first := self.chat.conversation.resume_first) is not None:
+            self.chat.start(self._resume_first(first), "resume")
 
     def _saving_stopped(self, error: SessionError) -> None:
-        self.post_message(self.SavingStopped(error))  # from the archive's thread
+        self.chat.call_later(self._tell_unsaved, error)  # from the archive's thread
 
-    def on_session_commands_saving_stopped(self, event: SavingStopped) -> None:
-        self.notify(str(event.error), title="Not saved", severity="warning", timeout=12, markup=False)
-
-    # What is on its way is kept too -----------------------------------------------------------------------------
-
-    def submit(self, draft: Draft) -> None:
-        if self._resuming:
-            self.hint("One moment, the conversation is being opened")
-        else:
-            super().submit(draft)
-
-    async def _send(self, draft: Draft, segments: tuple[Segment, ...], parts: list[str | Picture]) -> None:
-        self.conversation.expect(segments)  # the model may take a while
-        await super()._send(draft, segments, parts)
-
-    async def take_back_waiting(self) -> None:
-        if self.waiting is not None:
-            self.conversation.forget_unfinished()
-        await super().take_back_waiting()
+    def _tell_unsaved(self, error: SessionError) -> None:
+        self.chat.notify(str(error), title="Not saved", severity="warning", timeout=12, markup=False)
 
     # Resuming ---------------------------------------------------------------------------------------------------
 
     async def _resume_first(self, which: int | str) -> None:
-        archive = self.conversation.archive
+        archive = self.chat.conversation.archive
         assert archive is not None
         try:
             session = which if isinstance(which, int) else await archive.ask(lambda store: store.latest())
-        except SessionError as error:
-            if archive.problem is None:
-                await self.note_error(error)
+        except SessionError:
+            if archive.problem is None:  # else `_saving_stopped` tells it
+                raise
             return
         if session is None:
             assert which == LAST
-            await self.note("There is no earlier conversation; this is the first.")
+            await self.chat.note("There is no earlier conversation; this is the first.")
         else:
             await self.resume(session)
 
     async def resume(self, session: int) -> None:
         """Opens a saved conversation in place of the current one."""
-        if self.busy in ("replying", "searching") or self.waiting is not None:
-            self.hint(STOP_FIRST)
-            return
+        self.sending.check_free()
         if session == self.current_session:
-            self.hint("This conversation is open")
-            return
-        try:
-            found, ids = await self.conversation.fetch(session)
-            await self._open(found, ids)
-        except FromageError as error:
-            await self.note_error(error)
+            self.chat.hint("This conversation is open")
+        else:
+            with self.chat.working(OPENING, beside=LOADING):
+                await self._open(*await self.chat.conversation.fetch(session))
 
     async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
-        self._resuming = True
-        try:
-            drawn = await self.conversation.draw(session.turns[-DRAWN:], more=True)
-            await self.conversation.go_on_with(session, ids)
-            with self.app.batch_update():
-                await self._redraw(session, drawn)
-            self.show_hidden()
-        finally:
-            self._resuming = False
+        conversation = self.chat.conversation
+        drawn = await conversation.draw(session.turns[-DRAWN:], more=True)
+        await conversation.go_on_with(session, ids)
+        with self.chat.app.batch_update():
+            await self._redraw(session, drawn)
+        self.chat.transcript.mark_hidden(conversation.hidden)
 
     async def _redraw(self, session: Session, drawn: Sequence[DrawnTurn]) -> None:
-        await self.transcript.clear()
-        self.turns.clear()
-        self.waiting = self.failed = None
-        self.status.statistics = None
+        await self.chat.transcript.clear()
+        self.chat.turns.clear()
+        self.chat.waiting = self.chat.failed = None
+        self.chat.status.statistics = None
         if hidden := len(session.turns) - len(drawn):
-            await self.transcript.add(Note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all."))
+            await self.chat.transcript.add(
+                Note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all.")
+            )
         for number, turn in enumerate(drawn, 1):
-            view = TurnView(turn.parts, self.mode)
-            await self.transcript.add(view)
+            view = TurnView(turn.parts, self.chat.mode)
+            await self.chat.transcript.add(view)
             for item in turn.items:
                 await view.apply(item)
             if turn.turn.reason is not None:
-                self.turns.append(view)
+                self.chat.turns.append(view)
             else:
                 await self._interrupted(view, turn, is_last=number == len(drawn))
-        if self.turns and drawn[-1].turn.statistics is not None:
-            self.status.statistics = drawn[-1].turn.statistics
-        self.hint(f"Opened: {session.info.title}")
+        if self.chat.turns and drawn[-1].turn.statistics is not None:
+            self.chat.status.statistics = drawn[-1].turn.statistics
+        self.chat.hint(f"Opened: {session.info.title}")
 
     async def _interrupted(self, view: TurnView, turn: DrawnTurn, *, is_last: bool) -> None:
         """Ends the view of a reply that never ended. The last one can be asked for again, as one that failed."""
@@ -146,98 +112,97 @@ class SessionCommands(PictureScreen):
         await view.apply(Failed(SessionError(INTERRUPTED)))
         pictures = tuple(part for part in turn.parts if isinstance(part, Picture))
         text = " ".join(part for part in turn.parts if isinstance(part, str))
-        self.failed = Outgoing(Draft(text, pictures), turn.turn.message, view)
+        self.chat.failed = Outgoing(Draft(text, pictures), turn.turn.message, view)
 
     # Commands ---------------------------------------------------------------------------------------------------
 
     @property
     def current_session(self) -> int | None:
         """The number under which the current conversation is kept."""
-        return self.conversation.recording.session if self.conversation.recording is not None else None
+        return self.chat.conversation.recording.session if self.chat.conversation.recording is not None else None
 
-    async def action_sessions(self) -> None:
-        await self.command_sessions()
-
-    async def command_sessions(self, argument: str = "") -> None:
-        archive = self.conversation.archive
+    @command(
+        "sessions",
+        "Earlier conversations: open, search, rename, delete",
+        argument="[WORDS]",
+        aliases=("history", "resume"),
+        key=Key("ctrl+l", "Earlier conversations", "sessions"),
+    )
+    async def sessions(self, argument: str) -> None:
+        archive = self.chat.conversation.archive
         if archive is None or (not archive.saves and not archive.path.exists()):
-            await self.note(NOT_KEPT)
+            await self.chat.note(NOT_KEPT)
         elif archive.problem is not None:
-            await self.note_error(archive.problem)
+            await self.chat.note_error(archive.problem)
         else:
-            screen = SessionsScreen(archive, self.current_session, argument, is_busy=bool(self.busy or self.waiting))
-            await self.app.push_screen(screen, self._chosen)
+            is_busy = bool(self.chat.busy or self.chat.waiting)
+            screen = SessionsScreen(archive, self.current_session, argument, is_busy=is_busy)
+            await self.chat.app.push_screen(screen, self._chosen)
 
-    async def _chosen(self, choice: Choice | None) -> None:
-        if choice is None:
-            return
+    def _chosen(self, choice: SessionChoice | None) -> None:
+        if choice is not None:
+            self.chat.start(self._follow(choice), "resume")
+
+    async def _follow(self, choice: SessionChoice) -> None:
         if choice.current_deleted:  # nothing of it may be written again
-            await self.run_action("reset")
+            await self.sending.start_anew()
         if choice.session is not None:
-            self.run_worker(self.resume(choice.session), group="resume")
+            await self.resume(choice.session)
 
-    async def command_rename(self, argument: str) -> None:
-        title, archive, session = one_line(argument), self.conversation.archive, self.current_session
-        if archive is None or not self.conversation.keeps:
-            await self.note(NOT_KEPT if archive is None or archive.problem is None else str(archive.problem))
+    @command("rename", "Give this conversation a title", argument="TITLE")
+    async def rename(self, argument: str) -> None:
+        title, archive, session = one_line(argument), self.chat.conversation.archive, self.current_session
+        if archive is None or not self.chat.conversation.keeps:
+            await self.chat.note(NOT_KEPT if archive is None or archive.problem is None else str(archive.problem))
         elif not title:
-            await self.note("What shall it be called? /rename TITLE")
+            await self.chat.note("What should it be called? /rename TITLE")
         elif session is None:
-            await self.note("There is nothing to name yet. Say something first.")
+            await self.chat.note("There is nothing to name yet. Say something first.")
         else:
-            try:
-                await archive.ask(lambda store: store.rename(session, title))
-            except SessionError as error:
-                await self.note_error(error)
-            else:
-                self.hint(f"Now called: {title}")
+            await archive.ask(lambda store: store.rename(session, title))
+            self.chat.hint(f"Now called: {title}")
 
-    async def command_export(self, argument: str) -> None:
+    @command("export", "Write this conversation to a .md, .html or .json file", argument="FILE", completes="files")
+    async def export(self, argument: str) -> None:
         if not argument:
-            await self.note("Where to? /export FILE.md, FILE.html or FILE.json")
+            await self.chat.note("Where to? /export FILE.md, FILE.html or FILE.json")
         else:
-            self.run_worker(self._export(to_path(argument)), group="export")
+            self.chat.start(self._export(to_path(argument)), "export")
 
     async def _export(self, path: Path) -> None:
         from tui.sessions.export import check_target, export
 
-        try:
-            check_target(path)
-            session = await self.conversation.current()
-            if not session.turns:
-                await self.note("There is nothing to export yet. Say something first.")
-                return
-            if path.exists() and not await self._may_replace(path):
-                return
-            drawn = await self.conversation.draw(session.turns)
-            await asyncio.to_thread(export, session, drawn, path)
-        except FromageError as error:
-            await self.note_error(error)
-        else:
-            await self.note(f"Exported to {sanitize(str(path.absolute()))}")
+        check_target(path)
+        session = await self.chat.conversation.current()
+        if not session.turns:
+            await self.chat.note("There is nothing to export yet. Say something first.")
+            return
+        if path.exists() and not await self._may_replace(path):
+            return
+        drawn = await self.chat.conversation.draw(session.turns)
+        await asyncio.to_thread(export, session, drawn, path)
+        await self.chat.note(f"Exported to {sanitize(str(path.absolute()))}")
 
     async def _may_replace(self, path: Path) -> bool:
         question = f"{sanitize(path.name)} exists already. Replace it?"
-        return await self.app.push_screen(Confirm(question, "Replace"), wait_for_dismiss=True) is True
+        return await self.chat.app.push_screen(Confirm(question, "Replace"), wait_for_dismiss=True) is True
 
-    async def command_import(self, argument: str) -> None:
+    @command("import", "Open a conversation that was exported as .json", argument="FILE.json", completes="files")
+    async def import_(self, argument: str) -> None:
         if not argument:
-            await self.note("Which file? /import FILE.json, as /export writes it")
-        elif self.busy in ("replying", "searching") or self.waiting is not None:
-            self.hint(STOP_FIRST)
+            await self.chat.note("Which file? /import FILE.json, as /export writes it")
         else:
-            self.run_worker(self._import(to_path(argument)), group="resume")
+            self.sending.check_free()
+            self.chat.start(self._import(to_path(argument)), "resume")
 
     async def _import(self, path: Path) -> None:
         from tui.sessions.importing import read_session
 
-        try:
+        with self.chat.working(OPENING, beside=LOADING):
             session = await asyncio.to_thread(read_session, path)
-            archive = self.conversation.archive
-            if archive is not None and self.conversation.keeps:
+            archive = self.chat.conversation.archive
+            if archive is not None and self.chat.conversation.keeps:
                 id = await archive.ask(lambda store: store.add(session))
-                await self._open(*await self.conversation.fetch(id))
+                await self._open(*await self.chat.conversation.fetch(id))
             else:
                 await self._open(session, None)
-        except FromageError as error:
-            await self.note_error(error)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Literal
 
 from fromage_lite.chat.events import Done, Event, ImagesFound, Notice, Statistics
-from tui.conversation import Conversation, LoadAgent, ReplyItem
+from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.turns import Turn
+from fromage_lite.config import GenerationSettings
+from fromage_lite.text.message import Segment
+from index.hits import Hit
+from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
 from tui.sessions.records import SavedTurn, Session, SessionInfo
 from tui.sessions.restore import DrawnTurn, described, draw_turn, draw_turns, known_ids, turns_for
-
-if TYPE_CHECKING:
-    from fromage_lite.chat.dialogue import Dialogue
-    from fromage_lite.chat.turns import Turn
-    from fromage_lite.config import GenerationSettings
-    from fromage_lite.text.message import Segment
-    from index.hits import Hit
 
 LAST: Literal["last"] = "last"
 
@@ -48,6 +45,7 @@ class SavedConversation(Conversation):
         self._resumed_hidden: tuple[Hit, ...] = ()
         self._noted: set[int] = set()  # hidden pictures that the recording knows of
         self._regenerating = False
+        self._expected: tuple[Segment, ...] | None = None  # the message that has no reply yet
 
     @property
     def keeps(self) -> bool:
@@ -64,31 +62,35 @@ class SavedConversation(Conversation):
 
     def expect(self, message: Sequence[Segment]) -> None:
         """A message was sent, though its reply may have to wait for the model."""
+        self._expected = tuple(message)
         if self.recording is not None:
             self.recording.begin(message)
 
     def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
         self._regenerating = False
-        self.expect(segments)
+        if self._expected != tuple(segments):  # a message that failed is tried again
+            self.expect(segments)
+        self._expected = None
         return super().reply(segments)
 
     def regenerate(self) -> AsyncGenerator[ReplyItem, None]:
         self._regenerating = True
         return super().regenerate()
 
-    def _events(self, start: Callable[[Dialogue], Iterator[Event]]) -> AsyncGenerator[ReplyItem, None]:
+    def _events(self, start: StartReply) -> AsyncGenerator[ReplyItem, None]:
         again = self._regenerating
-        return super()._events(lambda dialogue: self._recorded(dialogue, start(dialogue), again))
+        return super()._events(lambda agent, dialogue: self._recorded(agent, dialogue, start(agent, dialogue), again))
 
-    def _recorded(self, dialogue: Dialogue, events: Iterator[Event], again: bool) -> Iterator[Event]:
+    def _recorded(
+        self, agent: ChatAgent, dialogue: ChatDialogue, events: Iterator[Event], again: bool
+    ) -> Iterator[Event]:
         """The events, on the agent's thread, where they are whole: pictures still have their numbers."""
         recording = self.recording
         if recording is None:
             yield from events
             return
-        index = getattr(dialogue.agent, "index_path", None)
-        recording.held_with = (str(dialogue.agent.model_name), Path(index).name if index else "")
-        self._note_hidden(dialogue)  # another index or model has other pictures
+        recording.held_with = (agent.model_name, agent.index_path.name if agent.index_path is not None else "")
+        self._note_hidden(agent, dialogue)  # another index or model has other pictures
         statistics: Statistics | None = None
         more: list[tuple[Hit, ...]] = []
         for event in events:
@@ -114,13 +116,13 @@ class SavedConversation(Conversation):
 
     async def hide(self, id: int, hidden: bool) -> None:
         await super().hide(id, hidden)
-        _, dialogue = self._ready()
-        await self._guarded("It can't be noted", lambda: self._note_hidden(dialogue))
+        agent, dialogue = self._ready()
+        await self._guarded("It can't be noted", lambda: self._note_hidden(agent, dialogue))
 
-    def _note_hidden(self, dialogue: Dialogue) -> None:
+    def _note_hidden(self, agent: ChatAgent, dialogue: ChatDialogue) -> None:
         if self.recording is not None and dialogue.excluded != self._noted:
             self._noted = set(dialogue.excluded)
-            self.recording.hide(described(dialogue.agent, dialogue.excluded))
+            self.recording.hide(described(agent, dialogue.excluded))
 
     def forget_unfinished(self) -> None:
         """The message without a whole reply was taken back."""
@@ -186,7 +188,7 @@ class SavedConversation(Conversation):
     async def _take_over(self, turns: Sequence[Turn], hidden: Sequence[Hit]) -> None:
         agent, _ = self._ready()
 
-        def work() -> Dialogue:
+        def work() -> ChatDialogue:
             dialogue = agent.dialogue(self.settings)
             dialogue.turns = turns_for(agent, turns)
             dialogue.exclude(known_ids(agent, hidden))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.chat.events import Statistics
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from index.images import sanitize
 from tui.sessions.export import session_data
 from tui.sessions.importing import read_session
@@ -17,7 +18,7 @@ from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, 
 from tui.sessions.restore import known_ids, turns_for
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.dialogue import Dialogue
+    from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
 
 
 class DialogueFile:
@@ -48,29 +49,30 @@ class DialogueFile:
             if not path.absolute().parent.is_dir():
                 raise SessionError(f"There is no folder {sanitize(str(path.absolute().parent))}.", "Make it first.")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise SessionError(f"{name} can't be read: {reason}.", "Name another file: --dialogue FILE.") from error
+            raise SessionError(
+                f"{name} can't be read: {reason(error)}.", "Name another file: --dialogue FILE."
+            ) from error
         return cls(path, Session(SessionInfo(0, "", time.time(), time.time())))
 
-    def resume(self, dialogue: Dialogue) -> None:
-        """Gives a dialogue the turns of the file; the model reads them at the next reply."""
-        dialogue.turns = turns_for(dialogue.agent, [turn.as_turn for turn in self.session.turns])
-        dialogue.exclude(known_ids(dialogue.agent, self.session.hidden))
+    def resume(self, agent: ChatAgent, dialogue: ChatDialogue) -> None:
+        """Gives a dialogue of this agent the turns of the file; the model reads them at the next reply."""
+        dialogue.turns = turns_for(agent, [turn.as_turn for turn in self.session.turns])
+        dialogue.exclude(known_ids(agent, self.session.hidden))
+        index = agent.index_path.name if agent.index_path is not None else ""
+        self.session = replace(self.session, info=replace(self.session.info, model=agent.model_name, index=index))
 
-    def add(self, dialogue: Dialogue, statistics: Statistics | None = None) -> None:
+    def add(self, dialogue: ChatDialogue, statistics: Statistics | None = None) -> None:
         """Writes the file with the last turn of the dialogue; whole or not at all.
 
         Raises:
             SessionError: it can't be written.
         """
-        turn, agent, now = dialogue.turns[-1], dialogue.agent, time.time()
+        turn, now = dialogue.turns[-1], time.time()
         saved = SavedTurn(absolute(turn.message), turn.reply, turn.reason, now, statistics)
         info = replace(
             self.session.info,
             title=self.session.info.title or title_of(turn.message),
             updated=now,
-            model=agent.model_name,
-            index=agent.index_path.name if agent.index_path is not None else "",
             turns=len(self.session.turns) + 1,
         )
         self.session = replace(self.session, info=info, turns=(*self.session.turns, saved))
@@ -82,5 +84,5 @@ class DialogueFile:
             write_bytes(path, data.encode(), mode=mode)
         except OSError as error:
             raise SessionError(
-                f"{sanitize(str(self.path))} can't be written: {error.strerror or error}.", "Name another file."
+                f"{sanitize(str(self.path))} can't be written: {reason(error)}.", "Name another file."
             ) from error

@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from fromage_lite.errors import FromageError, StoreError
+from fromage_lite.errors import FromageError
+from index.errors import reason
+from index.files import write_bytes
 from index.images import make_thumbnail, open_image
-from index.manifest import replacing
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import Picture
 from tui.sessions.html_page import html_page
@@ -45,7 +46,7 @@ def check_target(path: Path) -> None:
         if not path.absolute().parent.is_dir():
             raise SessionError(f"There is no folder {path.absolute().parent}.", "Make it first, or name another one.")
     except (OSError, ValueError) as error:  # too long a name, a NUL in it
-        raise SessionError(f"{path} can't be written: {error}.", FORMATS) from error
+        raise SessionError(f"{path} can't be written: {reason(error)}.", FORMATS) from error
 
 
 def export(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> None:
@@ -66,10 +67,9 @@ def export(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-    except StoreError as error:
-        raise SessionError(error.message, "Name another place.") from error
+        write_bytes(path, data)
+    except OSError as error:
+        raise SessionError(f"{path} can't be written: {reason(error)}.", "Name another place.") from error
 
 
 def _json(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
@@ -142,7 +142,7 @@ def _put(folder: Path, name: str, data: bytes) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise SessionError(f"The folder {folder} can't be made: {error.strerror or error}.") from error
+        raise SessionError(f"The folder {folder} can't be made: {reason(error)}.") from error
     if not (folder / name).exists():
         _write(folder / name, data)
 

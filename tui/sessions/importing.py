@@ -6,13 +6,15 @@ import json
 import math
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from fromage_lite.chat.events import FinishReason
 from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.text.message import ImageSegment, Segment
-from index.hits import Hit
+from index.errors import described, reason
+from index.hits import FOREIGN, Hit
 from index.images import one_line, sanitize
 from tui.sessions.export import FORMAT, FORMAT_VERSION
 from tui.sessions.records import LONGEST_TITLE, SavedTurn, Session, SessionError, SessionInfo, statistics_of
@@ -53,8 +55,7 @@ def _read(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SessionError(f"{name} can't be read: {reason}.", "Check the path.") from error
+        raise SessionError(f"{name} can't be read: {reason(error)}.", "Check the path.") from error
     if len(data) > MAX_BYTES:
         raise SessionError(f"{name} is larger than {MAX_BYTES // 10**6} MB.", "Nothing was imported.")
     return data
@@ -125,14 +126,13 @@ def _hits(data: Any, where: str) -> tuple[Hit, ...]:
 
 
 def _hit(data: Any, where: str) -> Hit:
-    fields = _object(data, f"a hit of {where}")
-    id, score = fields.get("id"), fields.get("score")
-    if not isinstance(id, int) or isinstance(id, bool) or not -1 <= id < 2**63:
-        raise _Wrong(f"a hit of {where} has no number")
-    if not isinstance(score, int | float) or isinstance(score, bool) or not abs(score) <= 1e6:
-        raise _Wrong(f"a hit of {where} has no score")
-    source = _path(fields.get("source"), f"source of a hit of {where}")
-    return Hit(id, float(score), source, _text(fields.get("caption", ""), f"caption of a hit of {where}"))
+    try:
+        hit = Hit.from_dict(_object(data, f"a hit of {where}"))
+    except (KeyError, TypeError, OverflowError) as error:
+        raise _Wrong(f"a hit of {where} is damaged ({described(error)})") from error
+    if not FOREIGN <= hit.id < 2**63 or not abs(hit.score) <= 1e6:
+        raise _Wrong(f"a hit of {where} has a number beyond all bounds")
+    return replace(hit, source=_path(hit.source, f"path of a hit of {where}"), caption=sanitize(hit.caption))
 
 
 def _object(data: Any, what: str) -> dict[str, Any]:

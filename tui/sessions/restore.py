@@ -6,20 +6,18 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fromage_lite.chat.events import Done, Statistics, TextDelta
+from fromage_lite.chat.protocol import ChatAgent
 from fromage_lite.chat.turns import Turn
-from fromage_lite.errors import FromageError, ImageError
-from index.hits import Hit
-from index.images import make_thumbnail, open_image, sanitize
-from index.sources import is_address
+from fromage_lite.errors import ImageError
+from index.hits import FOREIGN, Hit
+from index.images import is_url, make_thumbnail, open_image, sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import SavedTurn
 
 MORE_DRAWN = 30  # the last turns whose next best pictures are read again
-FOREIGN = -1  # the number of a picture that isn't in the open index
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class _Files:
         return make_thumbnail(open_image(hit.source), MAX_SIDE)
 
 
-def draw_turns(agent: Any, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
+def draw_turns(agent: ChatAgent | None, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
     """Turns for the screen: the last ones with their next best pictures, too."""
     first = len(turns) - MORE_DRAWN
     return [draw_turn(agent, turn, more=place >= first) for place, turn in enumerate(turns)]
 
 
-def draw_turn(agent: Any, turn: SavedTurn, *, more: bool = False) -> DrawnTurn:
+def draw_turn(agent: ChatAgent | None, turn: SavedTurn, *, more: bool = False) -> DrawnTurn:
     """A turn with its pictures.
 
     Args:
@@ -81,28 +79,32 @@ def user_picture(path: str) -> Picture:
         return Picture(None, sanitize(Path(path).name), "", path, problem=sanitize(error.message))
 
 
-def hit_pictures(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
+def hit_pictures(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     """Retrieved pictures: from the index where it has the same ones, else from their files."""
-    return tuple(load_hit(agent if _has(agent, hit) else _Files(), hit) for hit in hits)
+    files = _Files()
+    return tuple(load_hit(agent if agent is not None and _has(agent, hit) else files, hit) for hit in hits)
 
 
-def _at_hand(agent: Any, hits: Sequence[Hit]) -> tuple[Picture, ...]:
-    near = [hit for hit in hits if not is_address(hit.source) or (_has(agent, hit) and agent.is_at_hand(hit))]
+def _at_hand(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:
+    def is_near(hit: Hit) -> bool:
+        return not is_url(hit.source) or (agent is not None and _has(agent, hit) and agent.is_at_hand(hit))
+
+    near = [hit for hit in hits if is_near(hit)]
     return tuple(picture for picture in hit_pictures(agent, near) if picture.image is not None)
 
 
-def known_ids(agent: Any, hits: Sequence[Hit]) -> set[int]:
+def known_ids(agent: ChatAgent, hits: Sequence[Hit]) -> set[int]:
     """Numbers of those pictures that the agent's index has under the same number."""
     return {hit.id for hit in _numbered(agent, hits) if hit.id >= 0}
 
 
-def described(agent: Any, ids: Collection[int]) -> tuple[Hit, ...]:
+def described(agent: ChatAgent, ids: Collection[int]) -> tuple[Hit, ...]:
     """Pictures of the agent's index by what tells them from those of another index."""
-    row = getattr(getattr(agent, "index", None), "row", None)
-    return tuple(Hit(id, 0.0, row(id)[0] if row is not None else "?") for id in sorted(ids))
+    rows = {id: agent.row(id) for id in sorted(ids)}
+    return tuple(Hit(id, 0.0, row[0] if row is not None else "?") for id, row in rows.items())
 
 
-def turns_for(agent: Any, turns: Sequence[Turn]) -> list[Turn]:
+def turns_for(agent: ChatAgent, turns: Sequence[Turn]) -> list[Turn]:
     """Turns as a dialogue of this agent has them: a picture that its index doesn't have gets no number, which would
     keep another one from being shown."""
     return [
@@ -111,18 +113,13 @@ def turns_for(agent: Any, turns: Sequence[Turn]) -> list[Turn]:
     ]
 
 
-def _numbered(agent: Any, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-    if not hasattr(getattr(agent, "index", None), "row"):
-        return tuple(hits)  # a retriever that can't be asked
+def _numbered(agent: ChatAgent, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    if not agent.index_size:
+        return tuple(hits)  # there is none to know better
     return tuple(hit if _has(agent, hit) else dataclasses.replace(hit, id=FOREIGN) for hit in hits)
 
 
-def _has(agent: Any, hit: Hit) -> bool:
+def _has(agent: ChatAgent, hit: Hit) -> bool:
     """Whether the agent's index has this picture under this number: another index has another one there."""
-    row = getattr(getattr(agent, "index", None), "row", None)
-    if row is None or hit.id < 0:
-        return False
-    try:
-        return row(hit.id)[0] == hit.source
-    except (FromageError, LookupError, OSError, ValueError, OverflowError):
-        return False
+    row = agent.row(hit.id) if hit.id >= 0 else None
+    return row is not None and row[0] == hit.source

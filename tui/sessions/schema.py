@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from index.errors import reason
 from index.images import sanitize
 from tui.sessions.records import SessionError, reply_words, turn_of_data, words_of
 
@@ -168,7 +169,7 @@ def trouble(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise SessionError(_sentence(path, error), GO_ON) from error
     except OSError as error:
-        raise SessionError(f"Conversations can't be saved in {path}: {error.strerror or error}.", GO_ON) from error
+        raise SessionError(f"Conversations can't be saved in {path}: {reason(error)}.", GO_ON) from error
 
 
 def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
@@ -181,4 +182,4 @@ def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
         return f"The disk is full: the conversation can't be saved in {path}."
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")):
         return f"The saved conversations in {path} can't be read or written."
-    return f"The saved conversations in {path} are damaged ({' '.join(str(error).split())[:120]})."
+    return f"The saved conversations in {path} are damaged ({reason(error)})."

@@ -25,7 +25,7 @@ KEYS_NARROW = "Enter · F2 name · ^D delete"
 
 
 @dataclass(frozen=True)
-class Choice:
+class SessionChoice:
     """What came of the list.
 
     Attributes:
@@ -37,7 +37,7 @@ class Choice:
     current_deleted: bool = False
 
 
-class SessionsScreen(ModalScreen[Choice]):
+class SessionsScreen(ModalScreen[SessionChoice]):
     """A sheet over the chat.
 
     Args:
@@ -88,7 +88,7 @@ class SessionsScreen(ModalScreen[Choice]):
         self.query_one(OptionList).action_select()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(Choice(self._matches[event.option_index].info.id, self._current_deleted))
+        self.dismiss(SessionChoice(self._matches[event.option_index].info.id, self._current_deleted))
 
     @work(exclusive=True, group="search")
     async def show_matches(self, keep: int | None = None) -> None:
@@ -105,8 +105,11 @@ class SessionsScreen(ModalScreen[Choice]):
         found.add_options([Option(self._row(match)) for match in self._matches])
         if self._matches:
             found.highlighted = min(keep or 0, len(self._matches) - 1)
-        self._say("" if self._matches else f"Nothing has “{query.strip()}” in it." if query.strip() else
-                  "No conversation is saved yet.")  # fmt: skip
+        if self._matches:
+            self._say("")
+        else:
+            words = query.strip()
+            self._say(f"Nothing has “{words}” in it." if words else "No conversation is saved yet.")
 
     def _say(self, text: str) -> None:
         line = self.query_one("#none", Static)
@@ -116,9 +119,7 @@ class SessionsScreen(ModalScreen[Choice]):
 
     def _row(self, match: Match) -> Content:
         info = match.info
-        width = max(
-            20, self.query_one("#sessions").content_size.width - 4
-        )  # a blank on either side, and the scroll bar
+        width = max(20, self.query_one("#sessions").content_size.width - 4)  # a blank either side, and the scroll bar
         count = count_turns(info.turns)
         when = date_words(info.updated, datetime.now())
         facts = f"{when} · {count}" if width >= 50 else when
@@ -138,7 +139,7 @@ class SessionsScreen(ModalScreen[Choice]):
         if field.value:
             field.value = ""
         else:
-            self.dismiss(Choice(None, self._current_deleted))
+            self.dismiss(SessionChoice(None, self._current_deleted))
 
     def action_move(self, step: int) -> None:
         found = self.query_one(OptionList)

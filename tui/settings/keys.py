@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -11,8 +9,17 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import Keys
 
-_NAMES = {"up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc",
-          "full_stop": ".", "tilde": "~"}  # fmt: skip
+_NAMES = {
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "escape": "Esc",
+    "full_stop": ".",
+    "tilde": "~",
+}
 
 
 def own_bindings(owner: type) -> Iterator[Binding]:
@@ -23,15 +30,7 @@ def own_bindings(owner: type) -> Iterator[Binding]:
 
 
 def owners() -> list[type[DOMNode]]:
-    """Every class of the app that declares bindings."""
-    import tui
-    import tui.app
-    import tui.screens
-    import tui.widgets
-
-    for package in (tui.screens, tui.widgets):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+    """Every class of the app that declares bindings, of those that are loaded: with the app, all of them are."""
     found: list[type[DOMNode]] = []
     waiting: list[type[DOMNode]] = [DOMNode]
     while waiting:
@@ -51,7 +50,7 @@ def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     problems = []
     for name, value in keys.items():
         if name not in known:
-            problems.append(f"knows no '{name}'; it can have {', '.join(sorted(known))}.")
+            problems.append(f"there is no action '{name}'; the actions are {', '.join(sorted(known))}.")
         elif wrong := next((key for key in value.split(",") if not _is_key(key)), None):
             problems.append(f"'{name}': there is no key '{wrong}'.")
         elif other := next((o for o in good if good[o] == value and known[o] is known[name]), None):

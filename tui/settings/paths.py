@@ -6,7 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
-NAME = "fromage-lite"
+from index.paths import NAME
 
 
 def config_file() -> Path:
@@ -22,8 +22,3 @@ def state_dir() -> Path:
 def sessions_file() -> Path:
     """The conversations: `$XDG_DATA_HOME/fromage-lite/sessions.db`."""
     return Path(platformdirs.user_data_dir(NAME, appauthor=False)) / "sessions.db"
-
-
-def cache_dir() -> Path:
-    """What can be deleted without loss of anything but time, and pictures pasted from the clipboard."""
-    return Path(platformdirs.user_cache_dir(NAME, appauthor=False))

@@ -10,7 +10,8 @@ from typing import Any
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
-from fromage_lite.files import write_bytes
+from index.errors import reason
+from index.files import write_bytes
 from tui.pictures.image_mode import CHOICES
 
 SECTIONS = ("theme", "images", "settings", "keys")
@@ -45,7 +46,7 @@ class Preferences:
         except FileNotFoundError:
             return cls(path)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            return cls(path, problems=(f"{path} can't be read ({error}); the defaults are used.",))
+            return cls(path, problems=(f"{path} can't be read ({reason(error)}); the defaults are used.",))
         return _Reader(path).preferences(data)
 
     def keep(self, changes: Mapping[str, object]) -> None:
@@ -76,7 +77,7 @@ class Preferences:
             write_bytes(path, tomlkit.dumps(document).encode())
         except (OSError, UnicodeDecodeError, TOMLKitError, AttributeError, TypeError) as error:
             raise ConfigError(
-                f"{self.path} could not be written ({error}), so the change holds until you leave.",
+                f"{self.path} could not be written ({reason(error)}), so the change holds until you leave.",
                 "Correct the file or its permissions.",
             ) from error
 
@@ -98,7 +99,7 @@ class _Reader:
     def preferences(self, data: Mapping[str, Any]) -> Preferences:
         for name in data:
             if name not in SECTIONS:
-                self._complain(f"knows no '{name}'; it can have {', '.join(SECTIONS)}")
+                self._complain(f"there is no option '{name}'; the options are {', '.join(SECTIONS)}")
         return Preferences(
             self._path,
             settings=self._settings(self._table(data, "settings")),
@@ -137,7 +138,7 @@ class _Reader:
         names = {entry.name for entry in fields(settings)}
         for name, value in table.items():
             if name not in names:
-                self._complain(f"[settings] knows no '{name}'")
+                self._complain(f"[settings] there is no setting '{name}'")
                 continue
             try:
                 settings = replace(settings, **{name: value})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from textual.widgets import TextArea
+
+from tui.input.commands import CommandTable
 from tui.input.completion import (
     Choice,
     Query,
@@ -14,20 +17,25 @@ from tui.input.completion import (
     complete_path,
     complete_picture,
     find_query,
-    is_command,
 )
 from tui.pictures.scan import PictureScan
 from tui.widgets.completions import Completions
 
-if TYPE_CHECKING:
-    from tui.widgets.composer import Composer, PromptArea
-
 
 class Completion:
-    """Brings the text area and the list together. Folders are read on a thread; what comes too late is dropped."""
+    """Brings the text area and the list together. Folders are read on a thread; what comes too late is dropped.
 
-    def __init__(self, composer: Composer) -> None:
-        self._composer = composer
+    Args:
+        prompt: where one types.
+        choices: the list.
+        commands: what a slash begins.
+        attach: takes a chosen picture that is to be attached.
+    """
+
+    def __init__(
+        self, prompt: TextArea, choices: Completions, commands: CommandTable, attach: Callable[[Path], object]
+    ) -> None:
+        self._prompt, self._list, self._commands, self._attach = prompt, choices, commands, attach
         self._scan = PictureScan()
         self._query: Query | None = None
         self._shown: Query | None = None  # what the list's choices belong to
@@ -35,19 +43,12 @@ class Completion:
         self._tab: Query | None = None  # Tab came before the choices did
         self._moved = False
 
-    @property
-    def _list(self) -> Completions:
-        return self._composer.query_one(Completions)
-
-    @property
-    def _prompt(self) -> PromptArea:
-        return self._composer.prompt
-
     def _find(self) -> Query | None:
         prompt = self._prompt
         if not prompt.selection.is_empty:
             return None
-        query = find_query(prompt.line_to_cursor, prompt.cursor_location[0])
+        row, column = prompt.cursor_location
+        query = find_query(prompt.document.get_line(row)[:column], self._commands, row)
         return None if query is not None and query.kind == "command" and query.text != prompt.text else query
 
     def update(self) -> None:
@@ -61,9 +62,9 @@ class Completion:
         if query is None or self._is_muted(query):
             self._close()
         elif query.kind == "command":
-            self._show(query, complete_command(query.text), 0)
+            self._show(query, complete_command(query.text, self._commands), 0)
         else:
-            self._composer.run_worker(self._look_up(query), group="completion", exclusive=True)
+            self._prompt.run_worker(self._look_up(query), group="completion", exclusive=True)
 
     async def _look_up(self, query: Query) -> None:
         if query.kind == "picture":
@@ -97,6 +98,10 @@ class Completion:
         self._muted = (query.kind, query.start) if query is not None else None
         self._close()
 
+    def suggestion(self) -> str:
+        """The rest of a command that is being typed."""
+        return self._commands.complete(self._prompt.text)
+
     def dismiss(self) -> bool:
         """Closes the list because the user says so; False if there is none."""
         is_open = self._list.has_class("-open")
@@ -120,7 +125,7 @@ class Completion:
         query, choice = self._query, self._list.chosen
         if query is None or self._shown != query or choice is None:
             return False
-        if query.kind == "command" and is_command(query.text) and not self._moved:
+        if query.kind == "command" and self._commands.find(query.text[1:].lower()) and not self._moved:
             return False
         self._put(query, choice)
         goes_at_once = choice.runs or (query.kind == "path" and choice.is_whole and not query.closing)
@@ -152,7 +157,7 @@ class Completion:
         return True
 
     def take(self, choice: Choice) -> None:
-        """A choice was clicked."""
+        """Puts a choice that was clicked into the text, if it still belongs there."""
         if self._shown is not None and self._shown == self._query:
             self._put(self._shown, choice)
             self._prompt.focus()
@@ -168,7 +173,7 @@ class Completion:
             self._replace(query, f"<image:{choice.text}> ")
         else:  # nothing said before it: it stands before the words, as an attachment
             self._replace(query, "")
-            self._composer.post_message(self._composer.PictureChosen(Path(choice.text)))
+            self._attach(Path(choice.text))
 
     def _replace(self, query: Query, text: str) -> None:
         prompt = self._prompt

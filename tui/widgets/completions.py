@@ -41,8 +41,6 @@ class Completions(Widget):
     _top = 0
 
     class Clicked(Message):
-        """A choice was clicked."""
-
         def __init__(self, choice: Choice) -> None:
             super().__init__()
             self.choice = choice
@@ -70,7 +68,6 @@ class Completions(Widget):
         self.add_class("-open")
 
     def close(self) -> None:
-        """Takes the list away."""
         self.show(())
 
     def move(self, step: int) -> bool:

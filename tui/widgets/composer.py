@@ -15,8 +15,8 @@ from textual.reactive import reactive
 from textual.widgets import Static, TextArea
 
 from tui.input.attachments import dropped_paths
-from tui.input.commands import complete
-from tui.input.prompt_history import FILE, PromptHistory
+from tui.input.commands import CommandTable
+from tui.input.prompt_history import PromptHistory
 from tui.pictures.thumbnails import Picture
 from tui.widgets.completing import Completion
 from tui.widgets.completions import Completions
@@ -31,8 +31,6 @@ class Draft:
 
 
 class PromptArea(TextArea):
-    """The text itself."""
-
     BINDINGS = [
         Binding("enter", "submit", "Send the message", id="send"),
         Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="newline", key_display="^J"),
@@ -44,8 +42,6 @@ class PromptArea(TextArea):
     ]
 
     class Submitted(Message):
-        """The user pressed Enter."""
-
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
@@ -66,19 +62,27 @@ class PromptArea(TextArea):
     class PasteWanted(Message):
         """The clipboard is asked for, not a paste that the terminal made."""
 
-    def __init__(self, completion: Completion) -> None:
-        super().__init__(
-            id="prompt", soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True,
-            highlight_cursor_line=False, placeholder="Say something, or drop a picture",
-        )  # fmt: skip
-        self.history_of_prompts = PromptHistory()
-        self.completion = completion
+    class PageWanted(Message):
+        """Page Up (-1) or Page Down (1), which move the transcript."""
 
-    @property
-    def line_to_cursor(self) -> str:
-        """The cursor's line up to the cursor."""
-        row, column = self.cursor_location
-        return self.document.get_line(row)[:column]
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    completion: Completion
+    """Set by the composer before anything can be typed."""
+
+    def __init__(self, history: PromptHistory) -> None:
+        super().__init__(
+            id="prompt",
+            soft_wrap=True,
+            tab_behavior="focus",
+            show_line_numbers=False,
+            compact=True,
+            highlight_cursor_line=False,
+            placeholder="Say something, or drop a picture",
+        )
+        self._earlier_prompts = history
 
     def fill(self, text: str) -> None:
         """Replaces the text; the cursor goes to its end."""
@@ -108,7 +112,7 @@ class PromptArea(TextArea):
             self.action_cursor_down()
 
     def _recall(self, step: int) -> bool:
-        prompt = self.history_of_prompts.move(step, self.text)
+        prompt = self._earlier_prompts.move(step, self.text)
         if prompt is not None:
             self.fill(prompt)
             self.completion.mute()  # else the next Up would choose from a list
@@ -131,14 +135,14 @@ class PromptArea(TextArea):
             self.action_delete_left()
 
     def action_cursor_page_up(self) -> None:
-        self.screen.action_scroll_transcript(-1)  # type: ignore[attr-defined]
+        self.post_message(self.PageWanted(-1))
 
     def action_cursor_page_down(self) -> None:
-        self.screen.action_scroll_transcript(1)  # type: ignore[attr-defined]
+        self.post_message(self.PageWanted(1))
 
     def update_suggestion(self) -> None:
         # Shown behind the cursor, so only where that is the end of the text.
-        self.suggestion = complete(self.text) if self.cursor_location == self.document.end else ""
+        self.suggestion = self.completion.suggestion() if self.cursor_location == self.document.end else ""
 
     async def _on_key(self, event: events.Key) -> None:
         # Left to itself, a bound key acts when it has bubbled up to the app, after characters typed later.
@@ -201,21 +205,28 @@ class Composer(Vertical):
             super().__init__()
             self.path = path
 
-    def compose(self) -> ComposeResult:
-        self.completion = Completion(self)
-        yield Completions()
-        yield HorizontalScroll(id="chips", can_focus=False)
-        yield PromptArea(self.completion)
+    def __init__(self, commands: CommandTable, history: PromptHistory, *, id: str | None = None) -> None:
+        """
+        Args:
+            commands: what can be completed after a slash.
+            history: earlier prompts.
+            id: of the widget.
+        """
+        super().__init__(id=id)
+        self._earlier_prompts = history
+        self._choices, self._prompt = Completions(), PromptArea(history)
+        self.completion = self._prompt.completion = Completion(
+            self._prompt, self._choices, commands, lambda path: self.post_message(self.PictureChosen(path))
+        )
 
-    def on_mount(self) -> None:
-        state: Path | None = getattr(self.app, "state", None)
-        archive = getattr(self.app, "archive", None)
-        keep = archive is None or archive.saves  # --no-save means these words, too
-        self.prompt.history_of_prompts = PromptHistory(state / FILE if state is not None else None, keep=keep)
+    def compose(self) -> ComposeResult:
+        yield self._choices
+        yield HorizontalScroll(id="chips", can_focus=False)
+        yield self._prompt
 
     @property
     def prompt(self) -> PromptArea:
-        return self.query_one(PromptArea)
+        return self._prompt
 
     async def watch_pictures(self, pictures: tuple[Picture, ...]) -> None:
         chips = self.query_one("#chips")
@@ -227,7 +238,6 @@ class Composer(Vertical):
             self.prompt.focus()
 
     def attach(self, picture: Picture) -> None:
-        """Adds a chip."""
         self.pictures = (*self.pictures, picture)
 
     def restore(self, draft: Draft) -> None:
@@ -254,9 +264,8 @@ class Composer(Vertical):
 
     def take(self, draft: Draft) -> None:
         """Empties the composer, but for what was typed since: the draft is on its way."""
-        history = self.prompt.history_of_prompts
-        if history.add(draft.text):
-            self.run_worker(partial(history.keep, draft.text), group="history", thread=True, exit_on_error=False)
+        if self._earlier_prompts.add(draft.text):
+            self.run_worker(partial(self._earlier_prompts.keep, draft.text), group="history", thread=True)
         self.prompt.fill(self.prompt.text.removeprefix(draft.text))
         self.pictures = ()
 

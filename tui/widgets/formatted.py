@@ -41,12 +41,8 @@ def _parser() -> MarkdownIt:
 
 
 class Formatted(Markdown):
-    """Markdown. Links are not followed: a model may name any address; the status line shows where one leads."""
+    """Markdown. Links are not followed: a model may name any address; the screen shows where one leads."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text.strip(), classes="prose", parser_factory=_parser, open_links=False)
         self.text = text
-
-    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
-        event.stop()
-        self.screen.hint(event.href)  # type: ignore[attr-defined]

@@ -37,8 +37,9 @@ class TokenTable(VerticalGroup):
         plural = "s" if count != 1 else ""
         yield Static(
             f"◇ The language model's words nearest to the {count} visual token{plural} of {self._name} (cosine)",
-            markup=False, classes="found-title",
-        )  # fmt: skip
+            markup=False,
+            classes="found-title",
+        )
         yield Static("", markup=False, classes="table")
 
     def on_resize(self, event: Resize) -> None:
@@ -53,9 +54,8 @@ def _words(matches: Sequence[TokenMatch]) -> list[Content | tuple[str, str]]:
     parts: list[Content | tuple[str, str]] = []
     for rank, match in enumerate(matches):
         word = set_cell_size(visible(match.text), WORD_WIDTH - 2)
-        parts += [
-            (word, "bold" if rank == 0 else ""), (f" {match.cosine:5.2f}  ".replace("0.", ".", 1), "$foreground 60%"),
-        ]  # fmt: skip
+        cosine = f" {match.cosine:5.2f}  ".replace("0.", ".", 1)
+        parts += [(word, "bold" if rank == 0 else ""), (cosine, "$foreground 60%")]
     return parts
 
 

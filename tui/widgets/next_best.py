@@ -13,7 +13,7 @@ from textual.events import Blur, Focus, Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
+from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget, show_image
 from tui.pictures.thumbnails import Picture
 from tui.widgets.picture import FocusablePicture, PictureCard, PictureGrid
 
@@ -103,7 +103,7 @@ class NextBest(FocusablePicture):
         for strip in self.query(".strip"):
             strip.styles.width = self._room * (columns + GAP) - GAP
             strip.styles.height = rows
-            strip.image = self._joined()  # type: ignore[attr-defined]
+            show_image(strip, self._joined())
             strip.display = True
         self._write()
 

@@ -30,8 +30,15 @@ PICTURE_KEYS: list[Binding] = [
     Binding("y", "wish('copy')", "Copy its path", id="picture-copy"),
     Binding("x", "wish('hide')", "Hide it in this conversation, or show it again", id="picture-hide"),
 ]
-SHORT = {"picture-view": "view", "picture-use": "attach", "picture-similar": "more", "picture-open": "open",
-         "picture-save": "save", "picture-copy": "path", "picture-hide": "hide"}  # fmt: skip
+SHORT = {
+    "picture-view": "view",
+    "picture-use": "attach",
+    "picture-similar": "more",
+    "picture-open": "open",
+    "picture-save": "save",
+    "picture-copy": "path",
+    "picture-hide": "hide",
+}
 
 
 class FocusablePicture(Widget, can_focus=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from rich.color import Color
@@ -46,10 +46,10 @@ class Patches(Widget, can_focus=True):
     ]
 
     chosen = reactive(0)
-    """The patch whose words are told, counted row by row."""
+    """The patch whose words are shown, counted row by row."""
 
     class Chosen(Message):
-        """Another patch was chosen."""
+        """Another patch has been chosen; it is `Patches.chosen`."""
 
     def __init__(self, words: Sequence[str], grid: PatchGrid) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ class Patches(Widget, can_focus=True):
 
     def _halves(self, x: int, y: int) -> tuple[Pixel, Pixel]:
         assert self._pixels is not None
-        upper, lower = self._pixels.getpixel((x, 2 * y)), self._pixels.getpixel((x, 2 * y + 1))
-        return upper, lower  # type: ignore[return-value]  # RGB
+        upper, lower = (cast(Pixel, self._pixels.getpixel((x, 2 * y + half))) for half in (0, 1))  # the image is RGB
+        return upper, lower
 
     # Choosing ---------------------------------------------------------------------------------------------------
 
@@ -166,8 +166,9 @@ class TokenMap(VerticalGroup):
         size = f"{self._grid.rows} × {self._grid.columns}"
         yield Static(
             f"◇ The language model's words nearest to the {size} patches of {self._name}; arrow keys choose a patch",
-            markup=False, classes="found-title",
-        )  # fmt: skip
+            markup=False,
+            classes="found-title",
+        )
         words = [visible(matches[0].text).lstrip("·") if matches else "" for matches in self._tokens]
         yield Patches(words, self._grid)
         yield Static("", markup=False, classes="words-of-patch")
@@ -177,7 +178,6 @@ class TokenMap(VerticalGroup):
 
     @property
     def patches(self) -> Patches:
-        """The picture."""
         return self.query_one(Patches)
 
     def on_patches_chosen(self, event: Patches.Chosen) -> None:
@@ -189,6 +189,6 @@ class TokenMap(VerticalGroup):
         row, column = divmod(place, self._grid.columns)
         parts = [(f"row {row + 1}, column {column + 1}", "$primary bold")]
         for rank, match in enumerate(self._tokens[place]):
-            parts += [("  " + visible(match.text), "bold" if rank == 0 else ""),
-                      (f" {match.cosine:.2f}", "$foreground 60%")]  # fmt: skip
+            parts.append(("  " + visible(match.text), "bold" if rank == 0 else ""))
+            parts.append((f" {match.cosine:.2f}", "$foreground 60%"))
         self.query_one(".words-of-patch", Static).update(Content.assemble(*parts))

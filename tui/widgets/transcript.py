@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from textual.app import ComposeResult
 from textual.containers import VerticalGroup, VerticalScroll
 from textual.events import Resize
 from textual.widget import Widget
 
 from tui.widgets.picture import FocusablePicture, PictureCard
-from tui.widgets.turn import Note, TurnView
+from tui.widgets.turn import Note
 from tui.widgets.welcome import Welcome
 
 
@@ -40,7 +42,7 @@ class Transcript(VerticalScroll):
         self.anchor()
 
     async def clear(self) -> None:
-        """Back to the welcome."""
+        """Removes everything and shows the welcome again."""
         await self.feed.remove_children()
         await self.feed.mount(Welcome())
 
@@ -49,6 +51,16 @@ class Transcript(VerticalScroll):
         if all(isinstance(child, Note | Welcome) for child in self.feed.children):
             await self.clear()
 
+    def mark_hidden(self, ids: Collection[int]) -> None:
+        """Draws the pictures of these ids as hidden, the others not."""
+        for widget in self.query(FocusablePicture):
+            widget.mark_hidden(ids)
+
+    def next_example(self) -> str:
+        """The next of the welcome's examples; empty where it is not shown."""
+        welcome = self.feed.query_children(Welcome)
+        return welcome.first().next_example() if welcome else ""
+
     @property
     def last_pictures(self) -> list[FocusablePicture]:
         """The pictures of the newest thing that has any, in their order."""
@@ -56,12 +68,6 @@ class Transcript(VerticalScroll):
             if pictures := [widget for widget in child.query(FocusablePicture) if widget.display]:
                 return pictures
         return []
-
-    @property
-    def last_turn(self) -> TurnView | None:
-        """The newest exchange on the screen."""
-        turns = self.feed.query_children(TurnView)
-        return turns.last() if turns else None
 
     @property
     def shows_welcome(self) -> bool:

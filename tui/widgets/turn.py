@@ -59,7 +59,6 @@ class Prose(Static):
         self._timer: Timer | None = None
 
     def append(self, text: str) -> None:
-        """Adds to the end."""
         first = not self.text.strip()
         self.text += sanitize(text)
         if first:
@@ -92,7 +91,7 @@ class Wheel(Static):
         self.update(SPINNER[self._step % len(SPINNER)])
 
     def rest(self) -> None:
-        """The reply is over."""
+        """Stops the wheel: the reply is complete."""
         if self._timer is not None:
             self._timer.stop()
         self.update(AT_REST)
@@ -117,7 +116,7 @@ class UserMessage(VerticalGroup):
             yield Static(text, markup=False, classes="words")
 
 
-class Reply(HorizontalGroup):
+class ReplyView(HorizontalGroup):
     """What the model says: prose, pictures and notices in the order they come."""
 
     def __init__(self, mode: ImageMode, waiting_for: str) -> None:
@@ -228,14 +227,23 @@ def in_words(statistics: Statistics) -> str:
 class TurnView(VerticalGroup):
     """A message and its reply."""
 
-    def __init__(self, parts: Sequence[str | Picture], mode: ImageMode, waiting_for: str = "thinking") -> None:
+    def __init__(
+        self, parts: Sequence[str | Picture], mode: ImageMode, waiting_for: str = "thinking", true_answer: str = ""
+    ) -> None:
+        """
+        Args:
+            parts: what the user said.
+            mode: how pictures are drawn.
+            waiting_for: shown until the reply begins.
+            true_answer: of a question whose answer is known; shown after the reply.
+        """
         super().__init__(classes="turn")
         self._mode = mode
         self.message = UserMessage(parts, mode)
-        self.reply = Reply(mode, waiting_for)
-        self._earlier: Reply | None = None
+        self.reply = ReplyView(mode, waiting_for)
+        self._earlier: ReplyView | None = None
         self.failed = False
-        self.true_answer = ""  # of a question whose answer is known
+        self._true_answer = true_answer
 
     def compose(self) -> ComposeResult:
         yield self.message
@@ -249,7 +257,7 @@ class TurnView(VerticalGroup):
             self._earlier = self.reply
             self._earlier.display = False
         self.failed = False
-        self.reply = Reply(self._mode, "thinking again")
+        self.reply = ReplyView(self._mode, "thinking again")
         await self.mount(self.reply)
 
     async def apply(self, item: ReplyItem) -> None:
@@ -266,8 +274,8 @@ class TurnView(VerticalGroup):
             self.add_class("-failed")
         elif isinstance(item, Done):
             self.remove_class("-failed")
-            if self.true_answer:
-                await self.reply.add_answer(self.true_answer)
+            if self._true_answer:
+                await self.reply.add_answer(self._true_answer)
             if self._earlier is not None:
                 earlier, self._earlier = self._earlier, None
                 await earlier.remove()

@@ -74,6 +74,14 @@ class Example(Static):
 class Welcome(Vertical):
     """Logo, one sentence, three things to try."""
 
+    _next = 0
+
+    def next_example(self) -> str:
+        """The examples, one after another."""
+        text, _ = EXAMPLES[self._next % len(EXAMPLES)]
+        self._next += 1
+        return text
+
     def compose(self) -> ComposeResult:
         with Horizontal(id="welcome-head"):
             yield Static(cheese(), id="logo")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fromage_lite.chat.agent import Agent
 from fromage_lite.config import GenerationSettings
 from fromage_lite.evaluate.metrics import mean, recall_at_k, same_group
-from fromage_lite.model.decoding import DecodingState
+from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.playground.data import encode_scenes
 from fromage_lite.playground.evaluation.edges import found_questions, match_figures, small_talk
 from fromage_lite.playground.evaluation.named import names_exactly, setting_named, things_named
@@ -213,7 +213,7 @@ def caption_of(agent: Agent, pooled: torch.Tensor, max_new_tokens: int = 40) -> 
     settings = GenerationSettings(max_new_tokens=max_new_tokens, ret_mode="off")
     with torch.no_grad():
         prompt = model.prompt_embeds([pooled])
-        tokens = list(model.stream(DecodingState(model), prompt, settings, stop_strings=("\n",)))
+        tokens = list(stream(model, DecodingState(model), prompt, settings, stop_strings=("\n",)))
     text = "".join(token.text for token in tokens).strip()
     return text.split(".")[0] + "." if "." in text else text
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fromage_lite.chat.agent import Agent
+from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.evaluation.figures import Figures, PlaygroundEvaluation, things_probe
 from fromage_lite.playground.pictures import ensure_playground_index
 from fromage_lite.playground.world.scene import Split
-from index.faiss_index import ImageIndex
 
 Report = Callable[[str], None]
 
@@ -29,7 +29,7 @@ def evaluate_playground(
 
     Args:
         folder: the playground's folder with its two bridges, or one bridge's folder.
-        device, dtype, quantize: where the models run and how precisely; as of `Agent.load`.
+        device, dtype, quantize: where the models run and how precisely; as in `LoadOptions`.
         n: scenes or questions a figure.
         n_retrieval: scenes of the retrieval figures.
         seed: of scenes and questions.
@@ -74,7 +74,7 @@ def evaluate_playground(
 
 def open_agent(folder: Path, device: str = "auto", dtype: str = "auto", quantize: str = "none") -> Agent:
     """A playground bridge with the playground's pictures, made first if need be."""
-    agent = Agent.load(folder, "none", device=device, dtype=dtype, quantize=quantize)
-    path = ensure_playground_index(agent.model)
-    index = ImageIndex.open(path, bridge_fingerprint=agent.model.fingerprint())
-    return Agent(agent.model, index, model_name=agent.model_name, index_path=path)
+    model = Fromage.from_pretrained(folder, device=device, dtype=dtype, quantize=quantize)
+    agent = Agent(model, model_name=folder.name, checkpoint=str(folder))
+    agent.use_index(ensure_playground_index(model))
+    return agent

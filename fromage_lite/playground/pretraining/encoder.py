@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fromage_lite.files import write_tensors
 from fromage_lite.playground.pretraining.lm import TAGS
 from fromage_lite.playground.pretraining.loop import State, optimizer_for, run
 from fromage_lite.playground.pretraining.tokenizer import EOS_ID, PAD_ID, VOCAB_SIZE, save_encoder_tokenizer
@@ -27,6 +28,7 @@ from fromage_lite.playground.text.grammar import FULL, N_TAGS, caption, random_s
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, sample_scene
 from fromage_lite.playground.world.things import THINGS
+from index.files import write_bytes
 
 IMAGE_SIZE = 96
 DIM = 512
@@ -163,14 +165,12 @@ class Pretrainer:
 
 def save(model: Any, lm_folder: Path, out: Path) -> None:
     """Write the CLIP in fp16 as a folder that open_clip loads as `local-dir:`."""
-    from safetensors.torch import save_file
-
     out.mkdir(parents=True, exist_ok=True)
     save_encoder_tokenizer(lm_folder, out, CONTEXT_LENGTH)
     config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
-    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_bytes(out / "open_clip_config.json", (json.dumps(config, indent=2) + "\n").encode())
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    save_file(tensors, out / "open_clip_model.safetensors", metadata={"format": "pt"})
+    write_tensors(out / "open_clip_model.safetensors", tensors)
 
 
 def pretrain(

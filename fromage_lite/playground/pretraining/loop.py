@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from index.errors import FromageError
+from index.files import replacing
 
 
 def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
@@ -56,13 +56,9 @@ class State:
 
     def save(self, step: int) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
+        with replacing(self.file) as temporary:
             modules = {name: module.state_dict() for name, module in self.modules.items()}
-            torch.save({"step": step, "modules": modules, "optimizer": self.optimizer.state_dict()}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.file)
+            torch.save({"step": step, "modules": modules, "optimizer": self.optimizer.state_dict()}, temporary)
 
 
 def run(

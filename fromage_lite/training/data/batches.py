@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fromage_lite.text.interleaving import IGNORED
 from fromage_lite.training.data.batching import LengthBatches, shard
-from fromage_lite.training.data.encoding import IGNORED, Encoded, SequenceEncoder
+from fromage_lite.training.data.encoding import Encoded, SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.recipe import Recipe
 
@@ -153,8 +154,15 @@ class Batches:
         world: number of processes; each computes its share of every batch.
     """
 
-    def __init__(self, data: TrainingData, encoder: SequenceEncoder, recipe: Recipe, seed: int = 0,
-                 rank: int = 0, world: int = 1) -> None:  # fmt: skip
+    def __init__(
+        self,
+        data: TrainingData,
+        encoder: SequenceEncoder,
+        recipe: Recipe,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self._recipe, self._seed, self._rank, self._world = recipe, seed, rank, world
         self._collate, self._rows = Collator(data), len(data.features)
         prefix, longest = recipe.input_prefix, recipe.max_tokens

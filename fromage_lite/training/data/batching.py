@@ -23,8 +23,11 @@ class LengthBatches:
 
     Args:
         lengths: tokens of each example.
-        batch_size: examples a batch. A data set that is smaller gives smaller batches.
+        batch_size: examples in a batch. A smaller data set gives smaller batches.
         seed: two objects with equal arguments give equal batches.
+
+    Raises:
+        DataError: there are no examples.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -37,7 +40,7 @@ class LengthBatches:
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
     def batch(self, step: int) -> npt.NDArray[np.int64]:
-        """The example numbers of one step, `(batch_size,)`. Steps may be asked for in any order."""
+        """The example numbers of one step, `(batch_size,)` int64. Steps may be asked for in any order."""
         epoch, place = divmod(step, self.per_epoch)
         result: npt.NDArray[np.int64] = self._epoch(epoch)[place]
         return result
@@ -55,7 +58,11 @@ class LengthBatches:
 
 
 def shard(examples: npt.NDArray[np.int64], rank: int, world: int) -> npt.NDArray[np.int64]:
-    """The part of a batch that process `rank` of `world` computes; equal sizes, the remainder is left out."""
+    """The part of a batch that process `rank` of `world` computes; parts are equal, the remainder is left out.
+
+    Raises:
+        DataError: there are more processes than examples.
+    """
     size = len(examples) // world
     if size == 0:
         raise DataError(f"A batch of {len(examples)} can't be shared by {world} processes.", "Use a larger batch.")

@@ -1,14 +1,13 @@
 """Examples to token ids: the same ids that a prompt and a reply have when the model is used.
 
-Training that tokenizes differently from serving is the classic fault of such projects, so the rules are those of
-`Fromage.prompt_embeds`: one beginning-of-text token before the first text, an image's prefix and suffix joined to the
-texts beside them, every other text tokenized on its own.
+Training that tokenizes differently from serving is the classic fault of such projects, so both interleave by
+`text.interleaving`, and put one beginning-of-text token before the first text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,8 @@ import numpy.typing as npt
 from fromage_lite.config import FromageConfig
 from fromage_lite.errors import DataError
 from fromage_lite.language.model import LanguageModel
-from fromage_lite.text.message import before_prefix
-from fromage_lite.training.data.interleaved import Example, Image, Ret, Text
-
-IMAGE_SLOT = -1  # stands in the ids where a visual token goes
-IGNORED = -100  # stands in the labels where nothing is learnt
+from fromage_lite.text.interleaving import IGNORED, IMAGE_SLOT, Ret, Text, interleave, joined
+from fromage_lite.training.data.interleaved import Example, Image, Segment
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,6 @@ class Encoded:
         )
 
 
-@dataclass
-class _Stretch:
-    """Texts that the tokenizer sees as one, and which of them are labels."""
-
-    parts: list[tuple[str, bool]] = field(default_factory=list)
-
-
 class SequenceEncoder:
     """Turns examples and captions into ids for one language model and one configuration."""
 
@@ -73,30 +62,10 @@ class SequenceEncoder:
         Raises:
             DataError: if it is longer than `max_tokens`, or a text in it holds a literal `[RET]`.
         """
-        ids: list[int] = []
-        is_label: list[bool] = []
-        needs_bos = True
-        for piece in self._pieces(example):
-            if isinstance(piece, Image):
-                ids += [IMAGE_SLOT] * self._config.n_visual_tokens
-                is_label += [False] * self._config.n_visual_tokens
-            elif isinstance(piece, Ret):
-                ids.append(self._language.ret_token_id)
-                is_label.append(True)
-            else:
-                piece_ids, piece_labels = self._tokenize(piece, needs_bos)
-                ids += piece_ids
-                is_label += piece_labels
-                needs_bos = False
-        if max_tokens is not None and len(ids) > max_tokens:
-            raise DataError(f"A training example has {len(ids)} tokens, more than max_tokens ({max_tokens}).")
-        segments = example.segments
-        return _encoded(
-            ids,
-            is_label,
-            tuple(segment.row for segment in segments if isinstance(segment, Image)),
-            tuple(segment.row for segment in segments if isinstance(segment, Ret)),
-        )
+        encoded = self._encode(example.segments, add_bos=True)
+        if max_tokens is not None and len(encoded) > max_tokens:
+            raise DataError(f"A training example has {len(encoded)} tokens, more than max_tokens ({max_tokens}).")
+        return encoded
 
     def captioned_image(
         self, caption: str, row: int, *, separator: str = "", input_prefix: str = "", max_tokens: int | None = None
@@ -112,9 +81,9 @@ class SequenceEncoder:
             max_tokens: None does not cut.
         """
         if not input_prefix:
-            sequence = self.example(Example((Image(row), Text(separator + caption, label=True))))
+            sequence = self._encode((Image(row), Text(separator + caption, label=True)), add_bos=True)
         else:
-            picture = self._picture_alone(row)
+            picture = self._encode((Image(row),), add_bos=False)
             words = self._ids(separator + caption, add_bos=True)
             prefix = self._ids(input_prefix, add_bos=False)
             ids = [*picture.ids, *prefix, *words]
@@ -135,53 +104,40 @@ class SequenceEncoder:
         ids = [*prefix, *words, self._language.ret_token_id]
         return _encoded(ids, [False] * len(prefix) + [True] * (len(words) + 1), (), (row,))
 
-    def _picture_alone(self, row: int) -> Encoded:
-        config = self._config
-        before, after = (self._ids(text, add_bos=False) for text in (config.image_prefix, config.image_suffix))
-        ids = [*before, *[IMAGE_SLOT] * config.n_visual_tokens, *after]
-        return _encoded(ids, [False] * len(ids), (row,), ())
+    def _encode(self, segments: Sequence[Segment], add_bos: bool) -> Encoded:
+        ids: list[int] = []
+        is_label: list[bool] = []
+        pieces: Iterator[list[Text] | Image | Ret]
+        pieces = interleave(segments, self._config.image_prefix, self._config.image_suffix)
+        for piece in pieces:
+            if isinstance(piece, Image):
+                ids += [IMAGE_SLOT] * self._config.n_visual_tokens
+                is_label += [False] * self._config.n_visual_tokens
+            elif isinstance(piece, Ret):
+                ids.append(self._language.ret_token_id)
+                is_label.append(True)
+            else:
+                piece_ids, piece_labels = self._tokenize(piece, add_bos)
+                ids += piece_ids
+                is_label += piece_labels
+                add_bos = False
+        image_rows = tuple(segment.row for segment in segments if isinstance(segment, Image))
+        ret_rows = tuple(segment.row for segment in segments if isinstance(segment, Ret))
+        return _encoded(ids, is_label, image_rows, ret_rows)
 
-    def _pieces(self, example: Example) -> Iterator[_Stretch | Image | Ret]:
-        """The example's stretches of text, pictures and `[RET]`s; see `Fromage._pieces`, which this mirrors."""
-        prefix, suffix = self._config.image_prefix, self._config.image_suffix
-        text: _Stretch | None = None
-        is_open = False  # whether the next text is joined to `text`
-        for segment in example.segments:
-            if isinstance(segment, Text):
-                if text is not None and not is_open:
-                    yield text
-                    text = None
-                text = text or _Stretch()
-                text.parts.append((segment.text, segment.label))
-                is_open = segment.joined
-                continue
-            if isinstance(segment, Image) and prefix:
-                text = text or _Stretch()
-                if text.parts:
-                    last, label = text.parts[-1]
-                    text.parts[-1] = (before_prefix(last, prefix), label)
-                text.parts.append((prefix, False))
-            if text is not None:
-                yield text
-            yield segment
-            is_open = isinstance(segment, Image) and bool(suffix)
-            text = _Stretch([(suffix, False)]) if is_open else None
-        if text is not None:
-            yield text
-
-    def _tokenize(self, stretch: _Stretch, add_bos: bool) -> tuple[list[int], list[bool]]:
+    def _tokenize(self, stretch: Sequence[Text], add_bos: bool) -> tuple[list[int], list[bool]]:
         """Ids of a stretch, and which are labels: a token belongs to the part in which it begins to differ.
 
         The beginning-of-text token goes with the first part.
         """
-        ids = list(self._ids("".join(text for text, _ in stretch.parts), add_bos))
+        ids = list(self._ids(joined(stretch), add_bos))
         is_label: list[bool] = []
         so_far = ""
-        for number, (text, label) in enumerate(stretch.parts):
-            so_far += text
-            is_last = number == len(stretch.parts) - 1
+        for number, part in enumerate(stretch):
+            so_far += part.text
+            is_last = number == len(stretch) - 1
             end = len(ids) if is_last else _common_start(ids, self._ids(so_far, add_bos))
-            is_label += [label] * (end - len(is_label))
+            is_label += [part.label] * (end - len(is_label))
         return ids, is_label
 
     def _ids(self, text: str, add_bos: bool) -> tuple[int, ...]:

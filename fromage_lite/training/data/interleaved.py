@@ -12,24 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fromage_lite.errors import DataError
+from fromage_lite.text.interleaving import Ret, Text
 from fromage_lite.text.message import ImageSegment
 from fromage_lite.text.template import Template
-
-
-@dataclass(frozen=True)
-class Text:
-    """Words.
-
-    Attributes:
-        text: tokenized on its own, as a prompt's texts and a generated reply are.
-        label: true where the language model shall learn to say them (an answer), false where it only reads them.
-        joined: true if the tokenizer shall see it together with the text after it, as it does when the end of a reply
-            and the next question are fed as one prompt.
-    """
-
-    text: str
-    label: bool = False
-    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,19 +24,12 @@ class Image:
     row: int
 
 
-@dataclass(frozen=True)
-class Ret:
-    """A `[RET]` that the language model shall say (always a label); its query shall find the picture of row `row`."""
-
-    row: int
-
-
 Segment = Text | Image | Ret
 
 
 @dataclass(frozen=True)
 class Example:
-    """An interleaved sequence of text, pictures and `[RET]`s, for instance a dialogue."""
+    """An interleaved sequence of text, pictures and `[RET]`s, such as a dialogue."""
 
     segments: tuple[Segment, ...]
 
@@ -107,7 +85,7 @@ class TrainingData:
         texts: a text for each row that says what the picture shows, as the LM would have it in the picture's place;
             None if there is nothing but the captions.
         validation: held-out data of the same form, without a validation of its own.
-        fingerprint: names the content, so that a run is only resumed on the same data; may be empty.
+        fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
 
     features: npt.NDArray[np.floating]

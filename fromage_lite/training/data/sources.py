@@ -1,4 +1,4 @@
-"""Where training data comes from: the playground, a table of captions, or a feature store."""
+"""Where training data comes from: a table of captions, a feature store, or whoever starts the run."""
 
 from __future__ import annotations
 
@@ -8,39 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.tables import read_store, read_table
 from fromage_lite.training.recipe import Recipe
 
-PLAYGROUND_SIZES = {"captions", "dialogues", "validation"}
-
-
-def playground_data(model: Fromage, recipe: Recipe, seed: int) -> TrainingData:
-    """Captions and dialogues over scenes that are drawn for this run; `recipe.data` says how many.
-
-    Raises:
-        ConfigError: the recipe does not say how many.
-    """
-    from fromage_lite.playground.data import training_data
-
-    if set(recipe.data) != PLAYGROUND_SIZES:
-        raise ConfigError(
-            f"The recipe {recipe.name} must give {', '.join(sorted(PLAYGROUND_SIZES))} under [data].",
-            "It may also be trained on a table of captions: --data.",
-        )
-    with counting("Drawing the playground's pictures") as progress:
-        template = get_template(model.config.prompt_template, model.language.tokenizer)
-        return training_data(
-            model.vision,
-            template,
-            **recipe.data,
-            seed=seed,
-            ret_ends_reply=model.config.ret_ends_reply,
-            progress=progress,
-        )
+DataSource = Callable[[Fromage, Recipe, int], tuple[TrainingData, str]]
+"""Makes the data of a run that names no file, from model, recipe and seed; with a sentence on what it is."""
 
 
 def file_data(
@@ -52,14 +26,19 @@ def file_data(
         FromageError: nothing usable is there, or too many rows are bad.
     """
     if path.is_dir():
-        data = read_store(path, model, seed)
-        return data, f"{len(data.captions)} captions from the feature store {path}."
-    with counting("Computing image features") as progress:
-        data, report = read_table(
-            path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
-        )
-    bad = f" {report.bad} bad rows were left out; the first: {report.example}" if report.bad else ""
-    return data, f"{report.used} captions from {path}.{bad}"
+        data, report = read_store(path, model, seed, max_bad_share=max_bad_share)
+        where = f"the feature store {path}"
+    else:
+        with counting("Computing image features") as progress:
+            data, report = read_table(
+                path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
+            )
+        where = str(path)
+    said = f"{report.used} captions from {where}."
+    if report.bad:
+        count = "1 bad row was" if report.bad == 1 else f"{report.bad} bad rows were"
+        said += f" {count} left out; the first: {report.example}"
+    return data, said
 
 
 @contextmanager

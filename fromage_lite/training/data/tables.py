@@ -6,6 +6,7 @@ The frozen encoder sees every picture once; its features go into the same kind o
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from PIL import Image
 
 from fromage_lite.errors import DataError, FingerprintError
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.text.marks import RET
+from fromage_lite.text.tokens import special_tokens
 from fromage_lite.training.data.interleaved import TrainingData
 from index.build import TsvReader, build_store
 from index.store import FeatureStore
@@ -23,15 +26,18 @@ from index.store import FeatureStore
 MAX_BAD_SHARE = 0.05
 VALIDATION_SHARE, VALIDATION_MOST = 0.05, 512
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # C0 but tab and line ends, DEL, C1
+
 
 @dataclass(frozen=True)
 class TableReport:
-    """What became of a table's rows.
+    """What became of the rows of a table or a store.
 
     Attributes:
         used: rows with a caption and a readable picture.
-        bad: rows that were left out: not of the form `caption<TAB>image`, no caption, or no readable picture.
-        example: one bad row and its fault; empty if there is none.
+        bad: rows that were left out: not of the form `caption<TAB>image`, no caption, one with control tokens or
+            control characters in it, or no readable picture.
+        example: the first of them and its fault; empty if there is none.
     """
 
     used: int
@@ -52,7 +58,7 @@ def read_table(
     """Training data from a table of captions. A picture may stand in several rows; some are held out for validation.
 
     Args:
-        path: UTF-8 lines `caption<TAB>image`.
+        path: rows `caption<TAB>image`; see `index.tables.read_rows`.
         model: its frozen encoder computes the features.
         store: folder of the feature store; what it already holds is not computed again.
         images_root: where relative image paths count from; None is the table's folder.
@@ -64,7 +70,7 @@ def read_table(
         DataError: too many rows are bad.
         StoreError: there is no table, or the store can't be written.
     """
-    reader = TsvReader(path, base=images_root)
+    reader = TsvReader(path, base=images_root, fault=_caption_faults(model))
     report = build_store(
         reader,
         lambda images: _features(model, images),
@@ -78,24 +84,25 @@ def read_table(
     captions: list[tuple[str, int]] = []
     bad: list[str] = []
     for picture in reader:
-        if picture.caption and picture.source in row_of:
-            captions.append((picture.caption, row_of[picture.source]))
+        if picture.problem:
+            bad.append(f"{picture.place}: {picture.problem}.")
+        elif not picture.caption:
+            bad.append(f"{picture.place}: it has no caption.")
+        elif picture.source not in row_of:
+            bad.append(f"{picture.place}: {reasons.get(picture.source, 'The picture was not read.')}")
         else:
-            bad.append(reasons.get(picture.source, f"{picture.source} has no caption."))
-    result = TableReport(len(captions), len(bad), bad[0] if bad else "")
-    if len(bad) > max_bad_share * (len(bad) + len(captions)):
-        raise DataError(
-            f"{len(bad)} of {len(bad) + len(captions)} rows of {path} can't be used. The first: {bad[0]}",
-            "Mend the table, or allow more with --max-bad.",
-        )
+            captions.append((picture.caption, row_of[picture.source]))
+    result = _report(captions, bad, path, max_bad_share)
     return _split(opened.features, captions, model, seed), result
 
 
-def read_store(path: Path, model: Fromage, seed: int = 0) -> TrainingData:
-    """Training data from a feature store (`scripts/build_index.py`) whose pictures have captions.
+def read_store(
+    path: Path, model: Fromage, seed: int = 0, *, max_bad_share: float = MAX_BAD_SHARE
+) -> tuple[TrainingData, TableReport]:
+    """Training data from the pictures of a feature store (`fromage-lite index`) that have captions.
 
     Raises:
-        DataError: no picture in it has a caption.
+        DataError: no picture in it has a caption, or too many captions can't be used.
         FingerprintError: another encoder made the features.
         StoreError: there is no store, or it is damaged.
     """
@@ -105,10 +112,46 @@ def read_store(path: Path, model: Fromage, seed: int = 0) -> TrainingData:
             f"The features in {path} were made by another image encoder.",
             "Name the encoder that made them with --vision-encoder, or build the store again.",
         )
-    captions = [(caption, id) for id, _, caption in store.iter_rows() if caption]
-    if not captions:
+    fault_of = _caption_faults(model)
+    captions: list[tuple[str, int]] = []
+    bad: list[str] = []
+    for id, source, caption in store.iter_rows():
+        if caption and (fault := fault_of(caption)):
+            bad.append(f"{source}: {fault}.")
+        elif caption:
+            captions.append((caption, id))
+    if not captions and not bad:
         raise DataError(f"No picture in {path} has a caption.", "Build the store from a table of captions.")
-    return _split(store.features, captions, model, seed)
+    result = _report(captions, bad, path, max_bad_share)
+    return _split(store.features, captions, model, seed), result
+
+
+def _report(captions: list[tuple[str, int]], bad: list[str], path: Path, max_bad_share: float) -> TableReport:
+    """Raises DataError: more than `max_bad_share` of the rows are bad, or all are."""
+    total = len(captions) + len(bad)
+    if not captions or len(bad) > max_bad_share * total:
+        first = f" The first: {bad[0]}" if bad else ""
+        raise DataError(
+            f"{len(bad)} of {total} rows of {path} can't be used.{first}",
+            "Mend the table, or allow more with --max-bad.",
+        )
+    return TableReport(len(captions), len(bad), bad[0] if bad else "")
+
+
+def _caption_faults(model: Fromage) -> Callable[[str], str]:
+    """What makes a caption unfit to learn from ("" for nothing): a token that steers the model, written out, would be
+    learnt as words where it is never said, or be taken for the token itself."""
+    tokens = {token for token in special_tokens(model.language.tokenizer) if len(token) > 1 and not token.isalnum()}
+    written = re.compile("|".join(re.escape(token) for token in sorted({RET, *tokens}, key=len, reverse=True)))
+
+    def fault(caption: str) -> str:
+        if match := written.search(caption):
+            return f"its caption holds the control token {match[0]}"
+        if match := _CONTROL.search(caption):
+            return f"its caption holds the control character U+{ord(match[0]):04X}"
+        return ""
+
+    return fault
 
 
 def _features(model: Fromage, images: list[Image.Image]) -> npt.NDArray[np.float32]:

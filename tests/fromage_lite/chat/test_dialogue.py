@@ -10,10 +10,12 @@ import numpy as np
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, Statistics, TextDelta
+from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
-from tests.fromage_lite.fakes import ListedPictures, assert_reads, hear
+from index.hits import Hit
+from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
 
 
 def test_events_come_in_order_and_add_up(agent, script):
@@ -141,7 +143,7 @@ def test_max_new_tokens_ends_a_reply_for_length(agent, script):
 
 
 def test_pictures_are_never_shown_twice_and_running_out_is_said(agent, script):
-    agent.index = ListedPictures(2)
+    agent.engine.index = ListedPictures(2)
     script.say("a[RET]b[RET]c[RET]", "more[RET]")
     dialogue = agent.dialogue(GenerationSettings(max_images=5))
     events, _ = hear(dialogue.reply("all"))
@@ -174,9 +176,10 @@ def test_settings_take_effect_at_the_next_reply(agent, script):
     assert dialogue.shown == {0} and not any(isinstance(e, ImagesFound) for e in events)
 
 
-def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model, script):
-    script.say("a[RET] and", "b", "c[RET]", "d[RET]")
-    dialogue = Agent(tiny_model).dialogue()
+def test_without_an_index_a_picture_that_the_model_would_give_is_a_notice(tiny_model):
+    agent = Agent(tiny_model)
+    Script(agent).say("a[RET] and", "b", "c[RET]", "d[RET]")
+    dialogue = agent.dialogue()
     events, text = hear(dialogue.reply("one"))
     assert text == "a and" and not any(isinstance(e, ImagesFound) for e in events)
     (notice,) = [e for e in events if isinstance(e, Notice)]
@@ -193,13 +196,21 @@ def test_a_dialogue_survives_json_and_is_read_again_at_the_next_reply(agent, scr
     dialogue = agent.dialogue(GenerationSettings(temperature=0.5, seed=7))
     hear(dialogue.reply("show me a cat."))
     hear(dialogue.reply("what is it?", attachments=[picture]))
-    again = Dialogue.from_dict(agent, json.loads(json.dumps(dialogue.to_dict())))
+    again = Dialogue.from_dict(agent.engine, json.loads(json.dumps(dialogue.to_dict())))
     assert again.turns == dialogue.turns
     assert again.settings == dialogue.settings
     assert again.shown == {0}
     hear(dialogue.reply("sure?"))
     hear(again.reply("sure?"))
     np.testing.assert_allclose(script.logits[2], script.logits[3], rtol=1e-3, atol=1e-3)
+
+
+def test_a_dialogue_that_an_earlier_version_saved_is_read(agent):
+    hit = {"id": 2, "score": 0.5, "source": "/pictures/2.png", "caption": "picture number 2"}
+    saved = {**agent.dialogue().to_dict(), "turns": [{"message": [{"text": "show me"}], "reply": [{"hits": [hit]}],
+                                                       "reason": "stop"}]}  # fmt: skip
+    again = Dialogue.from_dict(agent, json.loads(json.dumps(saved)))
+    assert again.turns == [Turn(("show me",), ((Hit(2, 0.5, "/pictures/2.png", "picture number 2"),),), "stop")]
 
 
 def test_a_seed_makes_sampled_replies_repeatable_and_regeneration_differs(agent):

@@ -129,7 +129,7 @@ def test_damaged_saved_dialogues_are_refused(agent, script, change):
     data = dialogue.to_dict()
     change(data)
     with pytest.raises(DataError):
-        Dialogue.from_dict(agent, data)
+        Dialogue.from_dict(agent.engine, data)
 
 
 def test_a_picture_that_has_gone_does_not_end_a_saved_dialogue(agent, script, picture, tmp_path):
@@ -138,7 +138,7 @@ def test_a_picture_that_has_gone_does_not_end_a_saved_dialogue(agent, script, pi
     hear(dialogue.reply("what is it?", attachments=[picture]))
     data = dialogue.to_dict()
     (tmp_path / "red picture.png").unlink()
-    events, _ = hear(Dialogue.from_dict(agent, data).reply("sure?"))
+    events, _ = hear(Dialogue.from_dict(agent.engine, data).reply("sure?"))
     assert isinstance(events[0], Notice) and "red picture.png" in events[0].message
     assert isinstance(events[-1], Done)
 
@@ -217,9 +217,9 @@ def test_a_long_saved_dialogue_is_read_only_as_far_as_the_model_reaches(agent, s
     turn = {"message": [{"image": picture}, {"text": "a cat?"}], "reply": [{"text": "yes."}], "reason": "stop"}
     data["turns"] = [turn] * 500
     asked = []
-    pooled = agent.pooled
-    monkeypatch.setattr(agent, "pooled", lambda path: asked.append(path) or pooled(path))
+    features = agent.engine.features
+    monkeypatch.setattr(agent.engine, "features", lambda path: asked.append(path) or features(path))
     script.say("yes.")
-    events, _ = hear(Dialogue.from_dict(agent, data).reply("sure?"))
+    events, _ = hear(Dialogue.from_dict(agent.engine, data).reply("sure?"))
     assert isinstance(events[0], Notice) and isinstance(events[-1], Done)
     assert len(asked) < 50

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.context import Context
+from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.turns import Turn
 from index.hits import Hit
 
@@ -37,16 +37,16 @@ def turns_with(*hits):
     return [Turn(("show me a cat.",), ("here.", hits), "stop"), Turn(("thanks.",), ("fine.",), "stop")]
 
 
-def prompt_of(agent, turns):
-    return Context(agent).prepare(turns, ("where is it?",), 8).inputs_embeds
+def prompt_of(engine, turns):
+    return Context(engine).prepare(turns, ("where is it?",), 8).inputs_embeds
 
 
 def test_a_found_picture_is_read_when_the_next_turn_begins(seeing, picture):
-    agent = Agent(seeing)
-    embeds = prompt_of(agent, turns_with(Hit(0, 0.9, picture, "")))
+    engine = Engine(seeing)
+    embeds = prompt_of(engine, turns_with(Hit(0, 0.9, picture, "")))
     pieces = [
         seeing.prompt_embeds(["Q: show me a cat.\nA:", " here.[RET]"]),
-        seeing.prompt_embeds([agent.pooled(picture), "\nQ: thanks.\nA:", " fine."], add_bos=False),
+        seeing.prompt_embeds([engine.features(picture), "\nQ: thanks.\nA:", " fine."], add_bos=False),
         seeing.prompt_embeds(["\nQ: where is it?\nA:"], add_bos=False),
     ]
     assert torch.allclose(embeds, torch.cat(pieces, dim=1), atol=1e-6)
@@ -54,26 +54,26 @@ def test_a_found_picture_is_read_when_the_next_turn_begins(seeing, picture):
 
 def test_turn_by_turn_it_is_the_same(seeing, picture):
     """What a running dialogue reads piece by piece is what a dialogue from a file reads at once."""
-    agent, turns = Agent(seeing), turns_with(Hit(0, 0.9, picture, ""))
-    context, fed = Context(agent), 0
+    engine, turns = Engine(seeing), turns_with(Hit(0, 0.9, picture, ""))
+    context, fed = Context(engine), 0
     for number in range(3):
         prompt = context.prepare(turns[:number], ("where is it?",), 8)
         fed = prompt.cached + prompt.fed
         context.state.feed(prompt.inputs_embeds)
         context.rollback()
-    assert fed == prompt_of(agent, turns).shape[1]
+    assert fed == prompt_of(engine, turns).shape[1]
 
 
 def test_where_the_file_is_gone_the_small_picture_of_the_index_serves(seeing, pictures, picture):
-    agent = Agent(seeing, Thumbnails(pictures[0]))
-    gone = prompt_of(agent, turns_with(Hit(7, 0.9, "/nowhere.png", "")))
-    assert torch.allclose(gone, prompt_of(agent, turns_with(Hit(0, 0.9, picture, ""))), atol=1e-5)
-    without = prompt_of(agent, turns_with(Hit(8, 0.9, "/nowhere.png", "")))
-    assert without.shape[1] == prompt_of(agent, turns_with()).shape[1] < gone.shape[1]
+    engine = Engine(seeing, Thumbnails(pictures[0]))
+    gone = prompt_of(engine, turns_with(Hit(7, 0.9, "/nowhere.png", "")))
+    assert torch.allclose(gone, prompt_of(engine, turns_with(Hit(0, 0.9, picture, ""))), atol=1e-5)
+    without = prompt_of(engine, turns_with(Hit(8, 0.9, "/nowhere.png", "")))
+    assert without.shape[1] == prompt_of(engine, turns_with()).shape[1] < gone.shape[1]
 
 
 def test_other_models_do_not_see_what_they_found(tiny_model, picture):
-    agent = Agent(tiny_model)
+    engine = Engine(tiny_model)
     assert torch.equal(
-        prompt_of(agent, turns_with(Hit(0, 0.9, picture, ""))), prompt_of(agent, turns_with(Hit(1, 0.9, "/x", "")))
+        prompt_of(engine, turns_with(Hit(0, 0.9, picture, ""))), prompt_of(engine, turns_with(Hit(1, 0.9, "/x", "")))
     )

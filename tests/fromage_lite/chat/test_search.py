@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fromage_lite.chat.agent import Agent
-from fromage_lite.chat.search import Term, parse_terms, search
+from fromage_lite.chat.search import Term, parse_terms
 from fromage_lite.errors import ConfigError, ImageError, MessageError
 from fromage_lite.text.message import ImageSegment
 from tests.fromage_lite.fakes import ListedPictures
@@ -30,7 +30,7 @@ def text(words: str, weight: float = 1.0) -> Term:
 
 def found_with(agent: Agent, *terms: Term) -> np.ndarray:
     """The vector that the index was searched with."""
-    search(agent, terms, 1)
+    agent.find(terms, 1)
     return agent.index.queries[-1]
 
 
@@ -58,6 +58,9 @@ def test_a_file_that_is_there_is_a_picture_and_a_text_that_looks_like_one_is_non
     assert parse_terms([picture]) == [Term(1, (ImageSegment(picture),))]
     assert parse_terms(["2:" + picture, "-", "a cat"])[0] == Term(2, (ImageSegment(picture),))
     assert parse_terms(["no such file.png"]) == [text("no such file.png")]
+    jfif = tmp_path / "photo.jfif"
+    jfif.touch()
+    assert parse_terms([str(jfif)]) == [Term(1, (ImageSegment(str(jfif)),))], "a JPEG as browsers save it"
     (tmp_path / "cat").write_text("a file, but no picture")
     monkeypatch.chdir(tmp_path)
     assert parse_terms(["cat"]) == [text("cat")]
@@ -97,17 +100,17 @@ def test_terms_are_added_by_their_weights(agent, picture):
 
 def test_terms_that_cancel_each_other_are_refused(agent):
     with pytest.raises(MessageError, match="cancel"):
-        search(agent, [text("a cat"), text("a cat", -1)], 1)
+        agent.find([text("a cat"), text("a cat", -1)], 1)
     with pytest.raises(MessageError, match="nothing"):
-        search(agent, [], 1)
+        agent.find([], 1)
 
 
 def test_what_cannot_be_searched_says_so(agent, picture, tmp_path):
     with pytest.raises(ImageError):
-        search(agent, [Term(1, (ImageSegment(str(tmp_path / "gone.png")),))], 1)
+        agent.find([Term(1, (ImageSegment(str(tmp_path / "gone.png")),))], 1)
     with pytest.raises(MessageError, match="too long"):
-        search(agent, [text("a " * 100_000)], 1)
-    agent.index = None
+        agent.find([text("a " * 100_000)], 1)
+    agent.engine.index = None
     for term in (text("a cat"), Term(1, (ImageSegment(picture),))):
         with pytest.raises(ConfigError, match="no index"):
-            search(agent, [term], 1)
+            agent.find([term], 1)

@@ -109,7 +109,7 @@ def test_its_pictures_are_held_out_scenes_drawn_once(tmp_path: Path, monkeypatch
     assert all(entry["seed"] >= HELD_OUT_SEED and is_trainable(vqa._scene(entry["scene"])) for entry in data["images"])
     kinds = {entry["question_type"] for entry in data["annotations"]}
     assert len(data["questions"]) == vqa.COUNT and len(kinds) >= 9
-    file = VqaFile.read()
+    file = vqa.open_questions()
     question = file.draw(random.Random(1))
     path = file.picture(question)
     assert tmp_path in path.parents

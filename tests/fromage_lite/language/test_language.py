@@ -2,13 +2,14 @@ import pytest
 import torch
 
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.language.model import LanguageModel
+from fromage_lite.language.loading import load_language_model
+from fromage_lite.placement import Placement
 
 
 def test_bfloat16_files_are_computed_in_float32_on_the_cpu(tiny_lm_dir):
-    language = LanguageModel.load(str(tiny_lm_dir))
+    language = load_language_model(str(tiny_lm_dir))
     assert language.dtype == torch.float32
-    assert LanguageModel.load(str(tiny_lm_dir), dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert load_language_model(str(tiny_lm_dir), Placement(dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
 def test_text_and_ids(tiny_parts):
@@ -31,12 +32,12 @@ def test_a_typed_end_of_text_is_plain_text(tiny_parts):
 
 
 def test_rows_limits_the_words(tiny_lm_dir):
-    language = LanguageModel.load(str(tiny_lm_dir), rows=300)
+    language = load_language_model(str(tiny_lm_dir), rows=300)
     assert language.ret_token_id == 300
     hidden = torch.randn(2, language.head_dim)
     assert language.logits(hidden, torch.zeros(language.head_dim)).shape == (2, 301)
     with pytest.raises(ConfigError, match="lm_rows"):
-        LanguageModel.load(str(tiny_lm_dir), rows=10**6)
+        load_language_model(str(tiny_lm_dir), rows=10**6)
 
 
 def test_unknown_layer(tiny_parts):
@@ -46,7 +47,7 @@ def test_unknown_layer(tiny_parts):
 
 def test_missing_and_damaged_models(tmp_path):
     with pytest.raises(CheckpointError, match="no model folder"):
-        LanguageModel.load("../gone", base_dir=tmp_path)
+        load_language_model("../gone", base_dir=tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="could not be loaded"):
-        LanguageModel.load(str(tmp_path))
+        load_language_model(str(tmp_path))

@@ -12,15 +12,14 @@ import torch
 
 from fromage_lite.config import FromageConfig, GenerationSettings
 from fromage_lite.errors import CheckpointError
-from fromage_lite.language.families import check
+from fromage_lite.language.loading import check_logits, load_language_model
 from fromage_lite.language.model import LanguageModel
-from fromage_lite.model import decoding
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Collator, StepBatch
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
-from fromage_lite.training.losses import retrieval_pass, sequence_pass, step_losses
+from fromage_lite.training.losses import label_loss, step_losses
 from fromage_lite.training.recipe import Recipe, Weights
 from fromage_lite.training.trainer import make_optimizer, optimizer_step
 
@@ -103,7 +102,7 @@ def language_of(tmp_path_factory, tiny_tokenizer):
         folder = tmp_path_factory.mktemp(name)
         model.save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
-        return LanguageModel.load(str(folder))
+        return load_language_model(str(folder))
 
     return load
 
@@ -163,15 +162,19 @@ def test_the_virtual_ret_equals_a_really_resized_model(model, resized, family):
 
 
 @torch.no_grad()
-def test_two_turns_step_by_step_equal_the_whole_run(model, resized, monkeypatch):
+def test_two_turns_step_by_step_equal_the_whole_run(model, resized):
     """Logits of every token and the query of every `[RET]`, fed in steps with one cache."""
     seen, dictated = [], iter([*some_ids(model, 9, seed=4), *some_ids(model, 9, seed=5)])
-    monkeypatch.setattr(decoding, "choose", lambda logits, *_: seen.append(logits) or next(dictated))
+
+    def choose(logits, *_):
+        seen.append(logits)
+        return next(dictated)
+
     state, ids, places, queries = DecodingState(model), [], [], []
     for seed in (6, 7):
         prompt = some_ids(model, 11, seed)
         settings = GenerationSettings(max_new_tokens=9, max_images=99)
-        tokens = list(stream(model, state, model.token_embeds(prompt), settings))
+        tokens = list(stream(model, state, model.token_embeds(prompt), settings, choose=choose))
         ids += prompt
         places += range(len(ids) - 1, len(ids) + 8)
         ids += [token.id for token in tokens if token.id is not None]
@@ -249,15 +252,17 @@ def test_training_touches_nothing_but_the_bridge(model):
 def test_a_padded_batch_gives_what_each_sequence_gives_alone(model, resized):
     """Captions are of unlike lengths: the retrieval pass pads on the left, the captioning pass on the right."""
     batch = training_batch(model)
-    loss, queries = retrieval_pass(model, batch.retrieval)
+    output = model.retrieval_forward(batch.retrieval.ids, batch.retrieval.mask, batch.retrieval.labels)
     rows = [row[mask].tolist() + [model.language.ret_token_id]
             for row, mask in zip(batch.retrieval.ids, batch.retrieval.mask, strict=True)]  # fmt: skip
     outputs = [whole(resized, row) for row in rows]
     hidden = [torch.cat([output.hidden_states[layer][:, -1] for output in outputs]) for layer in (-1, 1)]
-    torch.testing.assert_close(queries, model.bridge.query_embeds(hidden), **CLOSE)
+    torch.testing.assert_close(output.queries, model.bridge.query_embeds(hidden), **CLOSE)
     logits = torch.cat([output.logits[0, :-1] for output in outputs])
     wanted = torch.tensor([i for row in rows for i in row[1:]])
-    torch.testing.assert_close(loss.loss, torch.nn.functional.cross_entropy(logits, wanted), **CLOSE)
+    torch.testing.assert_close(
+        label_loss(output.logits, output.labels), torch.nn.functional.cross_entropy(logits, wanted), **CLOSE
+    )
 
     total = count = 0.0
     features = iter(batch.captioning.features)
@@ -269,7 +274,8 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(model, resized):
         found = resized(inputs_embeds=embeds).logits[0, 1:-1]
         total += torch.nn.functional.cross_entropy(found, ids[2:length], reduction="sum")
         count += length - 2
-    torch.testing.assert_close(sequence_pass(model, batch.captioning)[0].loss, total / count, **CLOSE)
+    output = model.caption_forward(batch.captioning.ids, batch.captioning.features, batch.captioning.labels)
+    torch.testing.assert_close(label_loss(output.logits, output.labels), total / count, **CLOSE)
 
 
 @pytest.mark.parametrize("family", ["granite", "cohere", "falcon_h1"])
@@ -277,10 +283,10 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(model, resized):
 def test_a_factor_that_is_not_known_is_refused_at_loading(language_of, family, factor, monkeypatch):
     """Without the check such a model would talk nonsense, and nobody would know why."""
     language = language_of(family)
-    check(language)
+    check_logits(language)
     monkeypatch.setattr(language, factor, 1.0 if getattr(language, factor) != 1 else 3.0)
     with pytest.raises(CheckpointError, match="not known here"):
-        check(language)
+        check_logits(language)
 
 
 def test_a_model_whose_memory_is_no_cache_of_keys_is_refused(tmp_path, tiny_tokenizer):
@@ -290,5 +296,5 @@ def test_a_model_whose_memory_is_no_cache_of_keys_is_refused(tmp_path, tiny_toke
     MambaForCausalLM(config).save_pretrained(tmp_path)
     tiny_tokenizer.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="can't take pictures") as refused:
-        LanguageModel.load(str(tmp_path))
+        load_language_model(str(tmp_path))
     assert "past_key_values" in refused.value.message and "\n" not in refused.value.message

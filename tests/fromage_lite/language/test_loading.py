@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.events import Done
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.language.loading import attach_return, bring_back, lm_options
-from fromage_lite.language.model import LanguageModel
+from fromage_lite.language.loading import attach_return, bring_back, lm_options, load_language_model
 from fromage_lite.placement import Placement, choose_placement
+from fromage_lite.start import load_agent
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +37,7 @@ def test_options_become_a_placement():
     assert choose_placement("auto").device.type in ("cpu", "cuda", "mps")
 
 
-@pytest.mark.parametrize("options", [("toaster",), ("cpu", "fp3"), ("cpu", None, "int3")])
+@pytest.mark.parametrize("options", [("toaster",), ("cpu", "fp3"), ("cpu", "auto", "int3")])
 def test_options_that_mean_nothing_are_refused(options):
     with pytest.raises(ConfigError):
         choose_placement(*options)
@@ -47,7 +46,7 @@ def test_options_that_mean_nothing_are_refused(options):
 def test_a_quantisation_whose_library_is_missing_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs bitsandbytes, which is not installed.*pip install bitsandbytes"):
-        choose_placement("cpu", None, "int8")
+        choose_placement("cpu", "auto", "int8")
 
 
 def test_a_model_spread_over_gpus_is_laid_out_by_their_memory():
@@ -59,7 +58,7 @@ def test_a_model_spread_over_gpus_is_laid_out_by_their_memory():
 
 def test_a_spread_model_gives_what_it_gives_in_one_place(tiny_lm_dir, tiny_parts):
     """With one device at hand: the hooks that carry results back are there and change nothing."""
-    language = LanguageModel.load(str(tiny_lm_dir))
+    language = load_language_model(str(tiny_lm_dir))
     language.model.hf_device_map = {"model.decoder.layers.0": 0, "model.decoder.layers.1": 1}
     bring_back(language.model, language.decoder)
     assert language.decoder._hf_hook.io_same_device and language.model.lm_head._hf_hook.io_same_device
@@ -67,7 +66,7 @@ def test_a_spread_model_gives_what_it_gives_in_one_place(tiny_lm_dir, tiny_parts
 
 
 def test_a_model_that_found_no_room_on_the_gpus_is_refused(tiny_lm_dir):
-    language = LanguageModel.load(str(tiny_lm_dir))
+    language = load_language_model(str(tiny_lm_dir))
     language.model.hf_device_map = {"model.decoder.layers.0": 0, "model.decoder.layers.1": "cpu"}
     with pytest.raises(ConfigError, match="--quantize int4"):
         bring_back(language.model, language.decoder)
@@ -77,7 +76,7 @@ def test_a_model_that_found_no_room_on_the_gpus_is_refused(tiny_lm_dir):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_a_model_on_two_gpus(tiny_lm_dir, tiny_parts):
     half = {0: 60_000, 1: 10**9}
-    language = LanguageModel.load(str(tiny_lm_dir), device="cuda", dtype=torch.float32, max_memory=half)
+    language = load_language_model(str(tiny_lm_dir), Placement(torch.device("cuda"), max_memory=half))
     assert len({parameter.device for parameter in language.model.parameters()}) == 2
     torch.testing.assert_close(logits(language).cpu(), logits(tiny_parts[0]), atol=1e-3, rtol=1e-3)
 
@@ -112,7 +111,8 @@ def wider_lm(tmp_path_factory, tiny_tokenizer):
 @pytest.mark.parametrize(("quantize", "rounding"), [("int8", 0.015), ("int4", 0.1)])
 def test_a_quantised_language_model(wider_lm, quantize, rounding):
     pytest.importorskip("bitsandbytes")
-    rounded, exact = LanguageModel.load(str(wider_lm), quantize=quantize), LanguageModel.load(str(wider_lm))
+    rounded = load_language_model(str(wider_lm), Placement(quantize=quantize))
+    exact = load_language_model(str(wider_lm))
     assert rounded.model.get_input_embeddings().weight.dtype == torch.float32
     layers = {name: layer for name, layer in exact.model.named_modules() if type(layer) is torch.nn.Linear}
     del layers["lm_head"]
@@ -128,7 +128,7 @@ def test_a_quantised_language_model(wider_lm, quantize, rounding):
 
 def test_a_quantised_model_chats(tiny_checkpoint):
     pytest.importorskip("bitsandbytes")
-    agent = Agent.load(tiny_checkpoint, "none", device="cpu", quantize="int8")
+    agent = load_agent(LoadOptions(str(tiny_checkpoint), "none", "cpu", quantize="int8"))
     dialogue = agent.dialogue(GenerationSettings(max_new_tokens=5))
     assert isinstance(list(dialogue.reply("hello."))[-1], Done)
     assert dialogue.undo() is not None
@@ -139,7 +139,7 @@ def test_layers_that_int4_computes_wrongly_on_a_cpu_are_refused(tiny_lm_dir):
     with pytest.raises(
         ConfigError, match=r"has 32 inputs; int4 on a CPU needs a multiple of 64\. Give --quantize int8"
     ):
-        LanguageModel.load(str(tiny_lm_dir), quantize="int4")
+        load_language_model(str(tiny_lm_dir), Placement(quantize="int4"))
 
 
 @pytest.mark.parametrize("quantize", ["int8", "int4"])
@@ -153,7 +153,7 @@ def test_the_plan_of_a_quantised_model_is_what_it_takes(tiny_tokenizer, tmp_path
                          num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True)  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     tiny_tokenizer.save_pretrained(tmp_path)
-    language = LanguageModel.load(str(tmp_path), quantize=quantize)
+    language = load_language_model(str(tmp_path), Placement(quantize=quantize))
     taken = sum(stored_bytes(parameter) for parameter in language.model.parameters())
     assert size_of(config).weight_bytes(torch.float32, quantize) == pytest.approx(taken, rel=0.03)
 
@@ -182,13 +182,13 @@ def bin_model(tiny_lm_dir, tmp_path):
 
 
 def test_weights_in_a_bin_file(bin_model, tiny_parts):
-    torch.testing.assert_close(logits(LanguageModel.load(str(bin_model))), logits(tiny_parts[0]))
+    torch.testing.assert_close(logits(load_language_model(str(bin_model))), logits(tiny_parts[0]))
 
 
 def test_safetensors_come_before_a_bin_file(bin_model, tiny_lm_dir, tiny_parts):
     shutil.copy(tiny_lm_dir / "model.safetensors", bin_model)
     (bin_model / "pytorch_model.bin").write_bytes(b"nothing that can be read")
-    torch.testing.assert_close(logits(LanguageModel.load(str(bin_model))), logits(tiny_parts[0]))
+    torch.testing.assert_close(logits(load_language_model(str(bin_model))), logits(tiny_parts[0]))
 
 
 class Hostile:
@@ -209,7 +209,7 @@ def test_a_hostile_bin_file_runs_nothing(bin_model, tmp_path, form):
     else:
         path.write_bytes(pickle.dumps(Hostile(trap)))
     with pytest.raises(CheckpointError, match="could not be loaded"):
-        LanguageModel.load(str(bin_model))
+        load_language_model(str(bin_model))
     assert not trap.exists()
     pickle.loads(pickle.dumps(Hostile(trap)))
     assert trap.exists(), "the trap works"
@@ -220,16 +220,17 @@ def test_a_hostile_bin_file_runs_nothing(bin_model, tmp_path, form):
 LOAD = """
 import sys
 import torch
-from fromage_lite.language.model import LanguageModel
+from fromage_lite.language.loading import load_language_model
+from fromage_lite.placement import Placement
 
 def status(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) * 1024
 
 wider, large, quantize = sys.argv[1], sys.argv[2], sys.argv[3] or None
-LanguageModel.load(wider, quantize=quantize)  # imports what there is to import
+load_language_model(wider, Placement(quantize=quantize))  # imports what there is to import
 open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
 begun = status("VmRSS")
-language = LanguageModel.load(large, quantize=quantize)
+language = load_language_model(large, Placement(quantize=quantize))
 print(status("VmHWM") - begun)
 """
 

@@ -8,8 +8,8 @@ import torch
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
-from fromage_lite.model import decoding
 from fromage_lite.model.decoding import DecodingState, stream
+from fromage_lite.model.sampling import choose
 
 STOPS = ("\n", "Q:")
 
@@ -20,21 +20,30 @@ def ret(tiny_model):
 
 
 @pytest.fixture
-def script(monkeypatch, tiny_model):
-    """Makes the model say given pieces: texts are tokenized, numbers are ids."""
+def script(tiny_model):
+    return Dictation(tiny_model)
 
-    def install(*pieces):
-        ids = [i for p in pieces for i in ([p] if isinstance(p, int) else tiny_model.language.tokenize(p))]
-        replay = iter(ids)
-        monkeypatch.setattr(decoding, "choose", lambda *_: next(replay))
+
+class Dictation:
+    """Called with pieces (texts are tokenized, numbers are ids), makes `choose` say them; returns their ids."""
+
+    def __init__(self, model):
+        self.model, self.ids = model, iter(())
+
+    def __call__(self, *pieces):
+        ids = [i for p in pieces for i in ([p] if isinstance(p, int) else self.model.language.tokenize(p))]
+        self.ids = iter(ids)
         return ids
 
-    return install
+    def choose(self, *_):
+        return next(self.ids)
 
 
-def reply(model, state, segments, add_bos=False, stops=(), cancel=None, **settings):
+def reply(model, state, segments, script=None, add_bos=False, stops=(), **settings):
+    """The tokens of a reply that the model makes up, or the script dictates."""
     embeds = model.prompt_embeds(segments, add_bos=add_bos)
-    return list(stream(model, state, embeds, GenerationSettings(**settings), stop_strings=stops, cancel=cancel))
+    chooser = script.choose if script else choose
+    return list(stream(model, state, embeds, GenerationSettings(**settings), stop_strings=stops, choose=chooser))
 
 
 def ids_of(tokens):
@@ -121,7 +130,7 @@ def test_crop_to_nothing_and_within_the_pending_tokens(tiny_model):
 def test_the_query_is_read_at_the_ret_position(tiny_model, script, ret):
     prompt = ["Q: show me a cat.\nA:"]
     said = script(" here it is.", ret, " and", ret)
-    tokens = reply(tiny_model, DecodingState(tiny_model), prompt, max_new_tokens=len(said))
+    tokens = reply(tiny_model, DecodingState(tiny_model), prompt, script, max_new_tokens=len(said))
     queries = [token.query_embeds for token in tokens if token.query_embeds is not None]
     embeds = torch.cat([tiny_model.prompt_embeds(prompt, add_bos=False), tiny_model.token_embeds(said)], dim=1)
     hidden = tiny_model.language.forward(embeds).hidden
@@ -134,14 +143,14 @@ def test_the_query_is_read_at_the_ret_position(tiny_model, script, ret):
 
 def test_query_of_a_generated_ret_equals_the_search_without_generation(tiny_model, script, ret):
     script(ret)
-    tokens = reply(tiny_model, DecodingState(tiny_model), ["a cat"], add_bos=True, max_new_tokens=1)
+    tokens = reply(tiny_model, DecodingState(tiny_model), ["a cat"], script, add_bos=True, max_new_tokens=1)
     torch.testing.assert_close(tokens[0].query_embeds, tiny_model.query_embeds(["a cat"]), atol=1e-5, rtol=1e-5)
 
 
 def test_stop_string_is_not_shown_and_leaves_the_dialogue(tiny_model, script):
     state = DecodingState(tiny_model)
     said = script(" a red car.", "\n", "Q:")
-    tokens = reply(tiny_model, state, ["Q: what?\nA:"], stops=STOPS)
+    tokens = reply(tiny_model, state, ["Q: what?\nA:"], script, stops=STOPS)
     assert (text_of(tokens), state.finish_reason) == ("a red car.", "stop")
     prompt = tiny_model.prompt_embeds(["Q: what?\nA:"], add_bos=False).shape[1]
     assert state.length == prompt + said.index(tiny_model.language.tokenize("\n")[0])
@@ -151,9 +160,9 @@ def test_a_stop_string_over_several_tokens_is_cut_out(tiny_model, script):
     spelled = [tiny_model.language.tokenize(letter)[0] for letter in "Q:"]
     states = [DecodingState(tiny_model) for _ in range(2)]
     script(" a dog ", *spelled, " more")
-    assert text_of(reply(tiny_model, states[0], ["A:"], stops=STOPS)) == "a dog "
+    assert text_of(reply(tiny_model, states[0], ["A:"], script, stops=STOPS)) == "a dog "
     script(" a dog ", tiny_model.language.tokenizer.eos_token_id)
-    reply(tiny_model, states[1], ["A:"], stops=STOPS)
+    reply(tiny_model, states[1], ["A:"], script, stops=STOPS)
     assert states[0].length == states[1].length
     assert states[0].finish_reason == states[1].finish_reason == "stop"
 
@@ -165,7 +174,7 @@ def test_visible_text_in_the_token_of_a_stop_string_stays_in_the_dialogue(tiny_m
     monkeypatch.setattr(language, "decode", lambda ids: decode(ids).replace("w", ".\n"))
     state = DecodingState(tiny_model)
     script(" a dog", *language.tokenize("w"))
-    assert text_of(reply(tiny_model, state, ["A:"], stops=STOPS)) == "a dog."
+    assert text_of(reply(tiny_model, state, ["A:"], script, stops=STOPS)) == "a dog."
     assert state.pending[-1:] == language.tokenize(".")
 
 
@@ -173,7 +182,7 @@ def test_end_of_text_is_not_part_of_the_dialogue(tiny_model, script):
     state = DecodingState(tiny_model)
     eos = tiny_model.language.tokenizer.eos_token_id
     said = script(" yes", eos, " never said")
-    tokens = reply(tiny_model, state, ["A:"])
+    tokens = reply(tiny_model, state, ["A:"], script)
     prompt = tiny_model.prompt_embeds(["A:"], add_bos=False).shape[1]
     assert (text_of(tokens), ids_of(tokens)[-1], state.length) == ("yes", eos, prompt + said.index(eos))
 
@@ -183,7 +192,7 @@ def test_always_says_ret_after_the_text_when_the_model_stops(tiny_model, script,
     ending = tiny_model.language.tokenizer.eos_token_id if ending == "eos" else ending
     said = script(" here", ending)
     state = DecodingState(tiny_model)
-    tokens = reply(tiny_model, state, ["A:"], stops=STOPS, ret_mode="always", min_word_tokens=50)
+    tokens = reply(tiny_model, state, ["A:"], script, stops=STOPS, ret_mode="always", min_word_tokens=50)
     assert ids_of(tokens) == [*said, ret]
     assert tokens[-1].query_embeds.shape == (1, 16)
     assert (text_of(tokens), state.finish_reason) == ("here", "stop")
@@ -198,7 +207,7 @@ def test_a_reply_can_end_with_its_first_ret(tiny_model, script, ret):
     script("here it is.", ret, "cat beach ]", ret)
     tiny_model.config = dataclasses.replace(tiny_model.config, ret_ends_reply=True)
     state = DecodingState(tiny_model)
-    tokens = reply(tiny_model, state, ["Q: a cat\nA:"], add_bos=True)
+    tokens = reply(tiny_model, state, ["Q: a cat\nA:"], script, add_bos=True)
     assert ids_of(tokens)[-1] == ret
     assert ids_of(tokens).count(ret) == 1
     assert text_of(tokens) == "here it is."
@@ -207,7 +216,7 @@ def test_a_reply_can_end_with_its_first_ret(tiny_model, script, ret):
 
 def test_always_says_ret_once(tiny_model, script, ret):
     script(" one", ret, " two", "\n")
-    tokens = reply(tiny_model, DecodingState(tiny_model), ["A:"], stops=STOPS, ret_mode="always")
+    tokens = reply(tiny_model, DecodingState(tiny_model), ["A:"], script, stops=STOPS, ret_mode="always")
     assert ids_of(tokens).count(ret) == 1
 
 
@@ -302,7 +311,7 @@ def test_several_layers_make_the_query(tiny_parts, script, ret):
     config = FromageConfig("lm", "encoder", retrieval_dim=8, text_emb_layers=(1, -1))
     model = Fromage.from_parts(*tiny_parts, config)
     script(ret)
-    (token,) = reply(model, DecodingState(model), ["a cat"], max_new_tokens=1)
+    (token,) = reply(model, DecodingState(model), ["a cat"], script, max_new_tokens=1)
     embeds = torch.cat([model.prompt_embeds(["a cat"], add_bos=False), model.token_embeds([ret])], dim=1)
     with torch.no_grad():
         states = model.language.model(inputs_embeds=embeds, output_hidden_states=True).hidden_states

@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 
 from fromage_lite.config import FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.model.fromage import Fromage, choose_device
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.placement import choose_device
 
 
 @pytest.fixture

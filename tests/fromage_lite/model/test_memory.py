@@ -12,7 +12,7 @@ from fromage_lite.language.size import language_model_size, size_of
 from fromage_lite.model import memory
 from fromage_lite.model.memory import announce, plan_memory, spread
 from fromage_lite.placement import Placement, choose_placement
-from fromage_lite.vision.size import encoder_parameters
+from fromage_lite.vision.libraries import encoder_parameters
 
 CPU = torch.device("cpu")
 OPT = {"vocab_size": 50272, "max_position_embeddings": 2048}
@@ -164,13 +164,13 @@ def test_several_gpus_hold_what_one_does_not(large, device):
     ],
 )
 def test_sizes_of_encoders_are_the_published_ones(name, parameters):
-    assert encoder_parameters(FromageConfig(language_model="lm", vision_encoder=name)) == parameters
+    assert encoder_parameters(name) == parameters
 
 
 def test_the_size_of_one_tower_of_two(tmp_path):
     settings = {"model_type": "clip", "text_config": {}, "vision_config": CLIP_LARGE}
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    assert encoder_parameters(FromageConfig(language_model="lm", vision_encoder=str(tmp_path))) == CLIP_LARGE_SIZE
+    assert encoder_parameters(str(tmp_path)) == CLIP_LARGE_SIZE
 
 
 def test_weights_that_are_quantised_in_their_file_count_as_stored(tiny_lm_dir, tmp_path):

@@ -44,7 +44,7 @@ def test_an_excluded_picture_is_not_found_again_even_after_saving(agent, script)
     dialogue.exclude([0, 2])
     (event,) = found(hear(dialogue.reply("one"))[0])
     assert (ids(event.hits), ids(event.more)) == ([1], [3, 4])
-    again = Dialogue.from_dict(agent, json.loads(json.dumps(dialogue.to_dict())))
+    again = Dialogue.from_dict(agent.engine, json.loads(json.dumps(dialogue.to_dict())))
     (event,) = found(hear(again.reply("two"))[0])
     assert ids(event.hits) == [3]
     again.include([2])
@@ -58,9 +58,9 @@ def test_an_excluded_picture_is_not_found_again_even_after_saving(agent, script)
 def test_a_dialogue_saved_without_exclusions_is_read_and_a_broken_one_is_refused(agent):
     data = agent.dialogue().to_dict()
     del data["excluded"]
-    assert Dialogue.from_dict(agent, data).excluded == set()
+    assert Dialogue.from_dict(agent.engine, data).excluded == set()
     with pytest.raises(DataError):
-        Dialogue.from_dict(agent, {**data, "excluded": ["a"]})
+        Dialogue.from_dict(agent.engine, {**data, "excluded": ["a"]})
 
 
 class Gone(ListedPictures):
@@ -78,13 +78,13 @@ class Gone(ListedPictures):
 
 def test_a_picture_that_is_gone_makes_room_for_the_next(agent, script, tmp_path):
     script.say("a[RET]")
-    agent.index = Gone(3, 4)
+    agent.engine.index = Gone(3, 4)
     (event,) = found(hear(agent.dialogue().reply("one"))[0])
     assert (ids(event.hits), ids(event.more)) == ([3], [4])
 
 
 def test_if_every_picture_is_gone_the_best_is_named_all_the_same(agent, script):
     script.say("a[RET]")
-    agent.index = Gone()
+    agent.engine.index = Gone()
     (event,) = found(hear(agent.dialogue().reply("one"))[0])
     assert ids(event.hits) == [0]

@@ -5,14 +5,22 @@ import pytest
 import torch
 
 from fromage_lite.config import GenerationSettings
-from fromage_lite.model.sampling import apply_ret_policy, choose, keep_nucleus, may_say_ret, must_say_ret, suppress
+from fromage_lite.model.sampling import (
+    apply_ret_policy,
+    choose,
+    keep_nucleus,
+    may_say_ret,
+    must_say_ret,
+    probability,
+    suppression,
+)
 
 RET = 3
 LOGITS = torch.tensor([2.0, 1.0, 0.0, 1.5])
 
 
 def ret_logit(step=0, said=0, **settings):
-    return apply_ret_policy(LOGITS, RET, GenerationSettings(**settings), step, said)[RET].item()
+    return apply_ret_policy(LOGITS.clone(), RET, GenerationSettings(**settings), step, said)[RET].item()
 
 
 def test_off_forbids_ret():
@@ -52,18 +60,31 @@ def test_only_always_owes_a_picture():
     assert not must_say_ret(GenerationSettings(ret_mode="auto"), 0)
 
 
-def test_policies_leave_their_input_alone():
-    before = LOGITS.clone()
-    apply_ret_policy(LOGITS, RET, GenerationSettings(ret_mode="off"), 0, 0)
-    suppress(LOGITS, [0])
-    keep_nucleus(LOGITS, 0.5)
-    assert torch.equal(LOGITS, before)
+@pytest.mark.parametrize("settings", [{"ret_mode": "off"}, {"ret_bias": 2.0}, {"ret_mode": "always"}])
+def test_the_policy_changes_the_column_of_ret_alone_and_a_choice_nothing(settings):
+    logits = LOGITS.clone()
+    apply_ret_policy(logits, RET, GenerationSettings(**settings), 0, 0)
+    assert torch.equal(logits[:RET], LOGITS[:RET])
+    before = logits.clone()
+    choose(logits, temperature=0.5, top_p=0.5)
+    assert torch.equal(logits, before)
 
 
 def test_suppressed_tokens_are_never_chosen():
+    def without(*ids):
+        return LOGITS + suppression(ids, len(LOGITS), LOGITS.device)
+
     assert choose(LOGITS) == 0
-    assert choose(suppress(LOGITS, [0])) == RET
-    assert choose(suppress(LOGITS, [0, RET])) == 1
+    assert torch.equal(without(), LOGITS) and without(0, RET).isinf().tolist() == [True, False, False, True]
+    assert choose(without(0)) == RET
+    assert choose(without(0, RET)) == 1
+
+
+def test_probability_by_hand():
+    logits = torch.tensor([0.2, 0.5, 0.3]).log() + 7
+    assert probability(logits, 1) == pytest.approx(0.5, abs=1e-6)
+    logits[2] = -math.inf
+    assert probability(logits.bfloat16(), 0) == pytest.approx(2 / 7, abs=0.01)
 
 
 def test_nucleus_keeps_the_token_that_crosses_the_line():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,14 +14,12 @@ from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.model import LanguageModel
-from fromage_lite.model import decoding
-from fromage_lite.model.decoding import DecodingState
+from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.batches import Collator
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import Image, Ret, TrainingData, dialogue_example
-from fromage_lite.training.losses import _sequence_embeds
 from tests.fromage_lite.fakes import ListedPictures, hear
 
 CHATML = (
@@ -110,10 +109,11 @@ def model(variant, name, parts, tiny_checkpoint, tiny_tokenizer):
 class Dictation:
     """Lets the model say given replies, each ended as the template ends it; keeps all that the model reads."""
 
-    def __init__(self, model, monkeypatch, end: str):
+    def __init__(self, agent, monkeypatch, end: str):
+        model = agent.model
         self.model, self.end, self.fed, self.ids = model, end, [], []
         forward, crop = model.language.forward, DecodingState.crop
-        monkeypatch.setattr(decoding, "choose", lambda *_: self.ids.pop(0))
+        agent.engine.stream = partial(stream, choose=lambda *_: self.ids.pop(0))
         monkeypatch.setattr(
             model.language, "forward", lambda embeds, *a, **k: self.fed.append(embeds[0]) or forward(embeds, *a, **k)
         )
@@ -162,7 +162,7 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
     for number, picture in enumerate(pictures[:2]):
         picture.save(tmp_path / f"{number}.png")
     agent = Agent(model, ListedPictures())
-    dictation = Dictation(model, monkeypatch, TEMPLATES[name][2])
+    dictation = Dictation(agent, monkeypatch, TEMPLATES[name][2])
     dialogue = agent.dialogue()
     turns = [
         (f"<image:{tmp_path / '0.png'}> what is this?\nSay two words.", ["a red car"]),
@@ -175,7 +175,7 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
         assert events[-1].reason == "stop"
     assert [turn.text for turn in dialogue.turns] == ["a red car", "here it is.", "yes."]
 
-    pooled = [agent.pooled(str(tmp_path / f"{i}.png")) for i in (0, 1, 0)]
+    pooled = [agent.engine.features(str(tmp_path / f"{i}.png")) for i in (0, 1, 0)]
     texts = [f"{SLOT} what is this?\nSay two words.", "a red car", f"compare {SLOT} with {SLOT}",
              "here it is.[RET]", "and in the desert?", "yes."]  # fmt: skip
     expected = one_go(model, of_role(texts), pooled)
@@ -192,7 +192,8 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
         (("and in the desert?",), ("yes.",)),
     ])  # fmt: skip
     encoded = SequenceEncoder(model.language, model.config).example(example)
-    trained = _sequence_embeds(model, Collator(data).sequences([encoded]))[0]
+    batch = Collator(data).sequences([encoded])
+    trained = model.sequence_embeds(batch.ids, batch.features)[0]
     torch.testing.assert_close(trained[: len(read)], read)
     if end in tokenizer.get_added_vocab():  # each reply is learnt to end with it
         end = tokenizer.convert_tokens_to_ids(end)
@@ -202,13 +203,13 @@ def test_turn_by_turn_equals_the_whole_conversation_in_one_go(model, name, pictu
 @torch.no_grad()
 def test_a_dialogue_from_a_file_is_read_in_the_same_form(model, name, monkeypatch):
     agent = Agent(model, ListedPictures())
-    dictation = Dictation(model, monkeypatch, TEMPLATES[name][2])
+    dictation = Dictation(agent, monkeypatch, TEMPLATES[name][2])
     data = {"version": 1, "turns": [
         {"message": [{"text": "what is this?"}], "reply": [{"text": "a red car"}], "reason": "stop"},
         {"message": [{"text": "and this?"}], "reply": [{"text": "a cat"}, {"hits": []}], "reason": "length"},
     ]}  # fmt: skip
     dictation.say(BLANKS.get(name, "") + "yes.")
-    dialogue = Dialogue.from_dict(agent, data)
+    dialogue = Dialogue.from_dict(agent.engine, data)
     hear(dialogue.reply("really?"))
     texts = ["what is this?", "a red car", "and this?", "a cat[RET]", "really?", "yes."]
     expected = one_go(model, of_role(texts), [])
@@ -302,9 +303,9 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
     model = joined(parts, tiny_checkpoint, sentencepiece, "inst", image_prefix="\n\n<image:", image_suffix=">\n\n")
     pictures[0].save(tmp_path / "0.png")
     agent, tag = Agent(model, ListedPictures()), f"<image:{tmp_path / '0.png'}>"
-    dictation = Dictation(model, monkeypatch, "</s>")
+    dictation = Dictation(agent, monkeypatch, "</s>")
     dialogue = agent.dialogue()
-    visual = model.visual_embeds(agent.pooled(str(tmp_path / "0.png"))[None])[0]
+    visual = model.visual_embeds(agent.engine.features(str(tmp_path / "0.png"))[None])[0]
     expected = [model.token_embeds([sentencepiece.bos_token_id])[0]]
     for message, reply in [(f"{tag} what is this?", "a cat"), (f"compare {tag} with {tag}", "yes"), ("and now?", "a")]:
         dictation.say(reply)
@@ -323,9 +324,10 @@ def test_inst_form_equals_that_of_the_adapters_on_mistral(
 
     turns = [((Image(0), "what is this?"), ("a cat",)), (("compare", Image(0), "with", Image(0)), ("yes",)),
              (("and now?",), ("a",))]  # fmt: skip
-    data = TrainingData(agent.pooled(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
+    data = TrainingData(agent.engine.features(str(tmp_path / "0.png"))[None].numpy(), [("a cat", 0)])
     encoded = SequenceEncoder(model.language, model.config).example(
         dialogue_example(get_template("inst", sentencepiece), turns)
     )
-    trained = _sequence_embeds(model, Collator(data).sequences([encoded]))[0]
+    batch = Collator(data).sequences([encoded])
+    trained = model.sequence_embeds(batch.ids, batch.features)[0]
     torch.testing.assert_close(trained, torch.cat(expected))  # the same in training, with the last end as well

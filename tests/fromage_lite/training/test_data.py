@@ -10,14 +10,13 @@ import torch
 
 from fromage_lite.config import FromageConfig, GenerationSettings
 from fromage_lite.errors import DataError
-from fromage_lite.model.decoding import DecodingState
+from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.text.message import ImageSegment
 from fromage_lite.text.templates import TEMPLATES
 from fromage_lite.training.data.batches import Batches, Collator, join_pairs
 from fromage_lite.training.data.batching import LengthBatches, shard
 from fromage_lite.training.data.encoding import IGNORED, IMAGE_SLOT, SequenceEncoder
 from fromage_lite.training.data.interleaved import Example, Image, Ret, Text, TrainingData, dialogue_example
-from fromage_lite.training.losses import _sequence_embeds
 from fromage_lite.training.recipe import Recipe, Weights
 
 QA = TEMPLATES["qa"]
@@ -62,9 +61,7 @@ def test_training_reads_a_dialogue_exactly_as_the_chat_feeds_it(tiny_model, feat
         fed.append(inputs_embeds[0])
         return forward(inputs_embeds, *arguments, **options)
 
-    dictated = iter(())
     monkeypatch.setattr(tiny_model.language, "forward", recording)
-    monkeypatch.setattr("fromage_lite.model.decoding.choose", lambda *_: next(dictated))
     state = DecodingState(tiny_model)
     for number, (message, reply) in enumerate(TURNS):
         said = []
@@ -72,20 +69,22 @@ def test_training_reads_a_dialogue_exactly_as_the_chat_feeds_it(tiny_model, feat
             is_text = isinstance(part, str)
             said += tiny_model.language.tokenize(f" {part}") if is_text else [tiny_model.language.ret_token_id]
         dictated = iter([*said, *tiny_model.language.tokenize("\n")])
+        settings, stops = GenerationSettings(), template.stop_strings
         shown = [part if isinstance(part, str) else ImageSegment(str(part.row)) for part in message]
         segments = [
             part if isinstance(part, str) else torch.from_numpy(features[int(part.path)])
             for part in template.render_turn(shown, is_first=number == 0)
         ]
         prompt = tiny_model.prompt_embeds(segments, add_bos=number == 0)
-        list(tiny_model.stream(state, prompt, GenerationSettings(), stop_strings=template.stop_strings))
+        list(stream(tiny_model, state, prompt, settings, stop_strings=stops, choose=lambda *_, ids=dictated: next(ids)))
         assert state.finish_reason == "stop"
     if state.pending:
         state.feed()
 
     data = TrainingData(features, [("a cat", 0)])
     encoded = encoder.example(dialogue_example(template, TURNS))
-    trained = _sequence_embeds(tiny_model, Collator(data).sequences([encoded]))[0]
+    batch = Collator(data).sequences([encoded])
+    trained = tiny_model.sequence_embeds(batch.ids, batch.features)[0]
     chat = torch.cat(fed)
     assert words(tiny_model, encoded.ids[len(chat) :]) == "\n"  # in the chat the end of the last reply is never fed
     assert torch.allclose(chat, trained[: len(chat)], atol=1e-6)
@@ -107,7 +106,8 @@ def test_captions_are_read_as_the_models_own_prompts(tiny_model, encoder, featur
     encoded = encoder.captioned_image("a cat", 1, separator=" ")
     assert words(tiny_model, encoded.ids) == "</s>[**] a cat"
     assert words(tiny_model, encoded.ids[encoded.labels != IGNORED]) == " a cat"
-    trained = _sequence_embeds(tiny_model, collate.sequences([encoded]))
+    batch = collate.sequences([encoded])
+    trained = tiny_model.sequence_embeds(batch.ids, batch.features)
     assert torch.allclose(trained, tiny_model.prompt_embeds([picture, " a cat"]), atol=1e-6)
     prompt = tiny_model.prompt_embeds([picture])
     assert torch.allclose(trained[:, : prompt.shape[1]], prompt, atol=1e-6)

@@ -12,14 +12,7 @@ from torch.nn import functional as F
 from fromage_lite.training.data.batches import Collator, Negatives, StepBatch
 from fromage_lite.training.data.encoding import IGNORED, SequenceEncoder
 from fromage_lite.training.data.interleaved import Example, Image, Ret, Text, TrainingData
-from fromage_lite.training.losses import (
-    contrastive_losses,
-    info_nce,
-    label_loss,
-    retrieval_pass,
-    sequence_pass,
-    step_losses,
-)
+from fromage_lite.training.losses import contrastive_losses, info_nce, label_loss, step_losses
 from fromage_lite.training.recipe import Weights
 
 
@@ -52,13 +45,14 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_cached_retrieval_pass_equals_a_full_differentiated_run_of_each_caption(tiny_model):
+def test_the_cached_retrieval_forward_equals_a_full_differentiated_run_of_each_caption(tiny_model):
     """The captions have different lengths, so a fault in the padding or the positions would show."""
     batch = retrieval_batch(tiny_model)
-    loss, queries = retrieval_pass(tiny_model, batch)
+    output = tiny_model.retrieval_forward(batch.ids, batch.mask, batch.labels)
+    loss, queries = label_loss(output.logits, output.labels), output.queries
     direction = torch.randn(queries.shape, generator=torch.Generator().manual_seed(0))
-    (loss.loss + (queries * direction).sum()).backward()
-    fast = gradients(tiny_model)
+    (loss + (queries * direction).sum()).backward()
+    fast, n_labels = gradients(tiny_model), len(output.labels)
 
     total, count, rows = 0.0, 0, []
     for ids, mask in zip(batch.ids, batch.mask, strict=True):
@@ -72,8 +66,8 @@ def test_cached_retrieval_pass_equals_a_full_differentiated_run_of_each_caption(
     (total / count + (slow_queries * direction).sum()).backward()
     slow = gradients(tiny_model)
 
-    assert count == loss.count
-    assert loss.loss.item() == pytest.approx((total / count).item(), abs=1e-5)
+    assert count == n_labels
+    assert loss.item() == pytest.approx((total / count).item(), abs=1e-5)
     assert torch.allclose(queries, slow_queries, atol=1e-5)
     for name in slow:
         assert torch.allclose(fast[name], slow[name], atol=1e-4, rtol=1e-4), name
@@ -88,12 +82,17 @@ def test_padded_sequences_equal_sequences_run_one_by_one(tiny_model):
         Example((Text("Q: "), Image(1), Text(" and "), Image(2), Text(" how many?\nA:"), Text(" three", True))),
     ]  # fmt: skip
     encoded = [encoder.example(example) for example in examples]
-    loss, queries = sequence_pass(tiny_model, collate.sequences(encoded))
-    alone = [sequence_pass(tiny_model, collate.sequences([one])) for one in encoded]
-    count = sum(part.count for part, _ in alone)
-    assert loss.count == count
-    assert loss.loss.item() == pytest.approx(sum(part.loss.item() * part.count for part, _ in alone) / count, abs=1e-5)
-    assert torch.allclose(queries, torch.cat([rows for _, rows in alone]), atol=1e-5)
+
+    def forward(sequences):
+        batch = collate.sequences(sequences)
+        output = tiny_model.caption_forward(batch.ids, batch.features, batch.labels)
+        return label_loss(output.logits, output.labels).item(), len(output.labels), output.queries
+
+    loss, count, queries = forward(encoded)
+    alone = [forward([one]) for one in encoded]
+    assert count == sum(n for _, n, _ in alone)
+    assert loss == pytest.approx(sum(part * n for part, n, _ in alone) / count, abs=1e-5)
+    assert torch.allclose(queries, torch.cat([rows for *_, rows in alone]), atol=1e-5)
     assert len(queries) == 2
 
 
@@ -167,10 +166,23 @@ def test_dialogues_without_a_picture_request_have_no_contrastive_loss(tiny_model
     assert losses["dialogue_contrastive"].item() == 0 and losses["total"].item() == losses["dialogue"].item()
 
 
-def test_info_nce_and_label_loss_shapes(tiny_model):
+def test_logits_are_computed_where_there_is_a_label_and_nowhere_else(tiny_model):
+    encoder, data = SequenceEncoder(tiny_model.language, tiny_model.config), tiny_data(tiny_model)
+    batch = Collator(data).sequences([encoder.captioned_image(*pair) for pair in data.captions])
+    output = tiny_model.caption_forward(batch.ids, batch.features, batch.labels)
+    labels = batch.labels[:, 1:]
+    assert output.labels.tolist() == labels[labels != IGNORED].tolist()
+    assert output.logits.shape == (len(output.labels), tiny_model.language.vocab_size + 1)
+
+
+def test_label_loss_by_hand():
+    """Two labels: probabilities 1/2 and 1/4."""
+    logits = torch.tensor([[0.0, 0.0, -torch.inf, -torch.inf], [0.0, 0.0, 0.0, 0.0]])
+    assert label_loss(logits, torch.tensor([1, 3])).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+    assert label_loss(logits[:0], torch.tensor([], dtype=torch.long)).item() == 0
+
+
+def test_info_nce_gives_a_loss_a_query(tiny_model):
     losses = info_nce(tiny_model, torch.ones(3, 16) / 4, torch.ones(5, 16) / 4, torch.tensor([0, 1, 4]),
                       torch.arange(3), torch.tensor([0, 1, 8, 9, 2]))  # fmt: skip
     assert losses.shape == (3,)
-    hidden = torch.randn(2, 3, tiny_model.language.head_dim)
-    labels = torch.tensor([[IGNORED, 4, IGNORED], [5, IGNORED, tiny_model.language.ret_token_id]])
-    assert label_loss(tiny_model, hidden, labels).count == 3

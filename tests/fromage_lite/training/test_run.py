@@ -100,8 +100,8 @@ def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path)
     result = script("--help")
     assert result.returncode == 0 and "--resume" in result.stdout and "playground" in result.stdout
     result = script("--recipe", "nonsense")
-    assert result.returncode == 1 and result.stdout == ""
-    assert result.stderr.startswith("train: There is no recipe 'nonsense'.") and len(result.stderr.splitlines()) == 1
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("Error: There is no recipe 'nonsense'.") and len(result.stderr.splitlines()) == 1
 
 
 # --- several processes ---

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from fromage_lite.errors import CheckpointError
 from fromage_lite.files import read_tensors
-from fromage_lite.model.bridge import Whitening
-from fromage_lite.model.fromage import Fromage, load_bridge
+from fromage_lite.model.bridge import Whitening, load_bridge
+from fromage_lite.model.fromage import Fromage
 from fromage_lite.text.templates import TEMPLATES
 from fromage_lite.training.data.interleaved import Image, Ret, TrainingData, dialogue_example
 from fromage_lite.training.recipe import Recipe

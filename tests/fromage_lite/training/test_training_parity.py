@@ -13,13 +13,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Collator, StepBatch, join_pairs
 from fromage_lite.training.data.encoding import IGNORED, SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
-from fromage_lite.training.losses import (
-    _sequence_embeds,
-    contrastive_losses,
-    retrieval_pass,
-    sequence_pass,
-    step_losses,
-)
+from fromage_lite.training.losses import contrastive_losses, label_loss, step_losses
 from fromage_lite.training.recipe import Recipe, Weights
 from fromage_lite.training.trainer import make_optimizer, optimizer_step
 
@@ -90,10 +84,11 @@ def test_captioning_loss_and_labels_equal_the_reference(golden, prefix, concat):
     width = batch.labels.shape[1]  # the reference pads to a fixed length, and leaves [RET] behind the caption
     assert torch.equal(batch.labels, expected[:, :width])
     assert (expected[:, width:] == IGNORED).all()
-    loss = sequence_pass(golden.model, batch)[0]
+    output = golden.model.caption_forward(batch.ids, batch.features, batch.labels)
     figures = golden.figures["forward"][key]
-    assert loss.loss.item() == pytest.approx(figures["loss"], abs=1e-5)
-    assert 100 * loss.correct.item() / loss.count == pytest.approx(figures["acc1"], abs=1e-3)
+    assert label_loss(output.logits, output.labels).item() == pytest.approx(figures["loss"], abs=1e-5)
+    is_right = (output.logits.argmax(dim=-1) == output.labels).float()
+    assert 100 * is_right.mean().item() == pytest.approx(figures["acc1"], abs=1e-3)
 
 
 @pytest.mark.parity
@@ -104,7 +99,7 @@ def test_captioning_logits_equal_the_reference(golden, prefix, concat):
     """At every position up to the last label; behind it the reference has `[RET]` and padding."""
     model, key = golden.model, f"cap.prefix{prefix}.concat{concat}"
     batch = golden.batch(BATCHES["batch4"], bool(concat), golden.input_prefix if prefix else "").captioning
-    hidden = model.language.forward(_sequence_embeds(model, batch)).hidden
+    hidden = model.language.forward(model.sequence_embeds(batch.ids, batch.features)).hidden
     logits, expected = model.language.logits(hidden, model.bridge.output_row), golden.tensors[f"{key}.logits"]
     ranks, count = 0, 0
     for row, labels in enumerate(batch.labels):
@@ -127,7 +122,8 @@ def test_every_caption_has_labels_unlike_with_the_references_inference_tokenizer
     assert masked["inference"].all() and not masked["train"].all(dim=1).any()
     batch = golden.batch(BATCHES["batch4"]).captioning
     assert (batch.labels != IGNORED).any(dim=1).all()
-    assert sequence_pass(golden.model, batch)[0].loss.isfinite()
+    output = golden.model.caption_forward(batch.ids, batch.features, batch.labels)
+    assert label_loss(output.logits, output.labels).isfinite()
 
 
 @pytest.mark.parity
@@ -139,9 +135,10 @@ def test_retrieval_losses_and_queries_equal_the_reference(golden, prefix):
     expected = golden.tensors[f"{key}.full_labels"]
     expected[:, 0] = IGNORED  # nothing precedes it: the reference's shift drops it
     assert labels == [row[row != IGNORED].tolist() for row in expected]
-    loss, queries = retrieval_pass(golden.model, batch)
+    output = golden.model.retrieval_forward(batch.ids, batch.mask, batch.labels)
+    queries = output.queries
     figures = golden.figures["forward"][key]
-    assert loss.loss.item() == pytest.approx(figures["loss"], abs=1e-5)
+    assert label_loss(output.logits, output.labels).item() == pytest.approx(figures["loss"], abs=1e-5)
     assert torch.allclose(queries, golden.tensors[f"{key}.last_embedding"], atol=1e-5)
     keys = golden.model.image_embeds(batch.features)
     scaled = golden.model.bridge.logit_scale.exp() * keys
@@ -158,11 +155,12 @@ def test_retrieval_losses_and_queries_equal_the_reference(golden, prefix):
 @pytest.mark.parity
 def test_contrastive_losses_of_a_larger_batch_equal_the_reference(golden):
     batch = golden.batch(BATCHES["batch8"]).retrieval
-    loss, queries = retrieval_pass(golden.model, batch)
+    output = golden.model.retrieval_forward(batch.ids, batch.mask, batch.labels)
+    queries = output.queries
     keys = golden.model.image_embeds(batch.features)
     text, image = contrastive_losses(golden.model, queries, keys, batch.groups)
     figures = golden.figures["forward"]["ret.batch8"]
-    assert loss.loss.item() == pytest.approx(figures["loss"], abs=1e-5)
+    assert label_loss(output.logits, output.labels).item() == pytest.approx(figures["loss"], abs=1e-5)
     assert text.item() == pytest.approx(figures["contrastive_loss_text"], abs=1e-5)
     assert image.item() == pytest.approx(figures["contrastive_loss_image"], abs=1e-5)
     scores = golden.model.bridge.logit_scale.exp() * queries @ keys.T

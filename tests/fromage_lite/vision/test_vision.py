@@ -6,6 +6,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.placement import Placement
 from fromage_lite.vision import VisionEncoder
 
 
@@ -62,7 +63,7 @@ def test_fingerprint_follows_the_weights_and_not_the_name(encoder, tiny_encoder_
 
 def test_fingerprint_is_the_same_in_every_precision(encoder, tiny_encoder_dir):
     """An index that was built on a CPU in float32 must open on a GPU in bfloat16."""
-    rounded = VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}", dtype=torch.bfloat16)
+    rounded = VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}", Placement(dtype=torch.bfloat16))
     assert rounded.fingerprint() == encoder.fingerprint()
     assert rounded.encode(torch.zeros(1, 3, 32, 32)).pooled.dtype == torch.float32
 

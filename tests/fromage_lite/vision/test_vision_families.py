@@ -75,7 +75,7 @@ def test_pictures_of_every_size_and_mode_make_a_batch(saved):
 def test_features_are_those_of_the_whole_model(saved):
     """The library's own whole model gives the answer; ours is its head on our features."""
     pixel_values = saved.encoder.preprocess([picture(size, seed) for seed, size in enumerate(SHAPES.values())])
-    features = saved.encoder.encode(pixel_values, grid=True, layers=True)
+    features = saved.encoder.encode(pixel_values, grid=True)
     whole = saved.family.load(saved.folder)
     with torch.no_grad():
         answer = saved.family.answer(whole, pixel_values)
@@ -86,23 +86,18 @@ def test_features_are_those_of_the_whole_model(saved):
 
 def test_shapes_are_discovered(saved):
     pixel_values = saved.encoder.preprocess([picture(size) for size in SHAPES.values()])
-    features = saved.encoder.encode(pixel_values, grid=True, layers=True)
+    features = saved.encoder.encode(pixel_values, grid=True)
     assert saved.encoder.dim == saved.family.dim
     assert features.pooled.shape == (3, saved.family.dim) and features.pooled.dtype == torch.float32
     assert features.grid.shape == (3, *saved.family.grid)
-    if saved.family.layers is None:
-        assert features.layers is None
-    else:
-        count, width = saved.family.layers
-        assert features.layers.shape == (count, 3, width)
     plain = saved.encoder.encode(pixel_values)
-    assert plain.grid is None and plain.layers is None
+    assert plain.grid is None
     torch.testing.assert_close(plain.pooled, features.pooled, **EXACT)
 
 
 def test_a_patch_sees_its_place(saved):
     """Changing the picture's last corner changes the last patch before, and most, of all."""
-    if saved.family.layers is None:
+    if saved.family.convolutional:
         pytest.skip("a small convolutional network's every cell sees the whole picture")
     pixel_values = torch.zeros(1, 3, saved.encoder.image_size, saved.encoder.image_size)
     changed = pixel_values.clone()
@@ -144,19 +139,17 @@ def test_fingerprint_survives_a_move_and_sees_weights_and_preprocessing(saved, t
     assert fingerprint(moved) != changed
 
 
-def test_layers_and_patches_of_clip_are_its_hidden_states(tmp_path):
+def test_the_patches_of_clip_are_its_last_hidden_states(tmp_path):
     family = clip()
     family.save(tmp_path / "clip")
     encoder = VisionEncoder.load(str(tmp_path / "clip"))
     pixel_values = encoder.preprocess([picture((40, 40)), picture((20, 50), 1)])
-    features = encoder.encode(pixel_values, grid=True, layers=True)
+    features = encoder.encode(pixel_values, grid=True)
     tower = family.load(tmp_path / "clip").vision_model
     with torch.no_grad():
-        output = tower(pixel_values, output_hidden_states=True)
+        output = tower(pixel_values)
     torch.testing.assert_close(features.grid, output.last_hidden_state[:, 1:], **EXACT)
-    torch.testing.assert_close(features.layers, torch.stack([state[:, 0] for state in output.hidden_states[1:]]),
-                               **EXACT)  # fmt: skip
-    torch.testing.assert_close(tower.post_layernorm(features.layers[-1]), features.pooled, **EXACT)
+    torch.testing.assert_close(tower.post_layernorm(output.last_hidden_state[:, 0]), features.pooled, **EXACT)
 
 
 def test_a_pretrained_beit_gives_the_mean_of_its_patches(tmp_path):

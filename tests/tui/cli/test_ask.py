@@ -56,8 +56,13 @@ def test_an_event_is_out_before_the_next_one_comes(capsys):
     hold(Watched(), ["hello"], (), printer)
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in seen)
     assert [json.loads(line)["event"] for line in seen] == [
-        "text_delta", "images_found", "notice", "text_delta", "statistics", "done",
-    ]  # fmt: skip
+        "text_delta",
+        "images_found",
+        "notice",
+        "text_delta",
+        "statistics",
+        "done",
+    ]
     assert "\x1b" not in "".join(seen)
 
 

@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tui.app
-from fromage_lite.chat.agent import Agent
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, LoadOptions
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
 from tests.fromage_lite.fakes import next_logits
@@ -98,13 +98,43 @@ def test_settings_that_cannot_work_are_refused_before_anything_loads(agent, opti
     assert not agent.loads
 
 
+EVERY_SETTING = (
+    "--max-new-tokens 9 --temperature 0.5 --top-p 0.9 --ret-mode always --ret-bias -1 --ret-scale-factor 1.3 "
+    "--min-word-tokens 2 --images-per-ret 3 --max-images 4 --score-threshold 0.1 --seed 7"
+)
+AS_GIVEN = GenerationSettings(9, 0.5, 0.9, "always", -1.0, 1.3, 2, 3, 4, 0.1, 7)
+
+
+def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, monkeypatch):
+    held = []
+    monkeypatch.setattr("tui.cli.ask.hold", lambda dialogue, *_: held.append(dialogue.settings))
+    assert call("chat", *EVERY_SETTING.split()).exit_code == 0
+    assert call("ask", "hello", *EVERY_SETTING.split()).exit_code == 0
+    (_, chat) = chats[0]
+    assert chat["settings"] == held[0] == AS_GIVEN
+    assert chat["given"] == {field.name for field in fields(GenerationSettings)}
+    served = []
+    monkeypatch.setattr("tui.serving.serve.bind", lambda host, port: [])
+    monkeypatch.setattr("tui.serving.serve.Service.run", lambda service: served.append(service.options))
+    assert call("serve", *EVERY_SETTING.split()).exit_code == 0
+    assert call("serve", "--seed", "3", "--no-save").exit_code == 0
+    assert served == [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
+
+
+def test_help_says_what_the_fields_say():
+    lines = call("ask", "--help").stdout
+    words = " ".join(lines.replace("│", " ").split())
+    assert "Sample only among the likeliest tokens" in words and "[default: 64]" in words
+    assert "Round the language model as it loads" in words
+
+
 def test_a_model_that_is_missing_is_one_sentence(monkeypatch, tmp_path):
     assert_refused(call("ask", "hello", "--model", str(tmp_path / "nothing")), "nothing")
 
     def load(*_, **__):
         raise CheckpointError("First line.\nSecond line.", "A hint.")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "First line. Second line. A hint.")
 
 
@@ -112,7 +142,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence_too(monkeypatch):
     def load(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("ask", "hello"), "ZeroDivisionError", "division by zero")
 
 
@@ -124,15 +154,15 @@ def test_what_was_answered_before_an_error_stays_printed(script):
     assert "the device is gone" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_ends_with_130_and_no_word(script):
+def test_ctrl_c_ends_with_130_and_one_line(script):
     script.say(KeyboardInterrupt())
     result = call("ask", "hello")
     assert result.exit_code == 130
-    assert result.stderr.strip() == ""
+    assert result.stderr == "Interrupted.\n"
 
 
 def test_notices_go_to_stderr(agent, script):
-    agent.index = None
+    agent.engine.index = None
     script.say("fine.")
     result = call("ask", "hello", "--ret", "always")
     assert result.stdout == "fine.\n" and "no index" in result.stderr
@@ -140,11 +170,10 @@ def test_notices_go_to_stderr(agent, script):
 
 def test_ask_hands_its_options_on(agent, script):
     script.say("a a a a a[RET]")
-    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", "--model", "m", "--index", "i",
-                  "--device", "cpu", "--dtype", "fp32")  # fmt: skip
+    options = "--model m --index i --device cpu --dtype fp32 --quantize int8".split()
+    result = call("ask", "count", "--max-new-tokens", "3", "--ret", "off", *options)
     assert result.stdout == "a a a\n"
-    ((args, kwargs),) = agent.loads
-    assert args == ("m", "i") and (kwargs["device"], kwargs["dtype"]) == ("cpu", "fp32")
+    assert agent.loads == [LoadOptions("m", "i", "cpu", "fp32", "int8")]
 
 
 def test_search_prints_ranked_hits_with_scores(agent):
@@ -188,15 +217,15 @@ def chats(monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["chat"]])
 def test_the_chat_is_the_default(chats, arguments):
     assert call(*arguments).exit_code == 0
-    (((model,), options),) = chats
-    assert model is None and options["index"] is None
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions()
     assert options["settings"] == GenerationSettings()
 
 
 def test_options_without_a_command_are_the_chats(chats):
     assert call("--model", "m", "--ret", "off", "--images", "none").exit_code == 0
-    (((model,), options),) = chats
-    assert model == "m" and options["images"] == "none" and options["settings"].ret_mode == "off"
+    (((loaded,), options),) = chats
+    assert loaded == LoadOptions("m") and options["images"] == "none" and options["settings"].ret_mode == "off"
 
 
 def test_only_options_that_were_given_go_before_the_config_file(chats):
@@ -243,7 +272,7 @@ def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 def test_doctor_finds_a_missing_playground_index_all_right(tiny_checkpoint, monkeypatch, tmp_path):
-    monkeypatch.setattr("fromage_lite.chat.doctor.is_playground", lambda _: True)
+    monkeypatch.setattr("fromage_lite.doctor.is_playground", lambda _: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = call("doctor", "--model", str(tiny_checkpoint), "--device", "cpu")
     assert result.exit_code == 0 and "first start" in result.stdout

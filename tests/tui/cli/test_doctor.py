@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fromage_lite.chat.doctor import Check
 from fromage_lite.chat.turns import Turn
+from fromage_lite.doctor import Check
 from tests.tui.command_line import call
 from tui.sessions.records import SavedTurn
 from tui.sessions.store import SessionStore
@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch) -> Path:
     """Folders of the user, and a model that is looked at elsewhere."""
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    monkeypatch.setattr("fromage_lite.chat.doctor.examine", lambda *_: iter([Check("model", "fine \x1b[31m")]))
+    monkeypatch.setattr("tui.cli.doctor.examine", lambda *_: iter([Check("model", "fine \x1b[31m")]))
     return tmp_path
 
 
@@ -68,8 +68,10 @@ def test_what_is_wrong_with_the_users_files_is_named(home):
     lines = lines_of(result)
     assert result.exit_code == 1 and result.stdout.endswith("3 things are wrong.\n")
     assert {name for name, line in lines.items() if line.startswith("BAD")} == {
-        "config file", "conversations", "state folder",
-    }  # fmt: skip
+        "config file",
+        "conversations",
+        "state folder",
+    }
     assert "top_p must be" in lines["config file"] and "a folder should be" in lines["state folder"]
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fromage_lite.chat.agent import Agent
 from tests.fromage_lite.fakes import ListedPictures, Script
 from tests.tui.driver import chatting
 
 
-@pytest.fixture
-def script(tiny_model, monkeypatch):
-    return Script(tiny_model, monkeypatch)
-
-
-async def test_a_whole_conversation(tiny_model, script, pictures, tmp_path) -> None:
+async def test_a_whole_conversation(tiny_model, pictures, tmp_path) -> None:
     path = tmp_path / "red.png"
     pictures[0].save(path)
-    script.say("a red thing.", "here you are.[RET] anything else?", "and another.[RET]", "here you are.[RET] more?")
     agent = Agent(tiny_model, ListedPictures())
+    replies = ("a red thing.", "here you are.[RET] anything else?", "and another.[RET]", "here you are.[RET] more?")
+    Script(agent).say(*replies)
     async with chatting(load=lambda progress: agent, size=(80, 50)) as chat:
         dialogue = chat.app.conversation.dialogue
         assert dialogue is not None
@@ -40,11 +34,11 @@ async def test_a_whole_conversation(tiny_model, script, pictures, tmp_path) -> N
         assert dialogue.turns == []
 
 
-async def test_bad_input_reaches_the_real_dialogue_without_harm(tiny_model, script, pictures, tmp_path) -> None:
-    script.say("fine.")
+async def test_bad_input_reaches_the_real_dialogue_without_harm(tiny_model, pictures, tmp_path) -> None:
     path = tmp_path / "gone.png"
     pictures[0].save(path)
     agent = Agent(tiny_model)
+    Script(agent).say("fine.")
     async with chatting(load=lambda progress: agent) as chat:
         assert "no pictures" in chat.text
         await chat.say("word " * 20_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -28,12 +27,8 @@ CASES = sorted(path.parent for path in GOLDEN.glob("*/cc3m_embeddings.pkl"))
 
 @pytest.fixture(scope="module")
 def build():
-    spec = importlib.util.spec_from_file_location("build_index_script", ROOT / "scripts" / "build_index.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def build(*arguments, code=0):
-        result = CliRunner().invoke(module.app, [*map(str, arguments), "--device", "cpu"])
+        result = CliRunner().invoke(app, ["index", *map(str, arguments), "--device", "cpu"])
         assert result.exit_code == code, (result.output, result.exception)
         assert "Traceback" not in result.output
         return result.stdout if code == 0 else result.stderr
@@ -45,8 +40,16 @@ def build():
 def case(request, build, tmp_path_factory):
     """A case, and the index of its embeddings."""
     out = tmp_path_factory.mktemp("index") / "cc3m"
-    said = build("--from-reference", request.param / "cc3m_embeddings.pkl", "--relative-to", GOLDEN,
-                 "--model", request.param, "--out", out)  # fmt: skip
+    said = build(
+        "--from-reference",
+        request.param / "cc3m_embeddings.pkl",
+        "--relative-to",
+        GOLDEN,
+        "--model",
+        request.param,
+        "--out",
+        out,
+    )
     assert "40 new" in said and "40 pictures" in said
     return request.param, out
 
@@ -94,8 +97,9 @@ def test_a_model_is_known_by_the_same_fingerprint_without_its_lm(case, tiny_chec
 
 def test_the_embeddings_of_one_model_serve_no_other(case, build, tiny_checkpoint, tmp_path):
     folder, out = case
-    refused = CliRunner().invoke(app, ["ask", "hello", "--model", str(tiny_checkpoint), "--index", str(out),
-                                       "--device", "cpu"])  # fmt: skip
+    refused = CliRunner().invoke(
+        app, ["ask", "hello", "--model", str(tiny_checkpoint), "--index", str(out), "--device", "cpu"]
+    )
     assert refused.exit_code == 2 and "another model" in refused.stderr
     # The command that it names can't help here, and says why.
     assert "another model made" in build("--model", tiny_checkpoint, "--out", out, code=2)
@@ -145,7 +149,8 @@ def test_a_picture_that_is_gone_from_the_web_makes_room_for_the_next(tiny_model,
         return [sorted(search(query, k, exclude)[0], key=lambda hit: hit.id)]
 
     monkeypatch.setattr(index, "search", in_order)
-    script, agent = Script(tiny_model, monkeypatch), Agent(tiny_model, index)
+    agent = Agent(tiny_model, index)
+    script = Script(agent)
     script.say("here.[RET]")
     dialogue = agent.dialogue(GenerationSettings())
     (found,) = [event for event in dialogue.reply("show me") if isinstance(event, ImagesFound)]

@@ -34,12 +34,16 @@ print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 
 
 def test_commands_are_offered_first():
-    assert {"chat", "ask", "search", "serve", "doctor"} <= set(complete("fromage-lite "))
+    offered = set(complete("fromage-lite "))
+    assert {"chat", "ask", "search", "serve", "doctor", "index", "train", "evaluate", "bench"} <= offered
     assert complete("fromage-lite se") == ["search", "serve"]
 
 
 def test_options_of_a_command_and_of_the_chat_that_needs_no_name():
     assert complete("fromage-lite search --thr") == ["--threshold"]
+    assert complete("fromage-lite train --ov") == ["--overwrite"]
+    assert complete("fromage-lite bench de") == ["decode"]
+    assert complete("fromage-lite serve --score") == ["--score-threshold"]
     assert complete("fromage-lite --cont") == ["--continue"]
     assert complete("fromage-lite --vers") == ["--version"]
 
@@ -49,6 +53,9 @@ def test_options_of_a_command_and_of_the_chat_that_needs_no_name():
     [
         ("fromage-lite ask --ret ", ["off", "auto", "always"]),
         ("fromage-lite serve --dtype b", ["bf16"]),
+        ("fromage-lite index --device m", ["mps"]),
+        ("fromage-lite train --quantize int", ["int8", "int4"]),
+        ("fromage-lite bench decode --dtype f", ["float32", "float16"]),
         ("fromage-lite --device c", ["cpu", "cuda", "cuda:0", "cuda:1"]),
         ("fromage-lite search --images h", ["halfblock"]),
     ],

@@ -35,8 +35,10 @@ class Tmux:
         self._environment = {
             **{name: value for name, value in os.environ.items() if name not in ("TMUX", "COLORTERM", "COLORFGBG")},
             **{f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")},
-            "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "FROMAGE_IMAGES": "auto",
-        }  # fmt: skip
+            "PYTHONPATH": str(ROOT),
+            "LC_ALL": "C.UTF-8",
+            "FROMAGE_IMAGES": "auto",
+        }
 
     def _run(self, *arguments: str) -> str:
         # A socket for each start: a server that was told to end may still take the next one's first command.

@@ -10,8 +10,11 @@ from tests.tui.driver import Driver, chatting
 from tests.tui.fake_agent import FakeAgent, image_paths, picture_bytes
 from tui.input.completion import Query, complete_command, complete_path, complete_picture, find_query
 from tui.pictures.scan import scan
+from tui.screens.chat import ChatScreen
 from tui.widgets.completions import Completions
 from tui.widgets.composer import Chip
+
+COMMANDS = ChatScreen.COMMAND_TABLE
 
 
 @pytest.fixture
@@ -46,16 +49,16 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_can_be_completed(line: str, row: int, expected: Query | None) -> None:
-    assert find_query(line, row) == expected
+    assert find_query(line, COMMANDS, row) == expected
 
 
 def test_commands_by_their_beginning_then_by_alias_then_by_a_part() -> None:
-    assert [choice.label for choice in complete_command("/un")] == ["/undo"]
-    assert [choice.text for choice in complete_command("/ret")] == ["/regenerate"]
-    labels = [choice.label.split()[0] for choice in complete_command("/se")]
+    assert [choice.label for choice in complete_command("/un", COMMANDS)] == ["/undo"]
+    assert [choice.text for choice in complete_command("/ret", COMMANDS)] == ["/regenerate"]
+    labels = [choice.label.split()[0] for choice in complete_command("/se", COMMANDS)]
     assert labels.index("/settings") < labels.index("/find")  # an alias of it is /search
-    assert complete_command("/zzz") == []
-    (image,) = complete_command("/imag")
+    assert complete_command("/zzz", COMMANDS) == []
+    (image,) = complete_command("/imag", COMMANDS)
     assert image.text == "/image " and image.detail
 
 

@@ -183,7 +183,7 @@ def test_pasted_pictures_do_not_pile_up(desktop: Path, tmp_path: Path) -> None:
     ("kind", "data", "words"),
     [
         ("text/plain", b"hello", "no picture in the clipboard"),
-        ("image/png", b"broken", "no picture"),
+        ("image/png", b"broken", "not a picture"),
         ("image/png", b"", "empty"),
         ("text/uri-list", b"file:///nowhere/x.png", "no picture in the clipboard"),
     ],

@@ -111,7 +111,7 @@ async def test_chips_can_be_removed_by_key_and_by_mouse(cat: Path, dog: Path) ->
     [
         ("none.png", None, "There is no file"),
         ("empty.png", b"", "is empty"),
-        ("text.png", b"this is no picture", "no picture"),
+        ("text.png", b"this is no picture", "not a picture"),
         ("half.png", picture_bytes()[:60], "half.png"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Formatting, figures, /tokens, /why, /randvqa, and workers that fail."""
+"""Formatting, figures, /tokens, /why, /randvqa."""
 
 from __future__ import annotations
 
@@ -234,18 +234,3 @@ async def test_randvqa_of_a_bad_file_is_told(tmp_path: Path) -> None:
     async with chatting() as chat:
         await chat.type(f"/randvqa {path}")
         await chat.until(lambda: "no annotations" in chat.text)
-
-
-async def test_a_worker_that_fails_is_a_message_and_the_app_lives_on(monkeypatch) -> None:
-    agent = FakeAgent([" fine"])
-
-    async def broken(*_) -> None:
-        raise ZeroDivisionError("by zero")
-
-    async with chatting(agent) as chat:
-        monkeypatch.setattr(chat.screen, "_find", broken)
-        await chat.type("/find cats")
-        await chat.until(lambda: "ZeroDivisionError: by zero" in chat.text)
-        await chat.ready()
-        await chat.say("hello")
-        assert chat.replies == ["fine"]

@@ -8,10 +8,12 @@ from textual.widgets import Static
 from fromage_lite.chat.events import ImagesFound
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, hit, picture_bytes
-from tui.input.commands import COMMANDS
+from tui.screens.chat import ChatScreen
 from tui.screens.help import HelpScreen
 from tui.settings.keys import key_names, own_bindings, owners
 from tui.themes import DARK, LIGHT, preferred_theme
+
+COMMANDS = ChatScreen.COMMAND_TABLE
 
 
 async def test_help_lists_every_key_and_command() -> None:

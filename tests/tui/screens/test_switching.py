@@ -8,31 +8,17 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.chat.events import ImagesFound
-from fromage_lite.errors import CheckpointError, FingerprintError, StoreError
+from fromage_lite.errors import CheckpointError, FingerprintError
 from tests.tui.driver import Driver, chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit
 
 
 @pytest.fixture
-def indices(monkeypatch: pytest.MonkeyPatch) -> dict[str, int | Exception]:
-    """What `change_index` finds at a path: so many pictures, or an error."""
-    known: dict[str, int | Exception] = {"none": 0}
-
-    def change_index(agent, index, model=None, progress=None) -> None:
-        found = known.get(str(index), StoreError(f"There is no index at {index}.", "Build one."))
-        if index is None:
-            found = known.get("own", 0)
-        if isinstance(found, Exception):
-            raise found
-        agent.index_size = found
-        agent.index_path = Path(str(index)) if found else None
-
-    monkeypatch.setattr("fromage_lite.chat.switching.change_index", change_index)
+def indices(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, int | Exception]:
+    """What every fake agent finds at a path: so many pictures, or an error."""
+    known: dict[str | None, int | Exception] = {"none": 0, None: 0}
+    monkeypatch.setattr(FakeAgent, "indices", known)
     return known
-
-
-class IndexedAgent(FakeAgent):
-    index_path: Path | None = None
 
 
 def loads(chat: Driver, agent: FakeAgent, *steps: Gate | Exception) -> list[str]:
@@ -54,7 +40,7 @@ def loads(chat: Driver, agent: FakeAgent, *steps: Gate | Exception) -> list[str]
 
 async def test_another_index_is_used_from_the_next_reply_on(indices) -> None:
     indices["/pictures/mine"] = 1234
-    agent = IndexedAgent([" Here:", ImagesFound((hit(7),))], [" two"])
+    agent = FakeAgent([" Here:", ImagesFound((hit(7),))], [" two"])
     async with chatting(agent) as chat:
         await chat.say("show me a cat")
         await chat.type("/index /pictures/mine")
@@ -70,7 +56,7 @@ async def test_another_index_is_used_from_the_next_reply_on(indices) -> None:
 
 async def test_an_index_of_another_model_is_refused_with_the_command_that_rebuilds_it(indices) -> None:
     indices["/pictures/old"] = FingerprintError("The index was made with another model.", "Rebuild it: build --model m")
-    async with chatting(IndexedAgent(index_size=5)) as chat:
+    async with chatting(FakeAgent(index_size=5)) as chat:
         await chat.type("/index /pictures/old")
         await chat.until(lambda: chat.notes)
         assert "another model" in chat.notes[0] and "Rebuild it: build --model m" in chat.notes[0]
@@ -81,7 +67,7 @@ async def test_an_index_of_another_model_is_refused_with_the_command_that_rebuil
 
 async def test_another_model_takes_the_dialogue_over(indices) -> None:
     indices["/pictures/mine"] = 10
-    first, second = IndexedAgent([" one"]), IndexedAgent([" two"])
+    first, second = FakeAgent([" one"]), FakeAgent([" two"])
     first.index_path = Path("/pictures/mine")
     second.model_name = "other"
     async with chatting(first) as chat:
@@ -106,7 +92,7 @@ async def test_another_model_takes_the_dialogue_over(indices) -> None:
 
 async def test_a_model_that_does_not_fit_the_index_says_so(indices) -> None:
     indices["/pictures/mine"] = FingerprintError("The index was made with another model.", "Rebuild it: build …")
-    first, second = IndexedAgent([" one", ImagesFound((hit(3),))]), IndexedAgent()
+    first, second = FakeAgent([" one", ImagesFound((hit(3),))]), FakeAgent()
     first.index_path = Path("/pictures/mine")
     async with chatting(first) as chat:
         await chat.say("hello")

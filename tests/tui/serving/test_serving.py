@@ -68,7 +68,7 @@ async def visit(path) -> RemoteAgent:
 
 
 async def say(dialogue, *message, cancel=None) -> list:
-    return await asyncio.to_thread(lambda: list(dialogue.reply(message, cancel)))
+    return await asyncio.to_thread(lambda: list(dialogue.reply(message, cancel=cancel)))
 
 
 # --- a dialogue with the model's process ---
@@ -451,13 +451,12 @@ def test_addresses_for_the_browser(host, expected):
 
 
 def test_the_model_is_shared_and_its_failure_ends_the_command(monkeypatch):
-    from fromage_lite.chat.agent import Agent
     from fromage_lite.errors import CheckpointError
 
     def load(*_, **__):
         raise CheckpointError("It is damaged.", "Copy it again.")
 
-    monkeypatch.setattr(Agent, "load", load)
+    monkeypatch.setattr("fromage_lite.start.load_agent", load)
     assert_refused(call("serve", "--port", "0"), "It is damaged. Copy it again.")
 
 
@@ -466,13 +465,13 @@ def test_ctrl_c_while_the_model_loads_ends_at_once(number):
     code = """
 import threading
 from pathlib import Path
-from tui.serving.serve import bind, serve
+from tui.serving.serve import Service, bind
 
 def load():
     print("loading", flush=True)
     threading.Event().wait()
 
-serve(load, bind("127.0.0.1", 0), "127.0.0.1", {}, Path("log"), print)
+Service(load, bind("127.0.0.1", 0), "127.0.0.1", {}, Path("log"), print).run()
 """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

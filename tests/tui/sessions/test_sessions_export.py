@@ -20,7 +20,7 @@ from index.hits import Hit
 from tests.tui.fake_agent import STATISTICS, FakeAgent, picture_bytes
 from tests.tui.sessions.test_sessions import back, kept, sessions, words
 from tui.sessions.dialogs import Confirm
-from tui.sessions.export import check_target, export
+from tui.sessions.export import check_target, export, session_data
 from tui.sessions.importing import MAX_BYTES, read_session
 from tui.sessions.markdown import escape
 from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo
@@ -220,6 +220,15 @@ def with_turn(**fields: object) -> dict:
 
 def with_hit(**fields: object) -> dict:
     return with_turn(reply=[{"hits": [{**HIT, **fields}]}])
+
+
+def test_pictures_are_read_as_they_are_written_and_as_earlier_versions_wrote_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    now = {"id": 1, "path": "/p/1.png", "score": 0.5, "caption": "one"}
+    for hits in (HIT, now):
+        path.write_text(json.dumps(with_turn(reply=[{"hits": [hits]}])))
+        assert read_session(path).turns[0].reply == ((Hit(1, 0.5, "/p/1.png", "one"),),)
+    assert session_data(read_session(path))["turns"][0]["reply"] == [{"hits": [now]}]
 
 
 @pytest.mark.parametrize(

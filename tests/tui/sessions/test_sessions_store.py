@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 
 from fromage_lite.text.message import ImageSegment
+from index.hits import Hit
 from tests.tui.fake_agent import STATISTICS, hit
 from tests.tui.saved import Clock, say, turn
 from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, shorten, title_of
@@ -39,6 +41,27 @@ def test_a_conversation_comes_back_as_it_was(store: SessionStore, path: Path) ->
     loaded, ids = again.load(session)
     assert loaded.turns == (first, second) and len(set(ids)) == 2 and loaded.hidden == (hit(5), hit(7))
     assert (loaded.info.model, loaded.info.index, loaded.info.turns) == ("playground", "pictures", 2)
+    again.close()
+
+
+def test_pictures_that_an_earlier_version_saved_come_back(store: SessionStore, path: Path) -> None:
+    session = say(store, turn("a cat", "here"))
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute(
+            """UPDATE turns SET reply = '[{"text": "here "}, {"hits": [{"id": 3, "score": 0.83, """
+            """"source": "/pictures/00003.png", "caption": "a big cat on the beach"}]}]', """
+            """more = '[[{"id": 5, "score": 0.5, "source": "/pictures/00005.png", "caption": ""}]]'"""
+        )
+        db.execute(
+            """UPDATE sessions SET hidden = '[[{"id": 9, "score": 0.0, "source": "/pictures/9.png", "caption": ""}]]'"""
+        )
+    db.close()
+    again = SessionStore.open(path)
+    (loaded, _) = again.load(session)
+    assert loaded.turns[0].reply == ("here ", (Hit(3, 0.83, "/pictures/00003.png", "a big cat on the beach"),))
+    assert loaded.turns[0].more == ((Hit(5, 0.5, "/pictures/00005.png"),),)
+    assert loaded.hidden == (Hit(9, 0.0, "/pictures/9.png"),)
     again.close()
 
 

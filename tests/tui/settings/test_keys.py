@@ -5,10 +5,12 @@ from __future__ import annotations
 import string
 
 import pytest
+from textual.actions import parse
 
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, Gate
-from tui.screens.chat import ChatScreen
+from tui.input.commands import actions_of
+from tui.screens.chat import FEATURES, ChatScreen
 from tui.screens.help import HelpScreen
 from tui.screens.settings import SettingsPanel
 from tui.settings.keys import check_keys, key_names, own_bindings, owners
@@ -53,9 +55,28 @@ def test_no_class_binds_a_key_twice() -> None:
 
 def test_every_action_exists() -> None:
     """A binding whose action nobody has does nothing, and says nothing."""
+    keys = {action.key.id for feature in FEATURES for action in actions_of(feature) if action.key}
     for binding in own_bindings(ChatScreen):
-        name = binding.action.split("(")[0]
-        assert hasattr(ChatScreen, f"action_{name}"), name
+        _, name, arguments = parse(binding.action)
+        assert name == "run" and set(arguments) <= keys and arguments, binding.action
+
+
+def test_the_keys_of_the_chat_are_those_that_config_files_name_in_the_order_of_the_help() -> None:
+    assert [(binding.id, binding.key) for binding in own_bindings(ChatScreen)] == [
+        ("stop", "escape"),
+        ("regenerate", "ctrl+r"),
+        ("undo", "ctrl+t"),
+        ("reset", "ctrl+n"),
+        ("sessions", "ctrl+l"),
+        ("attach", "ctrl+o"),
+        ("settings", "f2"),
+        ("stats", "f4"),
+        ("help", "f1"),
+        ("page-up", "pageup"),
+        ("page-down", "pagedown"),
+        ("top", "ctrl+home"),
+        ("bottom", "ctrl+end"),
+    ]
 
 
 def test_key_names() -> None:
@@ -95,7 +116,7 @@ async def test_a_changed_stop_key_stops() -> None:
 def test_unknown_and_clashing_keys_are_told_and_left_aside() -> None:
     good, problems = check_keys({"settings": "f4", "setings": "f5", "regenerate": "f6", "undo": "f6"})
     assert good == {"settings": "f4", "regenerate": "f6"}
-    assert "knows no 'setings'" in problems[0] and "settings" in problems[0]
+    assert "there is no action 'setings'" in problems[0] and "settings" in problems[0]
     assert "f6" in problems[1] and "'undo'" in problems[1]
     keys = {
         "settings": "ctrl+enter",

@@ -59,11 +59,11 @@ def test_no_file_is_no_problem(file: Path) -> None:
     [
         ("theme = ", "can't be read"),
         (b"\xff\xfe", "can't be read"),
-        ('colour = "red"', "knows no 'colour'"),
+        ('colour = "red"', "there is no option 'colour'"),
         ("theme = 3", "'theme' must be a text"),
         ('images = "crayon"', "'images' must be one of"),
         ("settings = 3", "'settings' must be a section"),
-        ("[settings]\ntemprature = 1", "[settings] knows no 'temprature'"),
+        ("[settings]\ntemprature = 1", "[settings] there is no setting 'temprature'"),
         ("[settings]\ntemperature = -1", "[settings] temperature must be"),
         ('[settings]\ntop_p = "big"', "[settings] top_p must be"),
         ('[settings]\nret_mode = ["auto"]', "[settings] ret_mode"),
@@ -126,7 +126,7 @@ async def test_changes_are_kept_for_the_next_run(file: Path) -> None:
         await chat.type("/set temperature 0.25")
         await chat.type("/theme")
         assert chat.app.theme == LIGHT.name
-        chat.app.keeper.flush()
+        chat.app.writer.flush()
     async with chatting(preferences=Preferences.read(file)) as chat:
         assert chat.app.conversation.settings.temperature == 0.25 and chat.app.theme == LIGHT.name
         assert chat.notes == []
@@ -135,7 +135,7 @@ async def test_changes_are_kept_for_the_next_run(file: Path) -> None:
 async def test_a_run_that_changes_nothing_writes_nothing(file: Path) -> None:
     async with chatting(preferences=Preferences.read(file)) as chat:
         await chat.say("hello")
-        chat.app.keeper.flush()
+        chat.app.writer.flush()
     assert not file.exists()
 
 
@@ -143,7 +143,7 @@ async def test_the_app_starts_in_spite_of_mistakes_and_says_them(file: Path) -> 
     preferences = write(file, 'theme = "mauve"\n[settings]\ntemperature = "hot"\n[keys]\nfly = "f9"\n')
     async with chatting(preferences=preferences, size=(160, 40)) as chat:
         assert len(chat.notes) == 3
-        for words in ("there is no theme 'mauve'", "temperature must be", "knows no 'fly'"):
+        for words in ("there is no theme 'mauve'", "temperature must be", "there is no action 'fly'"):
             assert any(words in note and "config.toml" in note for note in chat.notes)
         assert chat.app.conversation.settings == GenerationSettings()
 

@@ -58,7 +58,7 @@ async def test_changes_act_at_once_and_are_kept(tmp_path: Path) -> None:
         assert agent.last is not None and agent.last.settings == wanted
         enter(chat, "score_threshold", "")
         await chat.until(lambda: agent.last.settings.score_threshold is None)
-        chat.app.keeper.flush()
+        chat.app.writer.flush()
     kept = Preferences.read(file)
     assert kept.problems == () and kept.settings.temperature == 0.9 and kept.settings.score_threshold is None
     assert kept.settings.ret_mode == "always" and "score_threshold" not in file.read_text()

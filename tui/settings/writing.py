@@ -15,7 +15,7 @@ from tui.settings.preferences import Preferences
 DELAY_SECONDS = 0.5  # typing "0.75" is one change, not four
 
 
-class Keeper:
+class PreferencesWriter:
     """Collects changes and writes them together."""
 
     def __init__(self, app: App[Any], preferences: Preferences) -> None:
@@ -25,8 +25,8 @@ class Keeper:
         self._timer: Timer | None = None
         self._told = False
 
-    def keep(self, changes: Mapping[str, object]) -> None:
-        """Values by name, as `Preferences.keep` takes them; written soon."""
+    def write_soon(self, changes: Mapping[str, object]) -> None:
+        """Values by name, as `Preferences.keep` takes them; written together a moment after the last."""
         if self._preferences.path is None or not changes:
             return
         self._pending.update(changes)

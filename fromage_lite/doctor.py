@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from fromage_lite import __version__
-from fromage_lite.chat.agent import Agent, is_playground, model_argument
-from fromage_lite.config import playground_dir
+from fromage_lite.chat.agent import Agent
+from fromage_lite.config import NO_INDEX, LoadOptions, playground_dir
 from fromage_lite.errors import FromageError
+from fromage_lite.start import is_playground, load_agent
+from index.errors import described
 
-PACKAGES = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "textual", "textual-image",
-            "textual-serve", "numpy", "pillow", "safetensors", "huggingface_hub", "accelerate")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "open_clip_torch",
+    "timm",
+    "textual",
+    "textual-image",
+    "textual-serve",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "huggingface_hub",
+    "accelerate",
+)
 
 
 @dataclass(frozen=True)
@@ -36,21 +51,12 @@ class Check:
         return not self.fault
 
 
-def examine(
-    model: str | Path | None = None,
-    index: str | Path | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    quantize: str | None = None,
-) -> Iterator[Check]:
-    """Checks versions, devices, the model and its index, the cheap things first.
-
-    Args: as of `Agent.load`.
-    """
+def examine(options: LoadOptions) -> Iterator[Check]:
+    """Checks versions, devices, the model and its index, the cheap things first."""
     yield from _versions()
     yield from _devices()
     yield Check("playground models", str(playground_dir()))
-    yield from _model_and_index(model, index, device, dtype, quantize)
+    yield from _model_and_index(options)
 
 
 def _versions() -> Iterator[Check]:
@@ -83,7 +89,7 @@ def _devices() -> Iterator[Check]:
         yield Check("devices", ", ".join([*names, f"CPU ({torch.get_num_threads()} threads)"]))
         yield Check("precisions", _precisions())
     except Exception as error:  # a broken torch or driver raises anything
-        yield Check("devices", "unknown", f"PyTorch does not work: {type(error).__name__}: {error}")
+        yield Check("devices", "unknown", f"PyTorch does not work: {described(error)}")
 
 
 def _precisions() -> str:
@@ -95,17 +101,15 @@ def _precisions() -> str:
     return "fp32, bf16, fp16"
 
 
-def _model_and_index(
-    model: str | Path | None, index: str | Path | None, device: str, dtype: str | None, quantize: str | None
-) -> Iterator[Check]:
+def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     plans: list[str] = []
     try:
-        agent = Agent.load(model, "none", device=device, dtype=dtype, quantize=quantize, notice=plans.append)
+        agent = load_agent(replace(options, index=NO_INDEX), notice=plans.append)
     except FromageError as error:
-        yield Check("model", str(model or "playground"), str(error))
+        yield Check("model", options.model or "playground", str(error))
         return
     except Exception as error:
-        yield Check("model", str(model or "playground"), f"It can't be loaded: {type(error).__name__}: {error}")
+        yield Check("model", options.model or "playground", f"It can't be loaded: {described(error)}")
         return
     yield from (Check("memory", plan) for plan in plans)
     facts = agent.describe()
@@ -113,25 +117,19 @@ def _model_and_index(
     yield Check("language model", f"{facts['language_model']}, {facts['max_positions']} positions")
     yield Check("image encoder", facts["vision_encoder"])
     yield Check("runs on", f"{facts['device']}, {facts['dtype']}")
-    yield _index(agent, model, index)
+    yield _index(agent, options)
 
 
-def _index(agent: Agent, model: str | Path | None, index: str | Path | None) -> Check:
-    from index.faiss_index import ImageIndex
+def _index(agent: Agent, options: LoadOptions) -> Check:
+    from fromage_lite.playground.pictures import playground_index_path
 
-    if str(index) == "none" or (index is None and not is_playground(model)):
+    if options.index == NO_INDEX or (options.index is None and not is_playground(options.model)):
         return Check("index", "none: replies come without pictures")
-    fingerprint = agent.model.fingerprint()
-    if index is None:
-        from fromage_lite.playground.pictures import playground_index_path
-
-        path = playground_index_path(agent.model)
-        if not path.exists():
-            return Check("index", "the playground's pictures, to be made at the first start of the chat")
-    else:
-        path = Path(index).expanduser()
+    path = playground_index_path(agent.model) if options.index is None else Path(options.index).expanduser()
+    if options.index is None and not path.exists():
+        return Check("index", "the playground's pictures, to be made at the first start of the chat")
     try:
-        opened = ImageIndex.open(path, bridge_fingerprint=fingerprint, model=model_argument(model))
+        agent.use_index(path)
     except FromageError as error:
         return Check("index", str(path), str(error))
-    return Check("index", f"{path}, {len(opened)} pictures, made with fingerprint {fingerprint}")
+    return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")

@@ -1,36 +1,25 @@
-"""`scripts/build_index.py` on a tiny random model."""
+"""`fromage-lite index` on a tiny random model."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import shlex
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from fromage_lite.model.fromage import Fromage
 from index.errors import FingerprintError
 from index.faiss_index import ImageIndex
 from index.store import FeatureStore
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "build_index.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("build_index_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.tui.command_line import call
 
 
 @pytest.fixture
-def run(script, tiny_checkpoint):
+def run(tiny_checkpoint):
     def run(*arguments, code=0, model=True):
         named = ("--model", tiny_checkpoint, "--device", "cpu") if model else ()
-        result = CliRunner().invoke(script.app, [str(argument) for argument in (*arguments, *named)])
+        result = call("index", *map(str, (*arguments, *named)))
         assert result.exit_code == code, (result.output, result.exception)
-        assert "Traceback" not in result.output
         return result
 
     return run
@@ -39,7 +28,7 @@ def run(script, tiny_checkpoint):
 def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
     (album / "one" / "bad.png").write_text("no picture")
     said = run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
-    assert "bad.png is no picture" in said
+    assert "bad.png is not a picture" in said
     assert "23 pictures, 4 with a caption (23 new); 1 bad files skipped" in said
     index = ImageIndex.open(tmp_path / "index", tiny_model.fingerprint())
     store = FeatureStore.open(tmp_path / "index")
@@ -54,25 +43,18 @@ def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path
     assert index.search(queries[:1], 1)[0][0].source == str(album / "one" / "01.png")
 
 
-def test_an_interrupted_build_goes_on(run, script, album, tmp_path, monkeypatch):
-    load = script._load
+def test_an_interrupted_build_goes_on(run, album, tmp_path, monkeypatch):
+    features, calls = Fromage.image_features, []
 
-    def interrupting(*arguments):
-        model, calls = load(*arguments), []
-        features = model.image_features
+    def image_features(self, images):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return features(self, images)
 
-        def image_features(images):
-            calls.append(1)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-            return features(images)
-
-        model.image_features = image_features
-        return model
-
-    monkeypatch.setattr(script, "_load", interrupting)
+    monkeypatch.setattr(Fromage, "image_features", image_features)
     result = run(album, "--out", tmp_path / "index", "--batch-size", 5, code=130)
-    assert "nothing is lost" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Interrupted; nothing is lost. The same command goes on from here."
     monkeypatch.undo()
     assert "13 new, 10 unchanged" in run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
 
@@ -81,7 +63,6 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     import torch
 
     from fromage_lite.config import read_config
-    from fromage_lite.model.fromage import Fromage
 
     run(album, "--out", tmp_path / "index")
     for path in album.rglob("*.png"):
@@ -91,8 +72,8 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(FingerprintError) as refused:
         ImageIndex.open(tmp_path / "index", other.fingerprint(), model=str(tmp_path / "other"))
-    command = str(refused.value).split("build_index.py ")[1]
-    run(*command.split(), model=False)  # the very command that the error names
+    command = str(refused.value).split("fromage-lite index ")[1]
+    run(*shlex.split(command), model=False)  # the very command that the error names
     assert len(ImageIndex.open(tmp_path / "index", other.fingerprint())) == 23
     # And beside the store, which it refers to.
     run("--rederive", tmp_path / "index", "--out", tmp_path / "beside")
@@ -131,14 +112,11 @@ def test_another_encoders_store_is_refused(run, tmp_path, album, encode):
     assert "another image encoder" in run("--rederive", tmp_path / "store", code=2).stderr
 
 
-def test_the_playground_without_arguments(run, script, album, tmp_path, tiny_model, monkeypatch):
-    import sys
-    import types
-
+def test_the_playground_without_arguments(run, album, tmp_path, tiny_model, monkeypatch):
     run(album, "--out", tmp_path / "world")
-    module = types.ModuleType("pictures")
-    module.ensure_playground_index = lambda model, progress=None: tmp_path / "world"
-    monkeypatch.setitem(sys.modules, "fromage_lite.playground.pictures", module)
+    monkeypatch.setattr(
+        "fromage_lite.playground.pictures.ensure_playground_index", lambda model, progress=None: tmp_path / "world"
+    )
     assert "is ready" in run().stdout
     run("--out", tmp_path / "mine")
     assert len(ImageIndex.open(tmp_path / "mine", tiny_model.fingerprint())) == 23

@@ -1,0 +1,150 @@
+"""Making pictures searchable: an index for a model, from pictures, from kept features, or from published embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from fromage_lite.config import playground_dir
+from fromage_lite.errors import ConfigError, FingerprintError
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.model.projection import fingerprint_without_lm, projection
+from index.build import BuildReport, FolderReader, TsvReader, build_store, derive_index
+from index.derive import Progress
+from index.manifest import IndexManifest
+from index.projected import ImportReport, import_embeddings
+from index.reference_pickle import read_reference
+from index.store import FeatureStore
+
+Bar = Callable[[str, str], AbstractContextManager[Progress]]
+"""Called with a title and the unit that is counted; what it gives is told the progress while the context is open."""
+
+
+@contextmanager
+def no_bar(title: str, unit: str) -> Iterator[Progress]:
+    """Shows nothing."""
+    yield lambda done, total: None
+
+
+def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
+    """A model by its folder or Hub id; the playground's by default.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    return Fromage.from_pretrained(name or playground_dir(), device=device)
+
+
+def index_pictures(
+    pictures: Path,
+    out: Path,
+    model_name: str | Path | None = None,
+    *,
+    captions: Path | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    bar: Bar = no_bar,
+) -> tuple[BuildReport, IndexManifest]:
+    """Embeds pictures and indexes them; goes on where an interrupted call stopped.
+
+    Args:
+        pictures: a folder, or a table of lines caption<TAB>image.
+        out: the folder of the index and of the features that it is made of.
+        model_name: as for `load_model`.
+        captions: a table of captions for the pictures of the folder.
+        batch_size: pictures embedded at once.
+        device: where the model runs.
+        bar: shows the progress.
+
+    Raises:
+        FromageError: the pictures, the model or `out` can't be used.
+    """
+    # Before the model: a mistyped folder should not cost the time of loading it.
+    reader = TsvReader(pictures) if pictures.is_file() else FolderReader(pictures, captions)
+    model = load_model(model_name, device)
+    with bar("Embedding", "picture") as progress:
+        report = build_store(
+            reader,
+            lambda images: model.image_features(images).pooled.float().cpu().numpy(),
+            out,
+            encoder_fingerprint=model.vision.fingerprint(),
+            batch_size=batch_size,
+            progress=progress,
+        )
+    return report, derive_index(out, projection(model), model.fingerprint())
+
+
+def index_features(store: Path, out: Path, model: Fromage, *, bar: Bar = no_bar) -> IndexManifest:
+    """Indexes the pictures of a store for another bridge, from the features that it keeps: no picture is opened.
+
+    Args:
+        store: its folder.
+        out: the index's folder, which may be the same.
+        model: the bridge, with the encoder that made the features.
+        bar: shows the progress.
+
+    Raises:
+        FingerprintError: the features are another encoder's.
+        StoreError: the store is missing or damaged, or `out` can't be written to.
+    """
+    opened = FeatureStore.open(store)
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
+        raise FingerprintError(
+            f"The store at {store} holds the features of another image encoder than the model's.",
+            "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
+        )
+    with bar("Projecting", "row") as progress:
+        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress)
+
+
+def index_embeddings(
+    files: Iterable[Path],
+    out: Path,
+    model_name: str | Path,
+    *,
+    base: Path | None = None,
+    device: str = "auto",
+    bar: Bar = no_bar,
+    report: Callable[[Path, ImportReport], None] = lambda file, report: None,
+) -> IndexManifest:
+    """Indexes image embeddings that come with the original FROMAGe.
+
+    Args:
+        files: pickles of paths and embeddings.
+        out: the index's folder.
+        model_name: folder or Hub id of the model that made them; its language model is not loaded.
+        base: the folder that paths in the files are relative to; None is each file's own.
+        device: where the image encoder runs, for its fingerprint.
+        bar: shows the progress.
+        report: gets what was read from each file.
+
+    Raises:
+        ConfigError: the embeddings are of another width than the model's.
+        FromageError: a file, the model or `out` can't be used.
+    """
+    known: tuple[str, int] | None = None
+    for file in files:
+        with bar(f"Reading {file.name}", "byte") as progress:
+            reference = read_reference(file, progress)
+        fingerprint, dim = known = known or fingerprint_without_lm(model_name, device)
+        if reference.dim != dim:
+            raise ConfigError(
+                f"The embeddings in {file} are of width {reference.dim}, and those of {model_name} of width {dim}.",
+                "Name the model that made them.",
+            )
+        with bar("Storing", "row") as progress:
+            imported = import_embeddings(
+                reference.blocks(),
+                out,
+                bridge_fingerprint=fingerprint,
+                base=base or file.parent,
+                total=len(reference),
+                progress=progress,
+            )
+        del reference  # gigabytes, which the index needs now
+        report(file, imported)
+    if known is None:
+        raise ConfigError("There are no files of embeddings to index.")
+    with bar("Indexing", "row") as progress:
+        return derive_index(out, lambda vectors: vectors, known[0], progress=progress)

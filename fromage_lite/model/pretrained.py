@@ -1,0 +1,239 @@
+"""A model's parts (two frozen models and the bridge between them), and how they are loaded and saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin
+from torch import Tensor, nn
+
+from fromage_lite.checkpoint.card import CARD_FILE, Provenance, check_public, write_card
+from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config
+from fromage_lite.checkpoint.released import read_checkpoint
+from fromage_lite.config import CAPTIONING, CONFIG_FILE, WEIGHTS_FILE, FromageConfig
+from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.files import write_tensors
+from fromage_lite.language.loading import load_language_model
+from fromage_lite.language.model import LanguageModel
+from fromage_lite.model.bridge import Bridge, load_bridge
+from fromage_lite.model.memory import announce
+from fromage_lite.placement import CPU, Placement, choose_placement
+from fromage_lite.text.templates import get_template
+from fromage_lite.vision import VisionEncoder, tensor_hash
+from index.errors import reason
+from index.files import write_bytes
+
+
+class Pretrained(
+    ModelHubMixin,
+    library_name="fromage-lite",
+    tags=["image-text-to-text", "image-retrieval"],
+    license="apache-2.0",
+):
+    """A model as it is loaded and saved. Its checkpoint holds the bridge only; the frozen models are named in the
+    configuration.
+
+    Attributes:
+        language: the frozen language model.
+        vision: the frozen image encoder.
+        bridge: all that is trained.
+        config: names of the frozen models and shape of the bridge.
+        base_dir: where relative folders in the configuration count from; None is the working directory.
+        provenance: what the bridge was trained on and how well it does, for its model card.
+        card: the model card that it was loaded with; one is written where there is none, or its provenance is known.
+    """
+
+    def __init__(
+        self,
+        language: LanguageModel,
+        vision: VisionEncoder,
+        bridge: Bridge,
+        config: FromageConfig,
+        base_dir: Path | None = None,
+    ) -> None:
+        self.language, self.vision, self.bridge = language, vision, bridge
+        self.config = dataclasses.replace(config, visual_dim=bridge.visual_embeddings.in_features, lm_dim=language.dim)
+        self.base_dir = base_dir
+        self.provenance, self.card = Provenance(), ""
+
+    # --- loading and saving ---
+
+    @classmethod
+    def from_config(
+        cls,
+        config: FromageConfig,
+        place: Placement = CPU,
+        *,
+        base_dir: Path | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Loads the frozen models and makes an untrained bridge (float32) between them.
+
+        Args:
+            config: names and shapes.
+            place: where and how precisely the frozen models run; by default on the CPU in float32.
+            base_dir: where relative model folders in it count from; None is the working directory.
+            notice: gets a sentence on the memory that the models will take, if it is much.
+
+        Raises:
+            CheckpointError: a frozen model is missing or damaged.
+            ConfigError: the configuration does not fit them.
+            MemoryPlanError: the device is too small for them.
+        """
+        place = announce(config, place, base_dir=base_dir, report=notice)
+        language = load_language_model(
+            config.language_model,
+            place,
+            base_dir=base_dir,
+            revision=config.language_model_revision,
+            rows=config.lm_rows,
+        )
+        vision = VisionEncoder.load(
+            config.vision_encoder, place, base_dir=base_dir, revision=config.vision_encoder_revision
+        )
+        return cls.from_parts(language, vision, config, base_dir)
+
+    @classmethod
+    def from_parts(
+        cls, language: LanguageModel, vision: VisionEncoder, config: FromageConfig, base_dir: Path | None = None
+    ) -> Self:
+        """Makes an untrained bridge between loaded models; `[RET]` begins at the mean norm of the LM's rows.
+
+        Raises:
+            ConfigError: the configuration does not fit them.
+        """
+        visual_dim, tokens_each = vision.dim, config.n_visual_tokens
+        if config.visual_input == "grid":
+            patches, visual_dim = vision.grid_shape()
+            config, tokens_each = dataclasses.replace(config, n_visual_tokens=patches), 1
+        widths = (("visual_dim", config.visual_dim, visual_dim), ("lm_dim", config.lm_dim, language.dim))
+        for name, wanted, found in widths:
+            if wanted not in (None, found):
+                raise ConfigError(
+                    f"This bridge was made for {name} {wanted}, but the frozen model has {found}.",
+                    "Load it with the frozen models that its config.json names.",
+                )
+        get_template(config.prompt_template, language.tokenizer)  # a model without it must not load
+        tied = language.is_tied if config.tie_ret is None else config.tie_ret
+        if tied and language.head_dim != language.dim:
+            raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
+        bridge = Bridge(
+            visual_dim=visual_dim,
+            lm_dim=language.dim,
+            layer_dims=[language.layer_dim(layer) for layer in config.text_emb_layers],
+            n_visual_tokens=tokens_each,
+            retrieval_dim=config.retrieval_dim,
+            output_dim=None if tied else language.head_dim,
+        ).to(language.device)
+        bridge.renormalise_ret(language.mean_row_norm, language.mean_output_row_norm)
+        return cls(language, vision, bridge, config, base_dir)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        quantize: str = "none",
+        notice: Callable[[str], None] | None = None,
+        revision: str | None = None,
+        **hub_options: Any,
+    ) -> Self:
+        """Loads a checkpoint from a folder or the Hub, with the frozen models that it names.
+
+        Args:
+            pretrained_model_name_or_path: a folder (one of several bridges stands for its default), or a Hub id; of
+                our own format, or of the original FROMAGe's (see `released`).
+            device: `auto` is cuda, else mps, else cpu.
+            dtype: of the frozen models, or its name; `auto` is bfloat16 on cuda and float32 elsewhere.
+            quantize: `int8` or `int4` rounds the LM's linear layers to that, as they are loaded; `none` does not.
+            notice: as in `from_config`.
+            revision: of the Hub repository.
+            hub_options: for the download, as huggingface_hub names them (`token`, `cache_dir`, `local_files_only`, …).
+
+        Raises:
+            CheckpointError: a file is missing, damaged, or does not fit.
+            ConfigError: an option can't be had.
+            MemoryPlanError: the device is too small for the models.
+        """
+        folder = checkpoint_folder(pretrained_model_name_or_path, revision, **hub_options)
+        folder, config, tensors = read_checkpoint(folder)  # before the costly part: a damaged file fails at once
+        place = choose_placement(device, dtype, quantize)
+        model = cls.from_config(config, place, base_dir=folder.resolve(), notice=notice)
+        load_bridge(model.bridge, tensors, folder, config.has_retrieval)
+        if (folder / CONFIG_FILE).exists() and (folder / CARD_FILE).is_file():
+            model.card = (folder / CARD_FILE).read_text(encoding="utf-8", errors="replace")
+        return model
+
+    def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
+        """Writes config.json, model.safetensors (the bridge) and, where there is none, README.md; each atomically.
+
+        Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
+
+        Args:
+            save_directory: the checkpoint's folder.
+            dtype: of the file; None keeps the bridge's own (float32). Half precision halves it, and is computed in
+                float32 again after loading.
+            kwargs: `model_card_kwargs`: as of `generate_model_card`.
+        """
+        folder = Path(save_directory)
+        try:
+            config = json.dumps(portable_config(self.config, self.base_dir, folder).to_dict(), indent=2) + "\n"
+            tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge_tensors().items()}
+            write_tensors(folder / WEIGHTS_FILE, tensors)
+            write_bytes(folder / CONFIG_FILE, config.encode())
+            if not (folder / CARD_FILE).exists():
+                known = kwargs.get("model_card_kwargs") or {}
+                is_new = known or not self.card or self.provenance != Provenance()
+                card = str(self.generate_model_card(**known)) if is_new else self.card
+                write_bytes(folder / CARD_FILE, card.encode())
+        except OSError as error:
+            raise CheckpointError(f"The model can't be written to {folder}: {reason(error)}.") from error
+
+    def generate_model_card(self, **known: Any) -> ModelCard:  # type: ignore[override]
+        """The model card.
+
+        Args:
+            known: `license` (by default apache-2.0), and fields of `Provenance` that the model does not know, or knows
+                worse.
+
+        Raises:
+            ConfigError: a card has no such field.
+        """
+        license = known.pop("license", "apache-2.0")
+        provenance = self.provenance.updated(known)
+        size = sum(tensor.numel() for tensor in self.bridge_tensors().values())
+        return write_card(self.config, provenance, n_parameters=size, base_dir=self.base_dir, license=license)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
+        """Uploads what `save_pretrained` writes; options as of huggingface_hub's mixin (`private`, `token`, …).
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            ConfigError: a frozen model is a folder of this computer, which nobody else has.
+        """
+        check_public(self.config, self.base_dir)
+        return super().push_to_hub(repo_id, **options)
+
+    # --- what is trained ---
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that training may change, by name: the bridge."""
+        return dict(self.bridge.named_parameters())
+
+    def bridge_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, by name: the bridge, or the part of it that was trained."""
+        tensors = self.bridge.folded()
+        return {name: tensor for name, tensor in tensors.items() if self.config.has_retrieval or name in CAPTIONING}
+
+    def fingerprint(self) -> str:
+        """Hash of bridge and encoder: an index made under another fingerprint is not comparable."""
+        return tensor_hash(self.bridge_tensors(), self.vision.fingerprint())

@@ -1,0 +1,20 @@
+"""The command that makes an index, as messages name it. The command itself is the program's."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+PROGRAM = "fromage-lite index"
+
+
+def index_command(out: str | Path, model: str | None = None, *, pictures: str | Path | None = None) -> str:
+    """The command that makes the index at `out`, to be pasted into a shell.
+
+    Args:
+        out: the index folder.
+        model: the model that is to search it; None leaves its place open.
+        pictures: the folder or table to index; None takes the features that `out` keeps.
+    """
+    words = [str(pictures)] if pictures is not None else []
+    return f"{PROGRAM} {shlex.join([*words, '--model', model or 'MODEL', '--out', str(out)])}"

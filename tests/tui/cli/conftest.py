@@ -1,0 +1,1 @@
+from tests.index.conftest import album, encode  # noqa: F401  fixtures

@@ -1,0 +1,128 @@
+"""`fromage-lite bench`: speed and memory on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tui.cli.guard import add, paragraphs
+from tui.cli.options import Device
+
+if TYPE_CHECKING:
+    from fromage_lite.model.fromage import Fromage
+
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+HELP = """Measure speed and memory on this machine, with random weights of real shapes. Nothing is downloaded.
+
+Run it alone: whatever else the machine does shows in the figures. On a GPU, for example:
+fromage-lite bench decode --lm opt-6.7b --encoder clip-vit-large-patch14 --dtype bfloat16 --compile
+"""
+
+Lm = Annotated[str, typer.Option(help="opt-125m, opt-1.3b or opt-6.7b.")]
+Encoder = Annotated[str, typer.Option(help="clip-vit-base-patch32 or clip-vit-large-patch14.")]
+Dtype = Annotated[Precision, typer.Option(help="Precision of the frozen models.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Runs of which the median is shown.")]
+
+
+def decode(
+    lm: Lm = "opt-125m",
+    encoder: Encoder = "clip-vit-base-patch32",
+    dtype: Dtype = "float32",
+    device: Device = "auto",
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens of a reply.")] = 64,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the LM and decode into a cache of fixed size.")
+    ] = False,
+    repeats: Repeats = 5,
+) -> None:
+    """A reply to a picture and 20 tokens, a dialogue of five such turns, and transformers' generate."""
+    from fromage_lite.bench.decoding import measure_decoding
+
+    model = _model(lm, encoder, dtype, device)
+    if compile_:
+        model.language.compile_decoding()
+    figures = asdict(measure_decoding(model, new_tokens, repeats))
+    what = {"lm": lm, "encoder": encoder, "dtype": dtype, "new_tokens": new_tokens, "compile": compile_}
+    _print({"device": _device_name(model)} | what | figures)
+
+
+def train(
+    lm: Lm = "opt-125m",
+    encoder: Encoder = "clip-vit-base-patch32",
+    dtype: Dtype = "float32",
+    device: Device = "auto",
+    batch_size: Annotated[int, typer.Option(min=2, help="Captions a step.")] = 16,
+    repeats: Repeats = 5,
+) -> None:
+    """A training step (captioning and retrieval, 24 tokens), and the bytes of gradients and optimiser state."""
+    from fromage_lite.bench.training import measure_training
+
+    model = _model(lm, encoder, dtype, device)
+    figures = asdict(measure_training(model, batch_size, repeats))
+    _print({"device": _device_name(model), "lm": lm, "dtype": dtype, "batch_size": batch_size} | figures)
+
+
+def search(
+    count: Annotated[int, typer.Option(min=1000, help="Vectors.")] = 3_300_000,
+    dim: Annotated[int, typer.Option(min=2, help="Width of a vector.")] = 256,
+    kind: Annotated[list[str] | None, typer.Option(help="FAISS factory text; repeat for several.")] = None,
+) -> None:
+    """An index over made-up clustered vectors, by default of the kind chosen for so many: time to build, latency of
+    one query, recall@10, size."""
+    from index.measure import measure_search
+
+    wanted: list[str | None] = list(kind) if kind else [None]
+    for figures in measure_search(count, dim, wanted):
+        _print({"count": count, "dim": dim} | asdict(figures))
+
+
+def tui(
+    fragments: Annotated[int, typer.Option(min=1, help="Pieces of one streamed reply.")] = 2000,
+    pictures: Annotated[int, typer.Option(min=2, help="Replies with a picture and its next best.")] = 100,
+    repeats: Repeats = 5,
+) -> None:
+    """The chat app with the shipped models in a pseudo-terminal, then with a scripted agent and no terminal. Times in
+    seconds; those of frames are processor time."""
+    from tui.bench.frames import measure_pictures, measure_streaming
+    from tui.bench.terminal import measure_keys, measure_start
+
+    starts = sorted(measure_start(repeats))
+    _print({"measured": "start", "drawn_median": starts[len(starts) // 2], "drawn_longest": starts[-1]})
+    loading, replying, loaded = measure_keys()
+    _print({"measured": "keys while loading"} | asdict(loading) | {"model_loaded_after": loaded})
+    _print({"measured": "keys while replying"} | asdict(replying))
+    _print({"measured": "streaming", "fragments": fragments} | asdict(measure_streaming(fragments)))
+    album = measure_pictures(pictures)
+    adding, scrolling = asdict(album.adding), asdict(album.scrolling)
+    _print({"measured": "adding pictures", "pictures": pictures} | adding | {"bytes_each": album.bytes_each})
+    _print({"measured": "scrolling", "pictures": pictures} | scrolling)
+
+
+app = typer.Typer(no_args_is_help=True, help=paragraphs(HELP))
+for command in (decode, train, search, tui):
+    add(app, command)
+
+
+def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
+    from fromage_lite.bench.models import random_model
+    from fromage_lite.placement import choose_placement
+
+    return random_model(lm, encoder, choose_placement(device, dtype))
+
+
+def _device_name(model: Fromage) -> str:
+    from fromage_lite.bench.hardware import device_name
+
+    return device_name(model.language.device)
+
+
+def _print(figures: Mapping[str, Any]) -> None:
+    """One line of JSON; four digits are more than a measurement is worth."""
+    rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()}
+    typer.echo(json.dumps(rounded))

@@ -1,0 +1,49 @@
+"""`fromage-lite evaluate`: how well a model does."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tui.cli.options import Device, Dtype, Quantize
+
+
+def evaluate(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A playground's folder, or one bridge's folder. Default: the playground that comes along."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
+    ] = None,
+    n: Annotated[int, typer.Option(min=10, help="Scenes or questions a figure.")] = 500,
+    n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes of the retrieval figures.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Decides scenes and questions.")] = 1,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+) -> None:
+    """Measure a model on held-out scenes of the playground: captions, questions, requests, retrieval.
+
+    Prints the figures as one flat JSON object; what is measured meanwhile goes to stderr.
+    """
+    from fromage_lite.config import playground_dir
+    from fromage_lite.playground.evaluation.run import evaluate_playground
+    from fromage_lite.playground.figures_file import as_json, write_figures
+
+    figures = evaluate_playground(
+        model or playground_dir(),
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        n=n,
+        n_retrieval=n_retrieval,
+        seed=seed,
+        report=partial(typer.echo, err=True),
+    )
+    if json_file is not None:
+        write_figures(json_file, figures)
+    typer.echo(as_json(figures))

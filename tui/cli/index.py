@@ -1,0 +1,179 @@
+"""`fromage-lite index`: pictures made searchable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fromage_lite.errors import ConfigError
+from index.images import sanitize
+from index.manifest import STORE_MANIFEST
+from tui.cli import console
+from tui.cli.options import Device, Model
+
+if TYPE_CHECKING:
+    from index.build import BadPicture, BuildReport
+    from index.projected import ImportReport
+
+SHOWN_BAD = 20
+
+
+def index(
+    pictures: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PICTURES",
+            help="A folder of pictures, or a table of lines caption<TAB>image (.tsv).",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the index, to make or to bring up to date.")] = None,
+    model: Model = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Table of lines caption<TAB>image for the pictures of the folder.")
+    ] = None,
+    rederive: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX", help="Index the pictures of this index for --model, from their kept features."),
+    ] = None,
+    from_reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image embeddings of the original FROMAGe (.pkl), made by --model; repeat for several."),
+    ] = None,
+    relative_to: Annotated[
+        Path | None, typer.Option(help="Folder that paths in them are relative to; by default the file's own.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
+    device: Device = "auto",
+) -> None:
+    """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
+
+    An interrupted build goes on where it stopped when the same command is given again. Without arguments it makes the
+    index of the playground's own pictures.
+
+    Examples:
+
+    fromage-lite index ~/Pictures --out my-index
+    fromage-lite index captions.tsv --out my-index --model runs/my-bridge
+    fromage-lite index --rederive my-index --model runs/my-bridge
+    fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
+    """
+    _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
+    if pictures is None and rederive is None and out is not None and (out / STORE_MANIFEST).is_file():
+        rederive = out  # the command that a fingerprint error names
+    try:
+        if from_reference and model is not None and out is not None:
+            _index_embeddings(from_reference, relative_to, out, model, device)
+        elif pictures is not None and out is not None:
+            _index_pictures(pictures, out, model, captions, batch_size, device)
+        elif rederive is not None:
+            _index_features(rederive, out or rederive, model, device)
+        else:
+            _index_playground(out, model, device)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Interrupted; nothing is lost. The same command goes on from here.") from None
+
+
+def _check_together(
+    pictures: Path | None,
+    out: Path | None,
+    model: str | None,
+    captions: Path | None,
+    rederive: Path | None,
+    from_reference: Sequence[Path] | None,
+    relative_to: Path | None,
+) -> None:
+    if pictures is not None and rederive is not None:
+        raise ConfigError("--rederive takes its pictures from an index.", "Leave the folder out.")
+    if pictures is not None and out is None:
+        raise ConfigError("Where should the index go?", "Name a folder with --out.")
+    if from_reference and (pictures is not None or rederive is not None):
+        raise ConfigError("--from-reference brings its own pictures.", "Leave the folder and --rederive out.")
+    if from_reference and (model is None or out is None):
+        raise ConfigError("--from-reference needs --model, which made the embeddings, and --out.")
+    if relative_to is not None and not from_reference:
+        raise ConfigError("--relative-to belongs to --from-reference.", "Leave it out.")
+    if captions is not None and (pictures is None or not pictures.is_dir()):
+        raise ConfigError("--captions needs a folder of pictures.", "Name one, or leave it out.")
+
+
+def _index_pictures(
+    pictures: Path, out: Path, model: str | None, captions: Path | None, batch_size: int, device: str
+) -> None:
+    from fromage_lite.indexing import index_pictures
+
+    report, manifest = index_pictures(
+        pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=console.progress_bar
+    )
+    _show_build(report, out, manifest.kind)
+
+
+def _show_build(report: BuildReport, out: Path, kind: str) -> None:
+    from index.build import BAD_LIST
+
+    _show_bad(report.bad)
+    counts = {
+        "new": report.added - report.changed,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "named twice": report.duplicates,
+    }
+    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    where = f", listed in {out / BAD_LIST}" if report.bad else ""
+    _say(
+        f"{out}: {report.total} pictures, {report.captioned} with a caption ({known}); "
+        f"{len(report.bad)} bad files skipped{where}. Index: {kind}."
+    )
+
+
+def _show_bad(bad: Sequence[BadPicture]) -> None:
+    for picture in bad[:SHOWN_BAD]:
+        typer.echo(f"  skipped: {picture.reason}")
+    if len(bad) > SHOWN_BAD:
+        typer.echo(f"  and {len(bad) - SHOWN_BAD} more")
+
+
+def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+    from fromage_lite.indexing import index_features, load_model
+
+    manifest = index_features(store, out, load_model(model, device), bar=console.progress_bar)
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+
+
+def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
+    from fromage_lite.indexing import index_embeddings
+
+    manifest = index_embeddings(
+        files, out, model, base=base, device=device, bar=console.progress_bar, report=_show_import
+    )
+    _say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+
+
+def _show_import(file: Path, report: ImportReport) -> None:
+    _show_bad(report.bad)
+    _say(
+        f"{file}: {report.added} new, {report.known} there already, {report.duplicates} named twice, "
+        f"{len(report.bad)} skipped."
+    )
+
+
+def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.playground.pictures import ensure_playground_index
+
+    model = load_model(model_name, device)
+    with console.Progress() as progress:
+        own = ensure_playground_index(model, progress)
+    if out is None:
+        _say(f"{own}: the index of the playground's pictures is ready.")
+        return
+    manifest = index_features(own, out, model, bar=console.progress_bar)
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sanitize(sentence))

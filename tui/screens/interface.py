@@ -1,0 +1,116 @@
+"""The chat screen and the app around it as the features of the chat see them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from textual.app import App
+from textual.notifications import SeverityLevel
+
+from fromage_lite.config import GenerationSettings
+from fromage_lite.errors import FromageError
+from fromage_lite.text.message import Segment
+from tui.input.commands import CommandTable
+from tui.pictures.image_mode import ImageMode
+from tui.sessions.conversation import SavedConversation
+from tui.settings.preferences import Preferences
+from tui.widgets.composer import Composer, Draft
+from tui.widgets.status import StatusBar
+from tui.widgets.transcript import Transcript
+from tui.widgets.turn import NoteKind, TurnView
+
+NOT_LOADED = "The model isn't loaded yet"
+
+
+@dataclass
+class Outgoing:
+    """A message on its way: waiting for the model, or failed and ready to be tried again."""
+
+    draft: Draft
+    segments: tuple[Segment, ...]
+    view: TurnView
+
+
+class Host(Protocol):
+    """What the chat needs of the app around it."""
+
+    preferences: Preferences
+    state: Path | None
+    """The folder of what is remembered between runs; None remembers nothing."""
+    problems: list[str]
+    """What the config file has that can't be used, a sentence each."""
+
+    def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
+        """Writes a change of settings into the config file."""
+
+    def action_switch_theme(self) -> None:
+        """Dark to light, or back."""
+
+
+class Chat(Protocol):
+    """The chat screen as its features see it."""
+
+    host: Host
+    conversation: SavedConversation
+    mode: ImageMode
+    turns: list[TurnView]
+    """As many as the dialogue has."""
+    waiting: Outgoing | None
+    """The message that waits for the model."""
+    failed: Outgoing | None
+    """The message whose reply failed, until something else is sent."""
+
+    @property
+    def app(self) -> App[object]: ...
+    @property
+    def commands(self) -> CommandTable: ...
+    @property
+    def transcript(self) -> Transcript: ...
+    @property
+    def composer(self) -> Composer: ...
+    @property
+    def status(self) -> StatusBar: ...
+    @property
+    def busy(self) -> str:
+        """What the agent is doing; empty when it is free."""
+
+    def working(self, what: str, *, beside: str = "") -> AbstractContextManager[None]:
+        """Claims the agent for a block; see `Workload.working`."""
+
+    def check_free(self, *, beside: str = "") -> None:
+        """Raises `Occupied` if anything but `beside` is going on."""
+
+    def begin(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Claims the agent and does the work in the background. Raises `Occupied` if something else is going on."""
+
+    def start(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Does something in the background that doesn't claim the agent. What it raises is shown."""
+
+    def call_later(self, callback: Callable[..., object], *args: object) -> bool:
+        """Calls on the screen's thread; from any thread."""
+
+    async def note(self, text: str, kind: NoteKind = "info") -> None:
+        """A line in the transcript."""
+
+    async def note_error(self, error: FromageError, advice: str = "") -> None:
+        """An error in the transcript, with what to do about it."""
+
+    def hint(self, text: str) -> None:
+        """A passing remark."""
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None: ...
+
+    def show_agent(self) -> None:
+        """Shows which model and which pictures answer."""
