@@ -53,7 +53,7 @@ _CATS_SEEN = "two cats and a red car at night."
 
 EDGES: tuple[Edge, ...] = (
     # Nothing was shown yet.
-    *_edges("first", (SHOW_FIRST, ASK_FIRST, UNKNOWN),
+    *_edges("first", (SHOW_FIRST, ASK_FIRST, UNKNOWN, _HELP),
             "what's that thing?", "what is that thing?", "what am i looking at?", "is it a cat?", "who is it?",
             "what is in the third picture?", "tell me what it is", "what did you see?", "where was it?",
             "can you see it?", "what do you see in the picture?", "what is in the image?", "describe my photo"),
@@ -64,7 +64,7 @@ EDGES: tuple[Edge, ...] = (
     *_edges("first", ("i see no picture.", SHOW_FIRST), "how many pictures do you see now?",
             "so how many pictures do you see?", "how many images do you see?", "how many pictures did you get?"),
     *_edges("first", (_HELLO, _FINE), "hello friend", "hi, how are you?", "hey there!", "good afternoon"),
-    *_edges("first", (_ME, UNKNOWN), "so who are you?", "what's your name then?", "are you a person?",
+    *_edges("first", (_ME, UNKNOWN, SHOW_FIRST), "so who are you?", "what's your name then?", "are you a person?",
             "are you a machine?", "who is this?"),
     *_edges("first", (_HELP, UNKNOWN, "i know animals, birds, bugs, fruit and food, for example."),
             "so what can you do?", "what should i type?", "how do i start?", "what do i do now?",
@@ -72,7 +72,7 @@ EDGES: tuple[Edge, ...] = (
     *_edges("first", (_WELCOME, _GLAD), "thank you, that is nice", "ok thank you", "thanks so much", "cheers"),
     *_edges("first", (_BYE,), "bye then", "goodbye for now", "see you tomorrow", "ok bye"),
     *_edges("first", (_ALRIGHT, UNKNOWN, _GLAD, _HELP), "ok then", "yes yes", "no no", "hmm", "well, ok", "aha"),
-    *_edges("first", (UNKNOWN,), "what is the time?", "how old is the earth?", "tell me something funny",
+    *_edges("first", (UNKNOWN, _ME), "what is the time?", "how old is the earth?", "tell me something funny",
             "can you sing?", "who is the king of france?", "what is the capital of spain?", "show me a wizzard",
             "show me a laptop", "find me a helmet", "do you have a sofa?", "a picture of my dentist", "qwertz",
             "why is the sky blue?", "i feel sad", "what is your age?"),
