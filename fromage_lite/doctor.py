@@ -30,6 +30,7 @@ PACKAGES = (
     "huggingface_hub",
     "accelerate",
 )
+NAMED = 5  # of the pictures that are wrong in the index
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield Check("image encoder", facts["vision_encoder"])
     yield Check("runs on", f"{facts['device']}, {facts['dtype']}")
     yield _index(agent, options)
+    yield from _pictures(agent, options)
 
 
 def _index(agent: Agent, options: LoadOptions) -> Check:
@@ -133,3 +135,38 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
     except FromageError as error:
         return Check("index", str(path), str(error))
     return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
+
+
+def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:
+    """Whether the index keeps what its pictures look like to this model's encoder; a sample is embedded again."""
+    from index.faiss_index import ImageIndex
+    from index.unfinished import resuming
+    from index.verify import compare_pictures, verify_index
+
+    index = agent.engine.index
+    if not isinstance(index, ImageIndex):
+        return
+    faults = verify_index(index)
+    yield Check("index files", f"{index.store.path}, {len(index.store):,} rows", " ".join(faults))
+    if index.store.bridge_fingerprint is not None:
+        return  # another program embedded these pictures
+    try:
+        found = compare_pictures(
+            index.store, lambda images: agent.model.image_features(images).pooled.float().cpu().numpy()
+        )
+    except Exception as error:  # whatever an encoder or a damaged file raises
+        yield Check("pictures embedded again", "not possible", described(error))
+        return
+    notes = {"gone": found.gone, "changed since": found.changed, "unreadable now": found.unreadable}
+    value = ", ".join([str(found.compared), *(f"{count} {what}" for what, count in notes.items() if count)])
+    fault = ""
+    if wrong := found.differing:
+        remedy = f"Delete {index.store.path} and build it again: {resuming(index.store.path)}"
+        if options.index is None:
+            remedy = f"Delete {index.store.path.parent}: the next start of the chat makes it again."
+        names = ", ".join(wrong[:NAMED]) + (f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else "")
+        fault = (
+            f"The index keeps something else than the pictures' features or thumbnails of {len(wrong)} of "
+            f"{found.compared}: {names}. {remedy}"
+        )
+    yield Check("pictures embedded again", value, fault)

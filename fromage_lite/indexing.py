@@ -71,6 +71,7 @@ def index_pictures(
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
+            resume=_words(model_name, pictures, captions=captions),
         )
     return report, derive_index(out, projection(model), model.fingerprint())
 
@@ -124,6 +125,7 @@ def index_embeddings(
         FromageError: a file, the model or `out` can't be used.
     """
     known: tuple[str, int] | None = None
+    files = list(files)
     for file in files:
         with bar(f"Reading {file.name}", "byte") as progress:
             reference = read_reference(file, progress)
@@ -141,6 +143,7 @@ def index_embeddings(
                 base=base or file.parent,
                 total=len(reference),
                 progress=progress,
+                resume=_words(model_name, from_reference=files, relative_to=base),
             )
         del reference  # gigabytes, which the index needs now
         report(file, imported)
@@ -148,3 +151,17 @@ def index_embeddings(
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
         return derive_index(out, lambda vectors: vectors, known[0], progress=progress)
+
+
+def _words(
+    model_name: str | Path | None, pictures: Path | None = None, **options: Path | Iterable[Path] | None
+) -> list[str]:
+    """Arguments of the command that goes on with an index, from whatever folder."""
+    words = [str(pictures.absolute())] if pictures is not None else []
+    for name, value in options.items():
+        for path in [value] if isinstance(value, Path) else value or ():
+            words += [f"--{name.replace('_', '-')}", str(path.absolute())]
+    if model_name is not None:
+        is_folder = Path(model_name).exists()
+        words += ["--model", str(Path(model_name).absolute() if is_folder else model_name)]
+    return words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -87,6 +87,7 @@ def build_store(
     encoder_fingerprint: str,
     batch_size: int = 64,
     progress: Progress | None = None,
+    resume: Sequence[str] = (),
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -101,12 +102,13 @@ def build_store(
         encoder_fingerprint: of the encoder behind `embed`.
         batch_size: images per call of `embed`.
         progress: called for every picture, embedded or not.
+        resume: arguments of the command that goes on with the build, as for `FeatureStoreWriter`.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
-        StoreError: no picture can be read, or `out` can't be written to.
+        StoreError: no picture can be read, `out` can't be written to, or another builder is at work there.
     """
-    with FeatureStoreWriter(out, None, encoder_fingerprint) as writer:
+    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer:
         build = _Build(reader, writer, progress)
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 PROGRAM = "fromage-lite index"
@@ -17,4 +18,14 @@ def index_command(out: str | Path, model: str | None = None, *, pictures: str | 
         pictures: the folder or table to index; None takes the features that `out` keeps.
     """
     words = [str(pictures)] if pictures is not None else []
-    return f"{PROGRAM} {shlex.join([*words, '--model', model or 'MODEL', '--out', str(out)])}"
+    return resuming_command(out, [*words, "--model", model or "MODEL"])
+
+
+def resuming_command(out: str | Path, words: Sequence[str]) -> str:
+    """The command that began the index at `out`, and goes on with it.
+
+    Args:
+        out: the index folder.
+        words: the arguments that it was begun with, but for `--out`.
+    """
+    return f"{PROGRAM} {shlex.join([*words, '--out', str(out)])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from index.errors import FingerprintError
 from index.faiss_index import build_index, choose_kind, training_size
+from index.lock import BuilderLock
 from index.manifest import IndexManifest
 from index.progress import Progress
 from index.store import FeatureStore
@@ -42,9 +44,23 @@ def derive_index(
 
     Raises:
         FingerprintError: the store holds the image embeddings of another bridge.
-        StoreError: the store is missing or damaged, or `out` can't be written to.
+        StoreError: the store is missing or damaged, `out` can't be written to, or another builder is at work there.
     """
-    opened = store if isinstance(store, FeatureStore) else FeatureStore.open(store)
+    folder = store.path if isinstance(store, FeatureStore) else Path(store)
+    FeatureStore.open(folder).close()  # before the lock, which makes a folder that is missing
+    with BuilderLock(Path(out or folder)), closing(FeatureStore.open(folder)) as opened:
+        return _derive(opened, project, bridge_fingerprint, Path(out or folder), kind, block_size, progress)
+
+
+def _derive(
+    opened: FeatureStore,
+    project: Project,
+    bridge_fingerprint: str,
+    out: Path,
+    kind: str | None,
+    block_size: int,
+    progress: Progress | None,
+) -> IndexManifest:
     if (made_by := opened.bridge_fingerprint) is not None:
         if made_by != bridge_fingerprint:
             raise FingerprintError(
@@ -67,13 +83,7 @@ def derive_index(
     if size := training_size(kind, len(ids)):
         sample = np.sort(np.random.default_rng(0).choice(ids, size, replace=False))
         training = np.concatenate(list(project_rows(sample, None)))
-    try:
-        return build_index(
-            opened, project_rows(ids, progress), bridge_fingerprint, out or opened.path, kind=kind, training=training
-        )
-    finally:
-        if opened is not store:
-            opened.close()
+    return build_index(opened, ids, project_rows(ids, progress), bridge_fingerprint, out, kind=kind, training=training)
 
 
 def _unchanged(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,15 +15,21 @@ from index.commands import index_command
 from index.errors import FingerprintError, StoreError
 from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.manifest import INDEX_MANIFEST, STORE_MANIFEST, IndexManifest, storage_errors
+from index.images import is_url
+from index.inverted_lists import search_lists
+from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
+from index.unfinished import unfinished
 
 INDEX_FILE = "index.faiss"
 FLAT_LIMIT = 100_000
 EXACT_LIMIT = 5_000_000
 NORM_TOLERANCE = 1e-2
+GONE_LIMIT = 1024
+"""How many of the nearest are looked at for pictures that are still there."""
 
 Vectors = npt.NDArray[np.float32]
+_Picture = tuple[str, str, bool]  # source, caption, whether its file is gone
 
 
 def choose_kind(count: int) -> str:
@@ -45,6 +51,7 @@ def training_size(kind: str, count: int) -> int:
 
 def build_index(
     store: FeatureStore,
+    ids: npt.NDArray[np.int64],
     vectors_blocks: Iterable[Vectors],
     bridge_fingerprint: str,
     out: str | Path,
@@ -54,9 +61,12 @@ def build_index(
 ) -> IndexManifest:
     """Write the index of a store's live rows to `out`, which may be the store's own folder.
 
+    The caller holds the `BuilderLock` of `out`.
+
     Args:
         store: where rows and thumbnails are looked up later; `out` refers to it and copies none of it.
-        vectors_blocks: blocks of (n, R), unit norm, in all one vector for each of `store.live_ids()`, in that order.
+        ids: (live,) ascending, `store.live_ids()`, taken once: a builder may remove rows meanwhile.
+        vectors_blocks: blocks of (n, R), unit norm, in all one vector for each of `ids`, in that order.
         bridge_fingerprint: the bridge (and encoder) that made the vectors.
         out: the index folder.
         kind: a FAISS factory string; by default `choose_kind`.
@@ -66,7 +76,6 @@ def build_index(
         StoreError: the vectors don't fit the store or aren't of unit norm, or `out` can't be written to.
     """
     out = Path(out)
-    ids = store.live_ids()
     kind = kind or choose_kind(len(ids))
     index, done = None, 0
     for vectors in vectors_blocks:
@@ -146,21 +155,25 @@ class ImageIndex:
         path = Path(path)
         rebuild = f"Rebuild it: {index_command(path, model)}"
         if not (path / INDEX_MANIFEST).is_file():
-            if (path / STORE_MANIFEST).is_file():
-                raise StoreError(f"The store at {path} has no index yet.", f"Build it: {index_command(path, model)}")
-            raise StoreError(
-                f"There is no index at {path}.", f"Build one: {index_command(path, model, pictures='FOLDER')}"
-            )
+            raise unfinished(path, "index", model)
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
             raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
-        store = FeatureStore.open(path / manifest.store)
+        store = FeatureStore.open(path if manifest.store == "." else (path / manifest.store).resolve())
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(
                 f"The index at {path} and its store at {store.path} come from different encoders.",
                 rebuild,
             )
-        return cls(path, manifest, store, _read_faiss(path, manifest, rebuild))
+        try:
+            index = _read_faiss(path, manifest, rebuild)
+            if _is_current(path, manifest):
+                return cls(path, manifest, store, index)
+        except StoreError:
+            if _is_current(path, manifest):
+                raise
+        store.close()
+        return cls.open(path, bridge_fingerprint, model)  # a builder replaced the index meanwhile
 
     def __len__(self) -> int:
         """How many pictures can be found."""
@@ -180,16 +193,22 @@ class ImageIndex:
             exclude: ids that must not be found.
 
         Returns:
-            For each query its hits, best first.
+            For each query its hits, best first. A picture whose file is gone is one only if the store keeps a
+            thumbnail of it; `Hit.gone` says so. The next nearest takes the place of another, if one is found among
+            the first `GONE_LIMIT`.
 
         Raises:
             StoreError: the queries are of another width, not of unit norm or not finite.
         """
-        scores, ids = self.search_ids(query_embeds, k, exclude)
-        return [
-            [Hit(int(id), float(score), *self.row(int(id))) for score, id in zip(row, found, strict=True) if id >= 0]
-            for row, found in zip(scores, ids, strict=True)
-        ]
+        known: dict[int, _Picture | None] = {}
+        wanted = k
+        while True:
+            scores, ids = self.search_ids(query_embeds, wanted, exclude)
+            answers = [self._hits(*found, known) for found in zip(scores, ids, strict=True)]
+            enough = all(len(hits) >= k for hits in answers)
+            if enough or wanted >= min(len(self), GONE_LIMIT) or None not in known.values():
+                return [hits[:k] for hits in answers]
+            wanted = min(2 * wanted, GONE_LIMIT)
 
     def search_ids(
         self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()
@@ -209,8 +228,29 @@ class ImageIndex:
         if len(exclude):
             unwanted = np.fromiter(exclude, dtype=np.int64, count=len(exclude))
             selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(unwanted))
-        scores, ids = self._index.search(queries, k, params=self._parameters(selector))
+        if self.manifest.kind.startswith("IVF"):
+            return search_lists(self._index, queries, k, selector)
+        # FAISS adds this keyword argument at run time, where no type checker sees it.
+        make: Any = faiss.SearchParameters
+        scores, ids = self._index.search(queries, k, params=make(sel=selector))
         return scores, ids
+
+    def _hits(self, scores: Vectors, ids: npt.NDArray[np.int64], known: dict[int, _Picture | None]) -> list[Hit]:
+        """The hits of one query that can be shown; `known` keeps what was looked up."""
+        hits = []
+        for score, number in zip(scores, ids, strict=True):
+            if (id := int(number)) < 0:
+                break
+            if id not in known:
+                known[id] = self._picture(id)
+            if (picture := known[id]) is not None:
+                hits.append(Hit(id, float(score), *picture))
+        return hits
+
+    def _picture(self, id: int) -> _Picture | None:
+        source, caption = self.row(id)
+        gone = not is_url(source) and not _is_there(source)
+        return None if gone and not self.store.has_thumbnail(id) else (source, caption, gone)
 
     def row(self, id: int) -> tuple[str, str]:
         """(source, caption) of a picture."""
@@ -224,13 +264,20 @@ class ImageIndex:
         """Close the store's files."""
         self.store.close()
 
-    def _parameters(self, selector: Any) -> Any:
-        # FAISS adds these keyword arguments at run time, where no type checker sees them.
-        make: Any = faiss.SearchParameters
-        if not self.manifest.kind.startswith("IVF"):
-            return make(sel=selector)
-        make = faiss.SearchParametersIVF
-        return make(sel=selector, nprobe=faiss.extract_index_ivf(self._index).nprobe)
+
+def _is_there(path: str) -> bool:
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_current(path: Path, manifest: IndexManifest) -> bool:
+    try:
+        return IndexManifest.read(path / INDEX_MANIFEST) == manifest
+    except StoreError:
+        return False
 
 
 def _read_faiss(path: Path, manifest: IndexManifest, rebuild: str) -> Any:

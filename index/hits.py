@@ -23,16 +23,19 @@ class Hit:
         score: cosine of the query and the image embedding; higher is better.
         source: where the picture is: an absolute path, or a URL.
         caption: the picture's caption; empty if it has none.
+        gone: whether its file was missing when it was found; then only its thumbnail can be shown.
     """
 
     id: int
     score: float
     source: str
     caption: str = ""
+    gone: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as plain JSON data: `{"id", "path", "score", "caption"}`, `path` being the source."""
-        return {"id": self.id, "path": self.source, "score": self.score, "caption": self.caption}
+        """The hit as plain JSON data: `{"id", "path", "score", "caption"}`, `path` being the source; `"gone"` if so."""
+        data = {"id": self.id, "path": self.source, "score": self.score, "caption": self.caption}
+        return {**data, "gone": True} if self.gone else data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Hit:
@@ -52,7 +55,9 @@ class Hit:
             raise TypeError(f"the score {score!r:.40} is not a number")
         if not isinstance(source, str) or not isinstance(caption, str):
             raise TypeError("path or caption is not a string")
-        return cls(id, float(score), source, caption)
+        if not isinstance(gone := data.get("gone", False), bool):
+            raise TypeError(f"gone can't be {gone!r:.40}")
+        return cls(id, float(score), source, caption, gone)
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +47,7 @@ def import_embeddings(
     base: str | Path = ".",
     total: int = 0,
     progress: Progress | None = None,
+    resume: Sequence[str] = (),
 ) -> ImportReport:
     """Put image embeddings, normalised, into a store at `out`, continuing an interrupted import.
 
@@ -60,13 +61,14 @@ def import_embeddings(
         base: the folder to which relative paths among the sources are relative; URLs stay as they are.
         total: rows in all, for `progress`.
         progress: called as rows are stored.
+        resume: arguments of the command that goes on with the import, as for `FeatureStoreWriter`.
 
     Raises:
         FingerprintError: the store at `out` holds something else.
-        StoreError: no vector can be used, or `out` can't be written to.
+        StoreError: no vector can be used, `out` can't be written to, or another builder is at work there.
     """
     report, done = ImportReport(), 0
-    with FeatureStoreWriter(out, None, PROJECTED + bridge_fingerprint) as writer:
+    with FeatureStoreWriter(out, None, PROJECTED + bridge_fingerprint, resume) as writer:
         begun = writer.count
         for sources, vectors in blocks:
             _store(writer, begun, [_resolved(source, base) for source in sources], vectors, report)

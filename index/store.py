@@ -7,6 +7,8 @@ A store is a folder of four files:
     rows.sqlite     per row: source, caption, where its thumbnail is, size and date of the file
     manifest.json   written last
 
+and `.lock`, which its builder holds.
+
 Rows come into being only with SQLite's commit: their features and thumbnails are on disk before it, and the next
 writer cuts off whatever lies beyond the committed rows. So a build may be killed at any instant.
 Rows are never deleted, only marked as removed, and keep their ids.
@@ -23,9 +25,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from index.commands import PROGRAM, index_command
 from index.errors import StoreError
+from index.lock import builder_at_work
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
+from index.rows import connect_readonly
+from index.unfinished import resuming, unfinished
 from index.writer import FeatureStoreWriter, KnownRow, NewRow
 
 __all__ = ["FeatureStore", "FeatureStoreWriter", "KnownRow", "NewRow"]
@@ -58,13 +62,7 @@ class FeatureStore:
         """
         path = Path(path)
         if not (path / STORE_MANIFEST).is_file():
-            begun = (path / ROWS).is_file()
-            raise StoreError(
-                f"The feature store at {path} is not finished." if begun else f"There is no feature store at {path}.",
-                f"Run the {PROGRAM} command that began it again: it goes on where it stopped."
-                if begun
-                else f"Build it: {index_command(path, pictures='FOLDER')}",
-            )
+            raise unfinished(path, "feature store")
         manifest = StoreManifest.read(path / STORE_MANIFEST)
         if manifest.dtype not in ("float16", "float32"):
             raise StoreError(f"{path / STORE_MANIFEST} is damaged: dtype can't be {manifest.dtype!r}.", REBUILD)
@@ -75,7 +73,7 @@ class FeatureStore:
             if found < size:
                 raise StoreError(f"{path / name} is damaged: {found} bytes, {size} expected.", REBUILD)
         with storage_errors(path / ROWS, "read"):
-            rows = _connect_readonly(path / ROWS)
+            rows = connect_readonly(path / ROWS)
             last = rows.execute("SELECT max(id) FROM rows").fetchone()[0]
         if (-1 if last is None else last) + 1 < manifest.count:
             raise StoreError(f"{path / ROWS} is damaged: rows are missing.", REBUILD)
@@ -130,6 +128,16 @@ class FeatureStore:
             file.seek(start)
             return file.read(end - start)
 
+    def has_thumbnail(self, id: int) -> bool:
+        """Whether the store keeps a thumbnail of a row."""
+        start, end = self._one("SELECT thumbnail_start, thumbnail_end FROM rows WHERE id = ?", id)
+        return bool(end > start)
+
+    def stamp(self, id: int) -> tuple[int | None, int | None]:
+        """Size in bytes and mtime in ns of a row's file when it was embedded; None where it is not known."""
+        size, mtime = self._one("SELECT file_size, file_mtime_ns FROM rows WHERE id = ?", id)
+        return size, mtime
+
     def find(self, source: str) -> int | None:
         """Id of a source's live row; None if it has none."""
         found = self._query("SELECT id FROM rows WHERE source = ? AND removed = 0 AND id < ?", source, len(self))
@@ -150,6 +158,30 @@ class FeatureStore:
                 min(start + block, len(self)),
             )
 
+    def blocks(self) -> list[tuple[int, int, int]]:
+        """(first row, number of rows, CRC-32 of their features) of what was appended together, where it is known."""
+        if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'blocks'"):
+            return []  # an earlier version wrote the store
+        return [tuple(block) for block in self._query("SELECT first, count, crc FROM blocks ORDER BY first")]
+
+    def row_faults(self) -> list[str]:
+        """What is wrong with the row file, a sentence each; and whether it has rows that are not in the store yet."""
+        path, faults = self.path / ROWS, []
+        (found,) = self._query("PRAGMA quick_check(1)")
+        if found[0] != "ok":
+            faults.append(f"{path} is damaged: {found[0]}. {REBUILD}")
+        query = "SELECT count(*), coalesce(sum(thumbnail_end - thumbnail_start), 0) FROM rows WHERE id < ?"
+        (found,) = self._query(query, len(self))
+        if found != (len(self), self.manifest.thumbnail_bytes):
+            faults.append(f"{path} is damaged: rows are missing or don't fit the thumbnails. {REBUILD}")
+        (found,) = self._query("SELECT count(*) FROM rows WHERE id >= ?", len(self))
+        if found[0] and builder_at_work(self.path) is None:
+            faults.append(
+                f"An update of the store at {self.path} is unfinished: {found[0]:,} more pictures are embedded. "
+                f"Go on where it stopped: {resuming(self.path)}"
+            )
+        return faults
+
     def close(self) -> None:
         """Close the row file; the features stay mapped as long as they are referenced."""
         self._rows.close()
@@ -165,15 +197,3 @@ class FeatureStore:
     def _query(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         with self._lock, storage_errors(self.path / ROWS, "read"):
             return self._rows.execute(query, arguments).fetchall()
-
-
-def _connect_readonly(path: Path) -> sqlite3.Connection:
-    uri = path.resolve().as_uri()
-    try:
-        rows = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)
-        rows.execute("SELECT 1 FROM rows LIMIT 1")
-    except sqlite3.OperationalError:
-        # A writer that was killed in the middle of a commit left a journal, and only a writer may roll it back.
-        rows = sqlite3.connect(f"{uri}?mode=rw", uri=True, check_same_thread=False)
-        rows.execute("SELECT 1 FROM rows LIMIT 1")
-    return rows

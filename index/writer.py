@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -14,16 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
+from index.lock import BuilderLock, in_use
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS rows (
-    id INTEGER PRIMARY KEY, source TEXT NOT NULL, caption TEXT NOT NULL,
-    thumbnail_start INTEGER NOT NULL, thumbnail_end INTEGER NOT NULL,
-    file_size INTEGER, file_mtime_ns INTEGER, removed INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX IF NOT EXISTS live_source ON rows (source) WHERE removed = 0;
-"""
+from index.rows import RESUME, SCHEMA
 
 
 class NewRow(TypedDict):
@@ -51,32 +47,41 @@ class FeatureStoreWriter:
         dim: width of the features; None takes that of the store, or of the first features appended.
         encoder_fingerprint: of the frozen encoder that makes the features; or `PROJECTED` and a bridge's fingerprint,
             for image embeddings, which are kept in float32: they can't be computed again.
+        resume: arguments of the command that goes on with this build, but for `--out`: told where it is interrupted.
 
     Raises:
         FingerprintError: the store holds another encoder's features.
-        StoreError: the folder can't be written to or is damaged, or another writer is at work.
+        StoreError: the folder can't be written to or is damaged, or another builder is at work.
     """
 
-    def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str) -> None:
+    def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str, resume: Sequence[str] = ()) -> None:
         self.path = Path(path)
         self.encoder_fingerprint = encoder_fingerprint
         self.dtype = np.dtype("<f4" if encoder_fingerprint.startswith(PROJECTED) else "<f2")
-        with storage_errors(self.path, "write to"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._rows = sqlite3.connect(self.path / ROWS, isolation_level=None, timeout=5.0)
-        try:
+        with ExitStack() as undo:
+            self._lock = BuilderLock(self.path)
+            undo.callback(self._lock.release)
             with storage_errors(self.path, "write to"):
-                self._rows.executescript(_SCHEMA)
-                self._begin()
-                self.dim = self._known_dim(dim)
-                self.count = int(self._rows.execute("SELECT coalesce(max(id) + 1, 0) FROM rows").fetchone()[0])
-                last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
-                self._thumbnails_end = int(last[0]) if last else 0
-                self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * self.dtype.itemsize)
-                self._thumbnails = _open_append(self.path / THUMBNAILS, self._thumbnails_end)
-        except BaseException:
-            self._rows.close()
-            raise
+                self._rows = sqlite3.connect(self.path / ROWS, isolation_level=None, timeout=5.0)
+                undo.callback(self._rows.close)
+                self._open(dim, resume)
+            undo.pop_all()
+
+    def _open(self, dim: int | None, resume: Sequence[str]) -> None:
+        # A cache that overflows would be written in the middle of a transaction, which locks readers out to its end.
+        self._rows.execute("PRAGMA cache_spill = OFF")
+        self._rows.executescript(SCHEMA)
+        self._rows.execute("BEGIN IMMEDIATE")
+        self.dim = self._known_dim(dim)
+        if resume:
+            self._rows.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (RESUME, json.dumps(list(resume))))
+        self._rows.execute("COMMIT")
+        self._rows.execute("BEGIN IMMEDIATE")
+        self.count = self._committed()
+        last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
+        self._thumbnails_end = int(last[0]) if last else 0
+        self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * self.dtype.itemsize)
+        self._thumbnails = _open_append(self.path / THUMBNAILS, self._thumbnails_end)
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +123,8 @@ class FeatureStoreWriter:
                 _write_through(self._features, self.count * block.shape[1] * block.itemsize, block.tobytes())
                 _write_through(self._thumbnails, self._thumbnails_end, b"".join(thumbnails))
                 end = self._insert(ids, rows, thumbnails)
+                block_row = (ids.start, len(ids), zlib.crc32(block.tobytes()))
+                self._rows.execute("INSERT INTO blocks VALUES (?, ?, ?)", block_row)
                 self._rows.execute("COMMIT")
         except BaseException:
             self._rollback()
@@ -150,8 +157,8 @@ class FeatureStoreWriter:
     def finish(self) -> None:
         """Commit, and write the manifest: from here on `FeatureStore.open` sees the new rows."""
         with storage_errors(self.path, "write to"):
-            if self._rows.in_transaction:
-                self._rows.execute("COMMIT")
+            self._begin()
+            self._rows.execute("COMMIT")
             manifest = StoreManifest(
                 dim=self.dim or 0,
                 count=self.count,
@@ -163,15 +170,27 @@ class FeatureStoreWriter:
 
     def close(self) -> None:
         """Drop what is not committed and close the files."""
-        self._rollback()
-        self._features.close()
-        self._thumbnails.close()
-        self._rows.close()
+        try:
+            self._rollback()
+            self._features.close()
+            self._thumbnails.close()
+            self._rows.close()
+        finally:
+            self._lock.release()
 
     def _begin(self) -> None:
-        # IMMEDIATE takes the write lock before the other two files change, which keeps a second writer out.
-        if not self._rows.in_transaction:
-            self._rows.execute("BEGIN IMMEDIATE")
+        # IMMEDIATE takes the write lock before the other two files change.
+        if self._rows.in_transaction:
+            return
+        self._rows.execute("BEGIN IMMEDIATE")
+        # Where the file system knows no file locks, another builder may have come between two transactions. Then the
+        # ends of the other two files are no longer those that this writer knows.
+        if self._committed() != self.count:
+            self._rows.execute("ROLLBACK")
+            raise in_use(self.path)
+
+    def _committed(self) -> int:
+        return int(self._rows.execute("SELECT coalesce(max(id) + 1, 0) FROM rows").fetchone()[0])
 
     def _rollback(self) -> None:
         # An interrupt may come just after COMMIT, with `count` still the old one: then there is nothing to cut off.
@@ -183,7 +202,7 @@ class FeatureStoreWriter:
     def _known_dim(self, dim: int | None) -> int | None:
         """The width that the store has or will have; checks that it and the encoder agree with what is there."""
         known = dict(self._rows.execute("SELECT name, value FROM meta").fetchall())
-        if known and known.get("encoder_fingerprint") != self.encoder_fingerprint:
+        if known.get("encoder_fingerprint", self.encoder_fingerprint) != self.encoder_fingerprint:
             raise FingerprintError(
                 f"The store at {self.path} holds the features of another image encoder, or another model's embeddings.",
                 "Name another --out folder, or delete this one.",

@@ -210,6 +210,8 @@ def run(
         load, mode, settings, preferences=preferences, state=paths.state_dir(), archive=archive, resume=resume
     )
     app.conversation.load_other = load_other
+    app.conversation.model_path = options.model or ""
+    app.conversation.is_index_named = options.index is not None
     return run_app(app)
 
 

@@ -78,6 +78,21 @@ def test_inverted_lists_find_nearly_all_and_respect_exclusion(store_path, tmp_pa
     assert min(hit.id for hits in found for hit in hits) >= 100
 
 
+@pytest.mark.parametrize("kind, tolerance", [("IVF128,Flat", 1e-5), ("IVF128_HNSW32,SQ8", 3e-2)])
+@pytest.mark.parametrize("k", [1, 10, 150, 250, 396, 5000])
+@pytest.mark.parametrize("exclude", [(), range(0, 400, 2), range(5, 400), range(400)])
+def test_inverted_lists_give_as_many_as_are_asked_for(store_path, tmp_path, queries, kind, tolerance, k, exclude):
+    """The 64 lists searched at first hold about half of the pictures."""
+    derive_index(store_path, project, "bridge", tmp_path, kind=kind)
+    found = ImageIndex.open(tmp_path).search(queries, k, exclude)
+    for hits, wanted in zip(found, brute_force(store_path, queries, k, exclude), strict=True):
+        assert len(hits) == len(wanted) == len({hit.id for hit in hits})
+        assert not {hit.id for hit in hits} & {*exclude, *REMOVED}
+        if len(wanted) < k or k == 396:  # all there are
+            assert {hit.id for hit in hits} == {id for id, _ in wanted}
+            assert [hit.score for hit in hits] == pytest.approx([score for _, score in wanted], abs=tolerance)
+
+
 def test_more_wanted_than_there_are(store_path, tmp_path, queries):
     derive_index(store_path, project, "bridge", tmp_path)
     index = ImageIndex.open(tmp_path)
@@ -138,15 +153,16 @@ def test_vectors_that_do_not_fit_are_refused(store_path, tmp_path, normalise):
         ([sound * 3], "unit norm; one has norm 3"),
     ]:
         with pytest.raises(StoreError, match=reason):
-            build_index(store, blocks, "bridge", tmp_path)
+            build_index(store, store.live_ids(), blocks, "bridge", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_or_damaged_index_is_a_clear_error(store_path, tmp_path):
     with pytest.raises(StoreError, match="There is no index"):
         ImageIndex.open(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="no index yet"):
-        ImageIndex.open(store_path)
+    wanted = f"pictures are embedded, but there is no index.*: fromage-lite index --model m --out {store_path}$"
+    with pytest.raises(StoreError, match=f"index at {store_path} is unfinished.*{wanted}"):
+        ImageIndex.open(store_path, model="m")
     derive_index(store_path, project, "bridge", tmp_path)
     file = tmp_path / "index.faiss"
     whole = file.read_bytes()
@@ -169,7 +185,7 @@ def test_a_build_that_fails_leaves_the_old_index(store_path, tmp_path, monkeypat
     with pytest.raises(StoreError, match="disk full"):
         derive_index(store_path, project, "bridge-b", tmp_path)
     assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.faiss", "index.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "index.faiss", "index.json"]
 
 
 def test_a_place_that_can_not_be_written_is_a_clear_error(store_path, tmp_path):
@@ -185,6 +201,43 @@ def test_an_open_index_survives_its_replacement(store_path, tmp_path, queries):
     derive_index(store_path, lambda features: -project(features), "bridge-b", tmp_path)
     assert old.search(queries, 5) == before
     assert ImageIndex.open(tmp_path).search(queries, 5) != before
+
+
+@pytest.fixture
+def pictures(tmp_path, normalise):
+    """Six rows on a line away from the query: kept files, files that are gone with and without a thumbnail, a URL."""
+    files = [tmp_path / "pictures" / f"{id}.png" for id in range(6)]
+    files[0].parent.mkdir()
+    for id in (0, 4, 5):
+        files[id].touch()
+    sources = [*map(str, files[:3]), "https://example.org/3.png", *map(str, files[4:])]
+    thumbnails = [b"jpeg", b"", b"jpeg", b"", b"", b"jpeg"]
+    with FeatureStoreWriter(tmp_path / "store", 2, "encoder") as writer:
+        writer.append([[1.0, id / 4] for id in range(6)], [{"source": s, "caption": ""} for s in sources], thumbnails)
+    derive_index(tmp_path / "store", normalise, "bridge")
+    return tmp_path / "store"
+
+
+EAST = np.array([[1.0, 0.0]], np.float32)
+
+
+def test_a_picture_that_is_gone_is_found_only_with_its_thumbnail_and_marked(pictures):
+    index = ImageIndex.open(pictures)
+    (hits,) = index.search(EAST, 6)
+    assert [(hit.id, hit.gone) for hit in hits] == [(0, False), (2, True), (3, False), (4, False), (5, False)]
+    (hits,) = index.search(EAST, 2)
+    assert [hit.id for hit in hits] == [0, 2]  # the next takes the place of 1
+    (hits,) = index.search(EAST, 2, exclude=[0, 2])
+    assert [hit.id for hit in hits] == [3, 4]
+
+
+def test_where_all_pictures_are_gone_a_search_ends(tmp_path, normalise, monkeypatch):
+    monkeypatch.setattr(index.faiss_index, "GONE_LIMIT", 20)
+    with FeatureStoreWriter(tmp_path, 2, "encoder") as writer:
+        gone = [{"source": f"/nowhere/{id}.png", "caption": ""} for id in range(50)]
+        writer.append([[1.0, id / 4] for id in range(50)], gone, [b""] * 50)
+    derive_index(tmp_path, normalise, "bridge")
+    assert ImageIndex.open(tmp_path).search(EAST, 3) == [[]]
 
 
 def test_the_kind_follows_the_size():

@@ -178,7 +178,7 @@ def test_no_store_and_an_unfinished_store_are_told_apart(tmp_path):
     writer = FeatureStoreWriter(tmp_path / "begun", 5, "encoder-a")
     add(writer, 0, 3)
     writer.close()
-    with pytest.raises(StoreError, match="not finished.*goes on where it stopped"):
+    with pytest.raises(StoreError, match="unfinished: only 3 pictures are.*Go on where it stopped: fromage-lite index"):
         FeatureStore.open(tmp_path / "begun")
     with FeatureStoreWriter(tmp_path / "begun", 5, "encoder-a") as writer:
         assert len(writer) == 3

@@ -14,6 +14,12 @@ def test_a_hit_has_one_json_form():
     assert Hit.from_dict(json.loads(json.dumps(CAT.to_dict()))) == CAT
 
 
+def test_a_hit_says_whether_its_file_is_gone():
+    gone = Hit(7, 0.125, "/pictures/a cat.png", "a cat", gone=True)
+    assert gone.to_dict() == {**CAT.to_dict(), "gone": True}
+    assert Hit.from_dict(gone.to_dict()) == gone
+
+
 @pytest.mark.parametrize(
     "text, hit",
     [
@@ -37,6 +43,7 @@ def test_what_earlier_versions_saved_is_read(text, hit):
         '{"id": 7, "score": "0.5", "path": "/a"}',
         '{"id": 7, "score": 0.5, "path": null}',
         '{"id": 7, "score": 0.5, "path": "/a", "caption": 3}',
+        '{"id": 7, "score": 0.5, "path": "/a", "gone": 1}',
         "[1]",
         f'{{"id": 7, "score": {10**400}, "path": "/a"}}',
     ],

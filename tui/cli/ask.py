@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,13 +62,13 @@ def ask(
     # Whatever is wrong with the words, the pictures or the file is told before the model loads.
     pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
     texts = console.read_messages(messages or [], has_pictures=bool(pictures))
-    file = DialogueFile.read(dialogue) if dialogue is not None else None
-    agent = load_agent(load)
-    held = agent.dialogue(settings)
-    if file is not None:
-        file.resume(agent, held)
-    printer = _Events() if events else _Json() if as_json else _Words()
-    hold(held, texts, pictures, printer, file)
+    with DialogueFile.open(dialogue) if dialogue is not None else nullcontext() as file:
+        agent = load_agent(load)
+        held = agent.dialogue(settings)
+        if file is not None:
+            file.resume(agent, held)
+        printer = _Events() if events else _Json() if as_json else _Words()
+        hold(held, texts, pictures, printer, file)
 
 
 def hold(

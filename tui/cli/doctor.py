@@ -70,11 +70,13 @@ def _sessions(path: Path) -> Check:
 
     try:
         store = SessionStore.open(path, read_only=True)
-        count = len(store.sessions(limit=1_000_000))
+        count, damaged = len(store.sessions(limit=1_000_000)), store.damaged_records()
         store.close()
     except FromageError as error:
         return Check(name, str(path), str(error))
     fault = "" if os.access(path, os.W_OK) else f"There is no permission to write to {path}."
+    if damaged:
+        fault = f"Records that can't be read, and are left as they are: {len(damaged)}, first {damaged[0]}. {fault}"
     return Check(name, f"{path}, {count} of them, {path.stat().st_size / 1e6:.1f} MB", fault)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from fromage_lite.errors import ConfigError
 from index.images import sanitize
-from index.manifest import STORE_MANIFEST
+from index.manifest import ROWS
 from tui.cli import console
 from tui.cli.options import Device, Model
 
@@ -62,7 +62,7 @@ def index(
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
-    if pictures is None and rederive is None and out is not None and (out / STORE_MANIFEST).is_file():
+    if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:

@@ -31,3 +31,4 @@ class Finding(Feature):
     async def _find(self, segments: tuple[Segment, ...], words: str) -> None:
         found = await self.chat.conversation.search(segments, FIND_COUNT)
         await self.chat.transcript.add(Found(words, found, self.chat.mode))
+        self.chat.conversation.note_search(words, found)

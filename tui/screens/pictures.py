@@ -74,6 +74,7 @@ class Pictures:
             found = await chat.conversation.search((ImageSegment(str(path)),), SIMILAR_COUNT, itself)
             view = Found(picture.caption, found, chat.mode, like=True)
             await chat.transcript.add(view)
+            chat.conversation.note_search(picture.caption, found, like=True)
             if cards := view.query(FocusablePicture):
                 cards.first().focus()
 

@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 class Archive:
     """Does what is asked of the store, in order.
 
-    Writing that fails once is given up for good, and told once: the chat goes on without it.
+    A write that fails ends saving for good, with one message: the chat goes on without it.
 
     Args:
         path: the database file.
         save: False never writes; what is there can be read.
-        listener: is told why saving was given up, on the archive's thread.
+        listener: gets the reason why saving ended, on the archive's thread.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Archive:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
 
     def start(self) -> None:
-        """Opens the database, so that trouble is told before anything is lost."""
+        """Opens the database now, so that trouble shows before anything is lost."""
         self.write(lambda store: None)
 
     def write(self, job: Callable[[SessionStore], object]) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fromage_lite.chat.events import Done, Failed, Notice
 from index.images import one_line, sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import Key, command
-from tui.pictures.thumbnails import Picture
 from tui.screens.busy import LOADING
 from tui.screens.feature import Feature
 from tui.screens.interface import Outgoing
 from tui.sessions.conversation import LAST
 from tui.sessions.dialogs import Confirm
 from tui.sessions.records import Session, SessionError
-from tui.sessions.restore import DrawnTurn
+from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, draft_of, unreadable
 from tui.sessions.screen import SessionChoice, SessionsScreen
 from tui.widgets.composer import Draft
-from tui.widgets.turn import Note, TurnView
+from tui.widgets.found import Found
+from tui.widgets.turn import TurnView
 
 DRAWN = 200  # the last turns of a conversation, drawn when it is resumed; all of them are kept and exported
 NOT_KEPT = "Conversations aren't saved here (--no-save)."
@@ -75,33 +76,47 @@ class Sessions(Feature):
 
     async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
         conversation = self.chat.conversation
-        drawn = await conversation.draw(session.turns[-DRAWN:], more=True)
-        await conversation.go_on_with(session, ids)
+        note = await conversation.go_on_with(session, ids)
+        drawn = await conversation.draw(session.items[-DRAWN:], more=True)
         with self.chat.app.batch_update():
             await self._redraw(session, drawn)
-        self.chat.transcript.mark_hidden(conversation.hidden)
+        self.chat.show_agent()  # another index may be open
+        if note:
+            await self.chat.note(note)
+        for problem in session.problems:
+            await self.chat.note(f"Left out: {problem}.", "warning")
 
-    async def _redraw(self, session: Session, drawn: Sequence[DrawnTurn]) -> None:
-        await self.chat.transcript.clear()
-        self.chat.turns.clear()
-        self.chat.waiting = self.chat.failed = None
-        self.chat.status.statistics = None
-        if hidden := len(session.turns) - len(drawn):
-            await self.chat.transcript.add(
-                Note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all.")
-            )
-        for number, turn in enumerate(drawn, 1):
-            view = TurnView(turn.parts, self.chat.mode)
-            await self.chat.transcript.add(view)
-            for item in turn.items:
-                await view.apply(item)
-            if turn.turn.reason is not None:
-                self.chat.turns.append(view)
+    async def _redraw(self, session: Session, drawn: Sequence[Drawn]) -> None:
+        chat = self.chat
+        await chat.transcript.clear()
+        chat.turns.clear()
+        chat.waiting = chat.failed = None
+        chat.status.statistics = None
+        if hidden := len(session.items) - len(drawn):
+            await chat.note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all.")
+        for number, item in enumerate(drawn, 1):
+            if isinstance(item, DrawnSearch):
+                search = item.search
+                await chat.transcript.add(Found(search.words, item.pictures, chat.mode, like=search.like))
             else:
-                await self._interrupted(view, turn, is_last=number == len(drawn))
-        if self.chat.turns and drawn[-1].turn.statistics is not None:
-            self.chat.status.statistics = drawn[-1].turn.statistics
-        self.chat.hint(f"Opened: {session.info.title}")
+                await self._redraw_turn(item, is_last=number == len(drawn))
+        turns = [item.turn for item in drawn if isinstance(item, DrawnTurn)]
+        if chat.turns and turns[-1].statistics is not None:
+            chat.status.statistics = turns[-1].statistics
+        chat.hint(f"Opened: {session.info.title}")
+
+    async def _redraw_turn(self, turn: DrawnTurn, *, is_last: bool) -> None:
+        if turn.turn.problem and not turn.parts:
+            await self.chat.note(unreadable(turn.turn), "warning")
+            return
+        view = TurnView(turn.parts, self.chat.mode)
+        await self.chat.transcript.add(view)
+        for item in turn.items:
+            await view.apply(item)
+        if turn.turn.reason is not None:
+            self.chat.turns.append(view)
+        elif not turn.turn.problem:
+            await self._interrupted(view, turn, is_last=is_last)
 
     async def _interrupted(self, view: TurnView, turn: DrawnTurn, *, is_last: bool) -> None:
         """Ends the view of a reply that never ended. The last one can be asked for again, as one that failed."""
@@ -110,9 +125,7 @@ class Sessions(Feature):
             await view.apply(Done("", "stop"))
             return
         await view.apply(Failed(SessionError(INTERRUPTED)))
-        pictures = tuple(part for part in turn.parts if isinstance(part, Picture))
-        text = " ".join(part for part in turn.parts if isinstance(part, str))
-        self.chat.failed = Outgoing(Draft(text, pictures), turn.turn.message, view)
+        self.chat.failed = Outgoing(Draft(*draft_of(turn.parts)), turn.turn.message, view)
 
     # Commands ---------------------------------------------------------------------------------------------------
 
@@ -179,7 +192,7 @@ class Sessions(Feature):
             return
         if path.exists() and not await self._may_replace(path):
             return
-        drawn = await self.chat.conversation.draw(session.turns)
+        drawn = await self.chat.conversation.draw(session.items)
         await asyncio.to_thread(export, session, drawn, path)
         await self.chat.note(f"Exported to {sanitize(str(path.absolute()))}")
 
@@ -203,6 +216,7 @@ class Sessions(Feature):
             archive = self.chat.conversation.archive
             if archive is not None and self.chat.conversation.keeps:
                 id = await archive.ask(lambda store: store.add(session))
-                await self._open(*await self.chat.conversation.fetch(id))
+                kept, ids = await self.chat.conversation.fetch(id)
+                await self._open(replace(kept, problems=session.problems), ids)
             else:
                 await self._open(session, None)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from fromage_lite.chat.events import Done, Event, ImagesFound, Notice, Statistics
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
 from fromage_lite.chat.turns import Turn
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import NO_INDEX, GenerationSettings
+from fromage_lite.errors import FromageError
 from fromage_lite.text.message import Segment
 from index.hits import Hit
+from index.images import one_line
 from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
+from tui.pictures.thumbnails import Picture
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
-from tui.sessions.records import SavedTurn, Session, SessionInfo
-from tui.sessions.restore import DrawnTurn, described, draw_turn, draw_turns, known_ids, turns_for
+from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, SessionInfo
+from tui.sessions.restore import Drawn, described, draft_of, draw, known_ids, parts_of, turns_for
 
 LAST: Literal["last"] = "last"
 
@@ -28,6 +33,10 @@ class SavedConversation(Conversation):
         load, settings: as for `Conversation`.
         archive: where conversations are kept; None keeps nothing and has no earlier ones.
         resume: id of the conversation to begin with, "last", or None for a new one.
+
+    Attributes:
+        model_path: what answers, as the option `--model` takes it; empty for the shipped model.
+        is_index_named: whether the user has named an index at the start; that one stays when a conversation is resumed.
     """
 
     def __init__(
@@ -41,8 +50,9 @@ class SavedConversation(Conversation):
         self.archive = archive
         self.recording = Recording(archive) if archive is not None else None
         self.resume_first = resume
-        self._resumed: list[Turn] = []  # for the dialogue that is there once the model is
-        self._resumed_hidden: tuple[Hit, ...] = ()
+        self.model_path = ""
+        self.is_index_named = False
+        self._resumed: Session | None = None  # for the dialogue that is there once the model is
         self._noted: set[int] = set()  # hidden pictures that the recording knows of
         self._regenerating = False
         self._expected: tuple[Segment, ...] | None = None  # the message that has no reply yet
@@ -57,8 +67,8 @@ class SavedConversation(Conversation):
     async def load(self) -> AsyncGenerator[str | Notice, None]:
         async for text in super().load():
             yield text
-        if self._resumed or self._resumed_hidden:
-            await self._take_over(self._resumed, self._resumed_hidden)
+        if self._resumed is not None and (note := await self._take_over(self._resumed)):
+            yield Notice(note)
 
     def expect(self, message: Sequence[Segment]) -> None:
         """A message was sent, though its reply may have to wait for the model."""
@@ -89,7 +99,7 @@ class SavedConversation(Conversation):
         if recording is None:
             yield from events
             return
-        recording.held_with = (agent.model_name, agent.index_path.name if agent.index_path is not None else "")
+        recording.held_with = self._held_with(agent)
         self._note_hidden(agent, dialogue)  # another index or model has other pictures
         statistics: Statistics | None = None
         more: list[tuple[Hit, ...]] = []
@@ -125,13 +135,44 @@ class SavedConversation(Conversation):
             self.recording.hide(described(agent, dialogue.excluded))
 
     def forget_unfinished(self) -> None:
-        """The message without a whole reply was taken back."""
+        """The message without a whole reply was taken back for good."""
         if self.recording is not None:
             self.recording.forget_unfinished()
 
+    def hand_back(self) -> None:
+        """The message without a whole reply is in the composer again, and gone from the transcript. Until something
+        else is said it is kept, so that leaving the app doesn't lose it."""
+        if self.recording is not None:
+            self.recording.hand_back()
+
+    def forget(self, turn: int) -> None:
+        """An interrupted or damaged turn, which the dialogue doesn't have, was taken out of the conversation.
+
+        Args:
+            turn: its id in the store, as `fetch` gives it.
+        """
+        if self.recording is not None:
+            self.recording.forget(turn)
+
+    async def draft_of(self, message: Sequence[Segment]) -> tuple[str, tuple[Picture, ...]]:
+        """A message that was taken back, as the composer has it: the words, and the pictures attached before them."""
+        return draft_of(await asyncio.to_thread(parts_of, message))
+
+    def note_search(self, words: str, pictures: Sequence[Picture], *, like: bool = False) -> None:
+        """The pictures of a search were drawn in the transcript, and belong to the conversation from now on.
+
+        Args:
+            words: what was looked for; the caption if `like`.
+            pictures: what was found, as `search` returned it.
+            like: whether they were searched for with a found picture.
+        """
+        if self.recording is not None:
+            hits = tuple(picture.hit for picture in pictures if picture.hit is not None)
+            self.recording.note_search(SavedSearch(words, hits, like, time.time()))
+
     def start_anew(self) -> None:
         """What is said next is another conversation."""
-        self._resumed, self._resumed_hidden, self._noted = [], (), set()
+        self._resumed, self._noted = None, set()
         if self.recording is not None:
             self.recording.restart()
 
@@ -153,49 +194,89 @@ class SavedConversation(Conversation):
         assert self.archive is not None
         return await self.archive.ask(lambda store: store.load(session))
 
-    async def draw(self, turns: Sequence[SavedTurn], *, more: bool = False) -> list[DrawnTurn]:
-        """Turns with their pictures, read again; for the screen (`more`) with the next best ones of the last turns."""
+    async def draw(self, items: Sequence[SavedTurn | SavedSearch], *, more: bool = False) -> list[Drawn]:
+        """Turns and searches with their pictures, read again.
+
+        Args:
+            items: as `Session.items` has them, or some of them.
+            more: for the screen, with the next best pictures of the last turns.
+        """
         agent = self.agent
 
-        def work() -> list[DrawnTurn]:
-            return draw_turns(agent, turns) if more else [draw_turn(agent, turn) for turn in turns]
+        def work() -> list[Drawn]:
+            return draw(agent, items, more=more)
 
         # An index is read on the agent's thread only; that one is busy as long as there is no agent.
         return await (asyncio.to_thread(work) if agent is None else self._thread.run(work))
 
-    async def go_on_with(self, session: Session, ids: Sequence[int] | None) -> None:
-        """Makes a saved conversation the current one; the model reads it at the next reply.
+    async def go_on_with(self, session: Session, ids: Sequence[int] | None) -> str:
+        """Makes a saved conversation the current one; the model reads it at the next reply. The index that it was held
+        with is opened again.
 
         Args:
             session: what was said.
             ids: its turns' ids in the store; None if it isn't kept there.
+
+        Returns:
+            What the user should know: which index or model it goes on with, if not with the present ones. Empty if
+            there is nothing to say, or the model isn't loaded yet; then `load` tells it.
         """
-        finished = [turn.as_turn for turn in session.turns if turn.reason is not None]
-        self._resumed, self._resumed_hidden = finished, session.hidden
-        if self.agent is not None:
-            await self._take_over(finished, session.hidden)
+        self._resumed = session
+        note = await self._take_over(session) if self.agent is not None else ""
         if self.recording is None:
-            return
+            return note
         if ids is None:
-            self.recording.restart()
-            self.recording.hide(session.hidden)
-            return
+            self.recording.restart(session.hidden, session.searches)
+            return note
         done = [id for id, turn in zip(ids, session.turns, strict=True) if turn.reason is not None]
         last = session.turns[-1] if session.turns else None
-        unfinished = (ids[-1], last.message) if last is not None and last.reason is None else None
-        self.recording.take_up(session.info.id, done, unfinished, session.hidden)
+        is_unfinished = last is not None and last.reason is None and not last.problem
+        self.recording.take_up(session, done, ids[-1] if is_unfinished else None)
+        return note
 
-    async def _take_over(self, turns: Sequence[Turn], hidden: Sequence[Hit]) -> None:
+    async def _take_over(self, session: Session) -> str:
         agent, _ = self._ready()
+        note = await self._follow(agent, session.info)
 
         def work() -> ChatDialogue:
             dialogue = agent.dialogue(self.settings)
-            dialogue.turns = turns_for(agent, turns)
-            dialogue.exclude(known_ids(agent, hidden))
+            dialogue.turns = turns_for(agent, [turn.as_turn for turn in session.finished().turns])
+            dialogue.exclude(known_ids(agent, session.hidden))
             self._noted = set(dialogue.excluded)
             return dialogue
 
         self.dialogue = await self._guarded("The conversation can't be resumed", work)
+        return note
+
+    async def _follow(self, agent: ChatAgent, info: SessionInfo) -> str:
+        """Opens the index that a conversation was held with; what the user should know of it."""
+        held = self._held_with(agent)
+        if info.model and info.model != one_line(held.model):
+            back = f" /model {info.model_path} brings it back." if info.model_path and not self.fixed else ""
+            return f"This conversation was held with the model {info.model}; {one_line(held.model)} goes on.{back}"
+        if self.fixed or self.is_index_named or info.index_path in ("", held.index_path):
+            return ""
+        try:
+            await self.use_index(info.index_path)
+        except FromageError as error:
+            return f"The index of this conversation can't be opened: {error}"
+        if info.index_path == NO_INDEX:
+            return "This conversation was held without an index. /index default opens the model's own."
+        return f"Pictures come from the index of this conversation, {info.index_path}."
+
+    def _held_with(self, agent: ChatAgent) -> HeldWith:
+        if agent.index_path is not None:
+            index, index_path = agent.index_path.name, str(agent.index_path.absolute())
+        else:
+            index, index_path = "", "" if agent.index_size else NO_INDEX
+        is_folder = bool(self.model_path) and Path(self.model_path).is_dir()
+        model_path = str(Path(self.model_path).absolute()) if is_folder else self.model_path
+        return HeldWith(agent.model_name, index, model_path, index_path)
+
+    async def use_model(self, model: str) -> AsyncGenerator[str | Notice, None]:
+        async for text in super().use_model(model):
+            yield text
+        self.model_path = model
 
     async def current(self) -> Session:
         """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""
@@ -207,6 +288,8 @@ class SavedConversation(Conversation):
             )
             if found is not None:
                 return found
-        turns = self.dialogue.turns if self.dialogue is not None else self._resumed
-        saved = tuple(SavedTurn.from_turn(turn) for turn in turns)
+        if self.dialogue is not None:
+            saved = tuple(SavedTurn.from_turn(turn) for turn in self.dialogue.turns)
+        else:
+            saved = self._resumed.finished().turns if self._resumed is not None else ()
         return Session(SessionInfo(0, "", 0.0, 0.0, turns=len(saved)), saved)

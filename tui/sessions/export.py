@@ -21,8 +21,9 @@ from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import Picture
 from tui.sessions.html_page import html_page
 from tui.sessions.markdown import markdown_page
-from tui.sessions.records import Session, SessionError, message_data, pictures_data, reply_data
-from tui.sessions.restore import DrawnTurn
+from tui.sessions.records import SavedTurn, Session, SessionError, message_data, pictures_data, reply_data, search_data
+from tui.sessions.restore import Drawn, DrawnTurn
+from tui.sessions.rows import SEARCH
 
 FORMAT = "fromage-lite session"
 FORMAT_VERSION = 1
@@ -49,12 +50,12 @@ def check_target(path: Path) -> None:
         raise SessionError(f"{path} can't be written: {reason(error)}.", FORMATS) from error
 
 
-def export(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> None:
+def export(session: Session, drawn: Sequence[Drawn], path: Path) -> None:
     """Writes a conversation; whole or not at all, and in place of what was there.
 
     Args:
         session: what was said.
-        drawn: its turns with their pictures.
+        drawn: its items with their pictures.
         path: the file; its suffix says what kind.
 
     Raises:
@@ -72,13 +73,17 @@ def _write(path: Path, data: bytes) -> None:
         raise SessionError(f"{path} can't be written: {reason(error)}.", "Name another place.") from error
 
 
-def _json(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+def _json(session: Session, drawn: Sequence[Drawn], path: Path) -> str:
     return json.dumps(session_data(session), indent=2) + "\n"  # ASCII: whatever it was, it comes back the same
 
 
 def session_data(session: Session) -> dict[str, Any]:
-    """The whole conversation as plain JSON data; `importing` reads it."""
+    """The whole conversation as plain JSON data; `importing` reads it.
+
+    A turn whose message can't be read is left out, one whose reply can't be read counts as interrupted.
+    """
     info = session.info
+    is_kept = [bool(turn.message) or not turn.problem for turn in session.turns]
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -88,25 +93,30 @@ def session_data(session: Session) -> dict[str, Any]:
         "model": info.model,
         "index": info.index,
         "hidden": pictures_data([session.hidden])[0],
-        "turns": [
-            {
-                "message": message_data(turn.message),
-                "reply": reply_data(turn.reply),
-                "reason": turn.reason,
-                "created": turn.created,
-                "statistics": dataclasses.asdict(turn.statistics) if turn.statistics is not None else None,
-                "more": pictures_data(turn.more),
-            }
-            for turn in session.turns
+        "turns": [_turn_data(turn) for turn, kept in zip(session.turns, is_kept, strict=True) if kept],
+        "items": [
+            {"kind": SEARCH, "after": sum(is_kept[: s.after]), "created": s.created, **search_data(s)}
+            for s in session.searches
         ],
     }
 
 
-def _html(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+def _turn_data(turn: SavedTurn) -> dict[str, Any]:
+    return {
+        "message": message_data(turn.message),
+        "reply": reply_data(turn.reply),
+        "reason": turn.reason,
+        "created": turn.created,
+        "statistics": dataclasses.asdict(turn.statistics) if turn.statistics is not None else None,
+        "more": pictures_data(turn.more),
+    }
+
+
+def _html(session: Session, drawn: Sequence[Drawn], path: Path) -> str:
     return html_page(_title(session), _facts(session), drawn)
 
 
-def _markdown(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
+def _markdown(session: Session, drawn: Sequence[Drawn], path: Path) -> str:
     folder = path.with_name(f"{path.stem}-pictures")
     links: dict[int, str] = {}  # by the picture's identity: two of the same path may differ
     for picture in pictures_of(drawn):
@@ -117,11 +127,14 @@ def _markdown(session: Session, drawn: Sequence[DrawnTurn], path: Path) -> str:
     return markdown_page(_title(session), _facts(session), drawn, lambda picture: links.get(id(picture)))
 
 
-def pictures_of(drawn: Sequence[DrawnTurn]) -> Iterator[Picture]:
+def pictures_of(drawn: Sequence[Drawn]) -> Iterator[Picture]:
     """Every picture, in the order of the transcript."""
-    for turn in drawn:
-        yield from (part for part in turn.parts if isinstance(part, Picture))
-        yield from (p for item in turn.items if isinstance(item, PicturesFound) for p in item.pictures)
+    for item in drawn:
+        if isinstance(item, DrawnTurn):
+            yield from (part for part in item.parts if isinstance(part, Picture))
+            yield from (p for event in item.items if isinstance(event, PicturesFound) for p in event.pictures)
+        else:
+            yield from item.pictures
 
 
 def _file_of(picture: Picture) -> tuple[str, bytes]:
@@ -152,16 +165,12 @@ def _title(session: Session) -> str:
 
 
 def _facts(session: Session) -> str:
-    info = session.info
+    info, count = session.info, len(session.turns)
     when = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M") if info.created > 0 else ""
-    return " · ".join(
-        part
-        for part in (when, info.model, f"{len(session.turns)} turn{'s' if len(session.turns) != 1 else ''}")
-        if part
-    )
+    return " · ".join(filter(None, (when, info.model, f"{count} turn{'s' if count != 1 else ''}")))
 
 
-WRITERS: dict[str, Callable[[Session, Sequence[DrawnTurn], Path], str]] = {
+WRITERS: dict[str, Callable[[Session, Sequence[Drawn], Path], str]] = {
     ".md": _markdown,
     ".markdown": _markdown,
     ".html": _html,

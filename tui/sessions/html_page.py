@@ -10,7 +10,7 @@ from fromage_lite.chat.events import TextDelta
 from index.images import make_thumbnail, one_line, sanitize
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import Picture
-from tui.sessions.restore import DrawnTurn
+from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable
 
 INSIDE_SIDE = 512  # pixels; some 50 kB a picture
 
@@ -42,16 +42,19 @@ img {{ max-width: 100%; height: auto; border-radius: 4px; }}
 """
 
 
-def html_page(title: str, facts: str, drawn: Sequence[DrawnTurn]) -> str:
+def html_page(title: str, facts: str, drawn: Sequence[Drawn]) -> str:
     """The whole page.
 
     Args:
         title, facts: heading, and a line under it.
-        drawn: the turns with their pictures.
+        drawn: turns and searches with their pictures.
     """
     title = escape(one_line(title))
     lines = [_HEAD.format(title=title), f'<h1>{title}</h1>\n<p class="facts">{escape(facts)}</p>']
     for turn in drawn:
+        if isinstance(turn, DrawnSearch):
+            lines += ['<section class="reply" aria-label="Search">', *_search(turn), "</section>"]
+            continue
         lines += ['<section class="message" aria-label="You">', *_message(turn), "</section>"]
         lines += ['<section class="reply" aria-label="Reply">', *_reply(turn), "</section>"]
     return "\n".join([*lines, "</body>\n</html>\n"])
@@ -68,10 +71,17 @@ def _reply(turn: DrawnTurn) -> Iterator[str]:
             yield _words(item.text)
         elif isinstance(item, PicturesFound):
             yield from map(_figure, item.pictures)
-    if turn.turn.reason is None:
+    if turn.turn.problem:
+        yield f'<p class="end">{escape(unreadable(turn.turn))}</p>'
+    elif turn.turn.reason is None:
         yield '<p class="end">(interrupted)</p>'
     elif turn.turn.reason == "cancelled":
         yield '<p class="end">(stopped)</p>'
+
+
+def _search(found: DrawnSearch) -> Iterator[str]:
+    yield f'<p class="end">{escape(title_of_search(found.search))}</p>'
+    yield from map(_figure, found.pictures)
 
 
 def _words(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,15 +15,26 @@ from fromage_lite.chat.events import FinishReason
 from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.text.message import ImageSegment, Segment
 from index.errors import described, reason
-from index.hits import FOREIGN, Hit
+from index.hits import Hit
 from index.images import one_line, sanitize
 from tui.sessions.export import FORMAT, FORMAT_VERSION
-from tui.sessions.records import LONGEST_TITLE, SavedTurn, Session, SessionError, SessionInfo, statistics_of
+from tui.sessions.records import (
+    LONGEST_TITLE,
+    SavedSearch,
+    SavedTurn,
+    Session,
+    SessionError,
+    SessionInfo,
+    fault_of,
+    is_path,
+    is_time,
+    statistics_of,
+)
+from tui.sessions.rows import SEARCH
 
 MAX_BYTES = 20_000_000
 MAX_TURNS = 10_000
 MAX_PARTS = 1_000  # texts and pictures of one message or reply
-MAX_PATH = 4_096  # characters of a path or URL
 
 
 class _Wrong(Exception):
@@ -32,8 +44,11 @@ class _Wrong(Exception):
 def read_session(path: Path) -> Session:
     """The conversation in a file that `export` wrote as JSON. Nothing that it names is opened here.
 
+    A damaged turn or search is left out and named in `Session.problems`.
+
     Raises:
-        SessionError: the file can't be read, is too large, or isn't such a file; says where it is wrong.
+        SessionError: the file can't be read, is too large, or isn't such a file, or none of its turns can be read;
+            says where it is wrong.
     """
     name = sanitize(str(path))
     try:
@@ -71,12 +86,15 @@ def _session(data: Any) -> Session:
         raise _Wrong("it doesn't say that it is one")
     if fields.get("version") != FORMAT_VERSION or isinstance(fields["version"], bool):
         raise _Wrong(f"it is of version {fields.get('version')!r:.40}; this program reads version {FORMAT_VERSION}")
-    turns = tuple(
-        _turn(turn, f"turn {number}")
-        for number, turn in enumerate(_list(fields.get("turns"), "turns", MAX_TURNS), start=1)
-    )
+    problems: list[str] = []
+    turns: list[SavedTurn] = []
+    places = [0]  # how many turns are kept before and after each turn of the file
+    for number, turn in enumerate(_list(fields.get("turns"), "turns", MAX_TURNS), start=1):
+        with _noted(problems):
+            turns.append(_turn(turn, f"turn {number}", problems))
+        places.append(len(turns))
     if not turns:
-        raise _Wrong("it has no turns")
+        raise _Wrong(problems[0] if problems else "it has no turns")
     info = SessionInfo(
         0,
         one_line(_text(fields.get("title", ""), "title"), LONGEST_TITLE),
@@ -86,10 +104,23 @@ def _session(data: Any) -> Session:
         one_line(_text(fields.get("index", ""), "index"), LONGEST_TITLE),
         len(turns),
     )
-    return Session(info, turns, _hits(fields.get("hidden", []), "the file"))
+    searches = _searches(fields.get("items", []), places, problems)
+    hidden: tuple[Hit, ...] = ()
+    with _noted(problems):
+        hidden = _hits(fields.get("hidden", []), "the file")
+    return Session(info, tuple(turns), hidden, searches, tuple(map(sanitize, problems)))
 
 
-def _turn(data: Any, where: str) -> SavedTurn:
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Goes on without what is damaged, and notes why."""
+    try:
+        yield
+    except _Wrong as error:
+        problems.append(str(error))
+
+
+def _turn(data: Any, where: str, problems: list[str]) -> SavedTurn:
     fields = _object(data, where)
     message = tuple(_segment(part, where) for part in _list(fields.get("message"), f"message of {where}", MAX_PARTS))
     reply = tuple(_part(part, where) for part in _list(fields.get("reply"), f"reply of {where}", MAX_PARTS))
@@ -97,10 +128,37 @@ def _turn(data: Any, where: str) -> SavedTurn:
     if reason is not None and reason not in get_args(FinishReason):
         raise _Wrong(f"{where} ended for an unknown reason")
     created = _time(fields.get("created"), f"created of {where}")
-    more = tuple(
-        _hits(hits, where) for hits in _list(fields.get("more", []), f"further pictures of {where}", MAX_PARTS)
-    )
+    more: tuple[tuple[Hit, ...], ...] = ()
+    with _noted(problems):
+        series = _list(fields.get("more", []), f"further pictures of {where}", MAX_PARTS)
+        more = tuple(_hits(hits, where) for hits in series)
     return SavedTurn(message, reply, reason, created, statistics_of(fields.get("statistics")), more)
+
+
+def _searches(data: Any, places: Sequence[int], problems: list[str]) -> tuple[SavedSearch, ...]:
+    """What stands between the turns; kinds that only a later version knows are passed over."""
+    found: list[SavedSearch] = []
+    with _noted(problems):
+        items = _list(data, "items", MAX_TURNS)
+        for number, item in enumerate(items, start=1):
+            if not isinstance(item, dict) or item.get("kind") == SEARCH:
+                with _noted(problems):
+                    found.append(_search(item, f"item {number}", places))
+    return tuple(found)
+
+
+def _search(data: Any, where: str, places: Sequence[int]) -> SavedSearch:
+    fields = _object(data, where)
+    after = fields.get("after")
+    if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < len(places):
+        raise _Wrong(f"{where} stands at no place between the turns")
+    return SavedSearch(
+        _text(fields.get("words"), f"words of {where}"),
+        _hits(fields.get("hits"), where),
+        fields.get("like") is True,
+        _time(fields.get("created"), f"created of {where}"),
+        places[after],
+    )
 
 
 def _segment(data: Any, where: str) -> Segment:
@@ -130,9 +188,9 @@ def _hit(data: Any, where: str) -> Hit:
         hit = Hit.from_dict(_object(data, f"a hit of {where}"))
     except (KeyError, TypeError, OverflowError) as error:
         raise _Wrong(f"a hit of {where} is damaged ({described(error)})") from error
-    if not FOREIGN <= hit.id < 2**63 or not abs(hit.score) <= 1e6:
-        raise _Wrong(f"a hit of {where} has a number beyond all bounds")
-    return replace(hit, source=_path(hit.source, f"path of a hit of {where}"), caption=sanitize(hit.caption))
+    if fault := fault_of(hit):
+        raise _Wrong(f"a hit of {where} has {fault}")
+    return replace(hit, caption=sanitize(hit.caption))
 
 
 def _object(data: Any, what: str) -> dict[str, Any]:
@@ -156,15 +214,14 @@ def _text(data: Any, what: str) -> str:
 
 
 def _path(data: Any, what: str) -> str:
-    if not isinstance(data, str) or not data or len(data) > MAX_PATH or "\0" in data:
+    if not is_path(data):
         raise _Wrong(f"the {what} is no path")
-    return data
+    return str(data)
 
 
 def _time(data: Any, what: str) -> float:
     if data is None:
         return 0.0
-    # To the year 9999: later ones no calendar has.
-    if not isinstance(data, int | float) or isinstance(data, bool) or not 0 <= data < 2.5e11 or not math.isfinite(data):
+    if not is_time(data):
         raise _Wrong(f"the time {what} is none")
     return float(data)

@@ -9,7 +9,7 @@ from fromage_lite.chat.events import TextDelta
 from index.images import one_line, sanitize
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import Picture
-from tui.sessions.restore import DrawnTurn
+from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable
 
 # Each of these can begin markup somewhere in a line; CommonMark takes a backslash before any of them.
 _SPECIAL = re.compile(r"([\\`*_\[\]<|~$&#])")
@@ -32,16 +32,20 @@ def escape(text: str) -> str:
     return "\n\n".join(paragraph.strip("\n").replace("\n", "\\\n") for paragraph in paragraphs if paragraph.strip())
 
 
-def markdown_page(title: str, facts: str, drawn: Sequence[DrawnTurn], link: Link) -> str:
+def markdown_page(title: str, facts: str, drawn: Sequence[Drawn], link: Link) -> str:
     """The whole file.
 
     Args:
         title, facts: heading, and a line under it.
-        drawn: the turns.
+        drawn: turns and searches with their pictures.
         link: where a picture's file is, relative and quoted; None where it has none.
     """
     blocks = [f"# {escape(one_line(title))}", f"*{escape(facts)}*"]
     for turn in drawn:
+        if isinstance(turn, DrawnSearch):
+            blocks += ["---", f"*{escape(title_of_search(turn.search))}*"]
+            blocks += [_picture(picture, link) for picture in turn.pictures]
+            continue
         blocks += ["---", "**You**", *_message(turn, link), "**Reply**", *_reply(turn, link)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -57,7 +61,9 @@ def _reply(turn: DrawnTurn, link: Link) -> Iterator[str]:
             yield escape(item.text)
         elif isinstance(item, PicturesFound):
             yield from (_picture(picture, link) for picture in item.pictures)
-    if turn.turn.reason is None:
+    if turn.turn.problem:
+        yield f"*{escape(unreadable(turn.turn))}*"
+    elif turn.turn.reason is None:
         yield "*(interrupted)*"
     elif turn.turn.reason == "cancelled":
         yield "*(stopped)*"

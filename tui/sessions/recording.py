@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Statistics, TextDelta
 from fromage_lite.chat.turns import ReplyPart, Turn
 from fromage_lite.text.message import Segment
 from index.hits import Hit
 from tui.sessions.archive import Archive
-from tui.sessions.records import SavedTurn, absolute
+from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, absolute
 from tui.sessions.store import SessionStore
 
 PAUSE = 1.0  # seconds between two writes of a growing reply: what a kill can cost
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A turn whose reply has not ended: it is on its way, failed or was interrupted.
+
+    Attributes:
+        id: its number in the store.
+        message: what was said.
+        is_handed_back: whether the message is in the composer again; then the turn is no part of the conversation any
+            more, and stays only until something else is said, lest the words are lost.
+    """
+
+    id: int
+    message: tuple[Segment, ...]
+    is_handed_back: bool = False
 
 
 class Recording:
@@ -31,16 +49,17 @@ class Recording:
     def __init__(self, archive: Archive, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
         self.archive = archive
         self.session: int | None = None  # None until something was said
-        self.held_with = ("", "")  # names of model and index
+        self.held_with = HeldWith()
         self._pause, self._clock = pause, clock
         self._parts: list[ReplyPart] = []
         self._more: list[tuple[Hit, ...]] = []  # the next best of each search
         self._hidden: tuple[Hit, ...] = ()
         self._written = 0.0
         self._statistics: Statistics | None = None
-        self._described = ("", "")
+        self._described = HeldWith()
         self._turns: list[int] = []  # the dialogue's, in its order
-        self._open: tuple[int, tuple[Segment, ...]] | None = None  # the unfinished turn at the end
+        self._searches: tuple[SavedSearch, ...] = ()  # between the turns
+        self._open: Unfinished | None = None  # the last turn
 
     # A reply ----------------------------------------------------------------------------------------------------
 
@@ -51,9 +70,13 @@ class Recording:
 
         def work(store: SessionStore) -> None:
             session = self._existing(store)
-            again = self._open is not None and self._open[1] == message
-            if not again or self._open is None or not store.update_turn(self._open[0], ()):
-                self._open = store.add_turn(session, SavedTurn(message, created=created)), message
+            before, self._open = self._open, None
+            if before is not None and before.message == message and store.update_turn(before.id, ()):
+                self._open = Unfinished(before.id, message)
+                return
+            self._open = Unfinished(store.add_turn(session, SavedTurn(message, created=created)), message)
+            if before is not None and before.is_handed_back:
+                store.remove_turn(before.id)
 
         self.archive.write(work)
 
@@ -83,7 +106,7 @@ class Recording:
 
         def work(store: SessionStore) -> None:
             if self._open is not None:
-                store.update_turn(self._open[0], parts, more=more)
+                store.update_turn(self._open.id, parts, more=more)
 
         self.archive.write(work)
 
@@ -92,7 +115,7 @@ class Recording:
         statistics, more, self._parts = self._statistics, tuple(self._more), []
 
         def work(store: SessionStore) -> None:
-            id = self._open[0] if self._open is not None else None
+            id = self._open.id if self._open is not None else None
             if id is None or not store.update_turn(id, turn.reply, turn.reason, statistics, more):
                 saved = SavedTurn(absolute(turn.message), turn.reply, turn.reason, 0.0, statistics, more)
                 id = store.add_turn(self._existing(store), saved)  # another app has deleted it meanwhile
@@ -123,12 +146,42 @@ class Recording:
         self.archive.write(work)
 
     def forget_unfinished(self) -> None:
-        """The message that waits, or whose reply failed, was taken back."""
+        """The message that waits, or whose reply failed, was taken back for good."""
 
         def work(store: SessionStore) -> None:
             if self._open is not None:
-                (id, _), self._open = self._open, None
+                id, self._open = self._open.id, None
                 self._remove(store, id)
+
+        self.archive.write(work)
+
+    def hand_back(self) -> None:
+        """The message that waits, or whose reply failed, is in the composer again and no longer in the transcript."""
+
+        def work(store: SessionStore) -> None:
+            if self._open is not None:
+                self._open = dataclasses.replace(self._open, is_handed_back=True)
+
+        self.archive.write(work)
+
+    def forget(self, turn: int) -> None:
+        """A turn that is no part of the dialogue, being interrupted or damaged, was taken out of the conversation."""
+
+        def work(store: SessionStore) -> None:
+            if self._open is not None and self._open.id == turn:
+                self._open = None
+            self._remove(store, turn)
+
+        self.archive.write(work)
+
+    def note_search(self, search: SavedSearch) -> None:
+        """Pictures were searched for outside the dialogue. Alone they make no conversation: they wait for the first
+        message."""
+
+        def work(store: SessionStore) -> None:
+            self._searches = (*self._searches, search)
+            if self.session is not None and store.exists(self.session):
+                store.add_search(self.session, search)
 
         self.archive.write(work)
 
@@ -136,59 +189,67 @@ class Recording:
         """These pictures are not to be seen in the conversation, and no others."""
 
         def work(store: SessionStore) -> None:
-            self._hidden = tuple(hidden)
+            before, self._hidden = self._hidden, tuple(hidden)
             if self.session is not None:
-                store.hide(self.session, self._hidden)
+                shown = [hit for hit in before if hit not in self._hidden]
+                store.hide(self.session, [hit for hit in self._hidden if hit not in before], shown)
 
         self.archive.write(work)
 
-    def restart(self) -> None:
-        """The next message begins a new conversation; the old one is kept."""
-        self.archive.write(lambda store: self._set(None, [], None))
+    def restart(self, hidden: Sequence[Hit] = (), searches: Sequence[SavedSearch] = ()) -> None:
+        """The next message begins a new conversation; the old one is kept.
 
-    def take_up(
-        self,
-        session: int,
-        turns: Sequence[int],
-        unfinished: tuple[int, tuple[Segment, ...]] | None,
-        hidden: Sequence[Hit] = (),
-    ) -> None:
+        Args:
+            hidden: the pictures that are not to be seen in the new one.
+            searches: those in its transcript already.
+        """
+        self.archive.write(lambda store: self._set(None, [], None, tuple(hidden), tuple(searches)))
+
+    def take_up(self, session: Session, turns: Sequence[int], unfinished: int | None) -> None:
         """A saved conversation goes on.
 
         Args:
-            session: its id.
+            session: what was said in it.
             turns: ids of its finished turns.
-            unfinished: id and message of an unfinished last turn.
-            hidden: the pictures that are not to be seen in it.
+            unfinished: id of its last turn if that is unfinished.
         """
-        self.archive.write(lambda store: self._set(session, list(turns), unfinished, tuple(hidden)))
+        last = Unfinished(unfinished, session.turns[-1].message) if unfinished is not None else None
+        self.archive.write(
+            lambda store: self._set(session.info.id, list(turns), last, session.hidden, session.searches)
+        )
 
     def _set(
         self,
         session: int | None,
         turns: list[int],
-        unfinished: tuple[int, tuple[Segment, ...]] | None,
-        hidden: tuple[Hit, ...] = (),
+        unfinished: Unfinished | None,
+        hidden: tuple[Hit, ...],
+        searches: tuple[SavedSearch, ...],
     ) -> None:
-        self.session, self._turns, self._open, self._described = session, turns, unfinished, ("", "")
-        self._hidden = hidden
+        self.session, self._turns, self._open, self._described = session, turns, unfinished, HeldWith()
+        self._hidden, self._searches = hidden, searches
 
     def _existing(self, store: SessionStore) -> int:
         """The session's id; a new one where there is none yet, or none any more."""
-        if self.session is None or not store.exists(self.session):
-            self._set(store.create(*self.held_with), [], None, self._hidden)
-            self._described = self.held_with
-            if self._hidden and self.session is not None:
-                store.hide(self.session, self._hidden)
-        assert self.session is not None
-        return self.session
+        if self.session is not None and store.exists(self.session):
+            return self.session
+        # What another app has deleted is not brought back.
+        searches = self._searches if self.session is None else ()
+        session = store.create(self.held_with.model, self.held_with.index)
+        self._set(session, [], None, self._hidden, searches)
+        if self._hidden:
+            store.hide(session, self._hidden)
+        for search in searches:
+            store.add_search(session, search)
+        self._describe(store)
+        return session
 
     def _remove(self, store: SessionStore, turn: int) -> None:
         store.remove_turn(turn)
-        if self.session is not None and not store.exists(self.session):
-            self._set(None, [], None, self._hidden)
+        if self.session is not None and not store.exists(self.session):  # it went with its last turn
+            self._set(None, [], None, self._hidden, self._searches)
 
     def _describe(self, store: SessionStore) -> None:
         if self.session is not None and self._described != self.held_with:
-            store.describe(self.session, *self.held_with)
+            store.describe(self.session, self.held_with)
             self._described = self.held_with

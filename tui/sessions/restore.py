@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fromage_lite.chat.events import Done, Statistics, TextDelta
+from fromage_lite.chat.events import Done, Notice, TextDelta
 from fromage_lite.chat.protocol import ChatAgent
 from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import ImageError
+from fromage_lite.text.message import Segment
 from index.hits import FOREIGN, Hit
-from index.images import is_url, make_thumbnail, open_image, sanitize
+from index.images import is_url, make_thumbnail, one_line, open_image, sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
-from tui.sessions.records import SavedTurn
+from tui.sessions.records import UNREADABLE, SavedSearch, SavedTurn
+
+log = logging.getLogger(__name__)
 
 MORE_DRAWN = 30  # the last turns whose next best pictures are read again
 
@@ -26,13 +30,25 @@ class DrawnTurn:
 
     Attributes:
         turn: the turn itself.
-        parts: the message, its pictures read.
-        items: the events of its reply; without an end where it has none.
+        parts: the message, its pictures read; empty where a damaged turn has lost it.
+        items: the events of its reply; without an end where it has none. Those of a damaged one end with a notice that
+            says so.
     """
 
     turn: SavedTurn
     parts: tuple[str | Picture, ...]
     items: tuple[ReplyItem, ...]
+
+
+@dataclass(frozen=True)
+class DrawnSearch:
+    """A search outside the dialogue with its pictures, best first."""
+
+    search: SavedSearch
+    pictures: tuple[Picture, ...]
+
+
+Drawn = DrawnTurn | DrawnSearch
 
 
 class _Files:
@@ -42,10 +58,29 @@ class _Files:
         return make_thumbnail(open_image(hit.source), MAX_SIDE)
 
 
-def draw_turns(agent: ChatAgent | None, turns: Sequence[SavedTurn]) -> list[DrawnTurn]:
-    """Turns for the screen: the last ones with their next best pictures, too."""
-    first = len(turns) - MORE_DRAWN
-    return [draw_turn(agent, turn, more=place >= first) for place, turn in enumerate(turns)]
+def draw(agent: ChatAgent | None, items: Sequence[SavedTurn | SavedSearch], *, more: bool = False) -> list[Drawn]:
+    """Turns and searches with their pictures.
+
+    Args:
+        agent: whose index has pictures of hits; None as long as there is none.
+        items: what is to be drawn, as it followed each other.
+        more: the last turns with their next best pictures, too.
+    """
+    first = len(items) - MORE_DRAWN if more else len(items)
+    return [_drawn(agent, item, place >= first) for place, item in enumerate(items)]
+
+
+def _drawn(agent: ChatAgent | None, item: SavedTurn | SavedSearch, more: bool) -> Drawn:
+    try:
+        if isinstance(item, SavedSearch):
+            return DrawnSearch(item, hit_pictures(agent, item.hits))
+        return draw_turn(agent, item, more=more)
+    except Exception:  # whatever is wrong with one, the others are to be seen
+        log.exception("a part of a conversation can't be drawn")
+    if isinstance(item, SavedSearch):
+        return DrawnSearch(item, ())
+    damaged = dataclasses.replace(item, message=(), reply=(), reason=None, problem="it can't be drawn")
+    return draw_turn(None, damaged)
 
 
 def draw_turn(agent: ChatAgent | None, turn: SavedTurn, *, more: bool = False) -> DrawnTurn:
@@ -57,18 +92,46 @@ def draw_turn(agent: ChatAgent | None, turn: SavedTurn, *, more: bool = False) -
         more: with the next best pictures, as far as they can be had without the web.
     """
     following = iter(turn.more if more else ())
-    parts = tuple(s if isinstance(s, str) else user_picture(s.path) for s in turn.message)
     items: list[ReplyItem] = []
     for part in turn.reply:
         if isinstance(part, str):
             items.append(TextDelta(part))
         else:
             items.append(PicturesFound(hit_pictures(agent, part), _at_hand(agent, next(following, ()) if part else ())))
-    if turn.reason is not None:
-        if isinstance(turn.statistics, Statistics):
+    if turn.problem:
+        items += [Notice(unreadable(turn)), Done("", "stop")]
+    elif turn.reason is not None:
+        if turn.statistics is not None:
             items.append(turn.statistics)
         items.append(Done("", turn.reason))
-    return DrawnTurn(turn, parts, tuple(items))
+    return DrawnTurn(turn, parts_of(turn.message), tuple(items))
+
+
+def unreadable(turn: SavedTurn) -> str:
+    """What is said in place of a damaged turn."""
+    return f"{UNREADABLE[:-1]} ({turn.problem})."
+
+
+def title_of_search(search: SavedSearch) -> str:
+    """What was looked for, in a file."""
+    words = one_line(search.words)
+    what = f"“{words}”" if words else "pictures like one's own"
+    return f"Searched for: {'more like ' if search.like else ''}{what}"
+
+
+def parts_of(message: Sequence[Segment]) -> tuple[str | Picture, ...]:
+    """A message with its pictures read."""
+    return tuple(segment if isinstance(segment, str) else user_picture(segment.path) for segment in message)
+
+
+def draft_of(parts: Sequence[str | Picture]) -> tuple[str, tuple[Picture, ...]]:
+    """A message as it was written: the words, and the pictures attached before them. A picture between the words is
+    written as `<image:PATH>`, so that sending it again gives the same message."""
+    attached = 0
+    while attached < len(parts) and isinstance(parts[attached], Picture):
+        attached += 1
+    words = " ".join(part if isinstance(part, str) else f"<image:{part.path}>" for part in parts[attached:])
+    return words, tuple(part for part in parts[:attached] if isinstance(part, Picture))
 
 
 def user_picture(path: str) -> Picture:
@@ -81,8 +144,14 @@ def user_picture(path: str) -> Picture:
 
 def hit_pictures(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     """Retrieved pictures: from the index where it has the same ones, else from their files."""
-    files = _Files()
-    return tuple(load_hit(agent if agent is not None and _has(agent, hit) else files, hit) for hit in hits)
+    return tuple(_hit_picture(agent, hit) for hit in hits)
+
+
+def _hit_picture(agent: ChatAgent | None, hit: Hit) -> Picture:
+    try:
+        return load_hit(agent if agent is not None and _has(agent, hit) else _Files(), hit)
+    except ValueError:  # a source that looks like an address and is none
+        return Picture(None, sanitize(hit.caption or hit.source), "", hit.source, hit.score, "This is no address.", hit)
 
 
 def _at_hand(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from index.errors import reason
-from index.images import sanitize
-from tui.sessions.records import SessionError, reply_words, turn_of_data, words_of
+from tui.sessions.records import SessionError
+from tui.sessions.words import create_words, error_name, is_damage
 
 APPLICATION_ID = 0x46524F4D  # "FROM"
 BUSY_SECONDS = 5.0  # how long one app waits for another one's write
+
+MOST_FAULTS = 1000
+# What the check says of single values, which are passed over when they are read, and of the search index.
+_FAULT_OF_A_ROW = re.compile(r"(NULL|NUMERIC|TEXT|non-\w+) value in |.*\bFTS5 table\b")
 
 GO_ON = "The chat goes on without saving; nothing in it was changed."
 
@@ -48,14 +52,10 @@ def _version_1(connection: sqlite3.Connection) -> None:
 
 def _version_2(connection: sqlite3.Connection) -> None:
     """Full-text search over messages and replies. A row has its turn's id, and goes with it."""
-    connection.execute(
-        """CREATE VIRTUAL TABLE words USING fts5(message, reply, tokenize = "unicode61 remove_diacritics 2")"""
-    )
+    create_words(connection)
     connection.execute(
         "CREATE TRIGGER forget_words AFTER DELETE ON turns BEGIN DELETE FROM words WHERE rowid = old.id; END"
     )
-    for turn, message, reply in connection.execute("SELECT id, message, reply FROM turns").fetchall():
-        index_words(connection, turn, message, reply)
 
 
 def _version_3(connection: sqlite3.Connection) -> None:
@@ -64,23 +64,25 @@ def _version_3(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE sessions ADD COLUMN hidden TEXT")  # pictures, JSON
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
-VERSION = len(MIGRATIONS)
-
-
-def index_words(connection: sqlite3.Connection, turn: int, message: str, reply: str) -> None:
-    """Makes a turn's words findable.
-
-    Args:
-        turn: its id.
-        message, reply: as in its row, JSON.
-    """
-    plain = turn_of_data(json.loads(message), json.loads(reply), None)
-    connection.execute("DELETE FROM words WHERE rowid = ?", (turn,))
+def _version_4(connection: sqlite3.Connection) -> None:
+    """What stands between the turns, and what a conversation was held with, so that it can be opened again."""
     connection.execute(
-        "INSERT INTO words (rowid, message, reply) VALUES (?, ?, ?)",
-        (turn, sanitize(words_of(plain.message)), sanitize(reply_words(plain.reply))),
+        """CREATE TABLE items (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            session INTEGER NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
+            after INTEGER NOT NULL,                -- id of the turn before it, 0 if there is none
+            kind TEXT NOT NULL,                    -- those that are not known are left alone
+            data TEXT NOT NULL,                    -- JSON
+            created REAL NOT NULL
+        )"""
     )
+    connection.execute("CREATE INDEX items_of_session ON items (session)")
+    for column in ("model_path", "index_path"):
+        connection.execute(f"ALTER TABLE sessions ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3, _version_4)
+VERSION = len(MIGRATIONS)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -98,8 +100,12 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}",
-            uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
-        )  # fmt: skip
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.text_factory = _text
         try:
             _check(connection, path, read_only)
             connection.execute("PRAGMA foreign_keys = ON")
@@ -107,10 +113,15 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 _migrate(connection)
+                _mend_search(connection)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")  # one bad byte must not make the other rows of a query unreadable
 
 
 def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
@@ -128,9 +139,10 @@ def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
         raise SessionError(f"{path} belongs to another program.", GO_ON)
     if read_only and version < VERSION:
         raise SessionError("The saved conversations are of an older version.", "Start once without --no-save.")
-    result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if result != "ok":
-        raise sqlite3.DatabaseError(str(result).splitlines()[0])
+    for (result,) in connection.execute(f"PRAGMA quick_check({MOST_FAULTS})").fetchall():
+        first = str(result).splitlines()[0]
+        if first != "ok" and not _FAULT_OF_A_ROW.match(first):
+            raise sqlite3.DatabaseError(first)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -142,6 +154,20 @@ def _migrate(connection: sqlite3.Connection) -> None:
             migrate(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _mend_search(connection: sqlite3.Connection) -> None:
+    """Makes a damaged search index anew from the turns: no turn could be written or deleted with it."""
+    try:
+        with transaction(connection):
+            connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")  # 20 ms for 1,000 turns
+    except sqlite3.DatabaseError as error:
+        if error_name(error).startswith("SQLITE_BUSY"):
+            return  # another app writes: the next start will look
+        if not is_damage(error):
+            raise
+        with transaction(connection):
+            create_words(connection)
 
 
 @contextmanager
@@ -173,7 +199,7 @@ def trouble(path: Path) -> Iterator[None]:
 
 
 def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = error_name(error)
     if name.startswith("SQLITE_READONLY"):
         return f"There is no permission to write to {path}."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from dataclasses import dataclass
 
 from index.images import one_line
 from tui.sessions.records import SessionInfo
+from tui.sessions.rows import words_of_row
 from tui.sessions.schema import trouble
 from tui.sessions.store import SessionStore
+from tui.sessions.words import is_damage
 
 MARK_ON, MARK_OFF = "\x02", "\x03"  # no stored text has them
 MATCHES = 500  # turns looked at
@@ -53,7 +56,13 @@ def search(store: SessionStore, query: str) -> list[Match]:
     query = one_line(query, 500)
     if not query:
         return [Match(info, "", 0) for info in store.sessions()]
-    found = _by_words(store, query) or _anywhere(store, query)
+    with trouble(store.path):
+        try:
+            found = _by_words(store, query) or _anywhere(store, query)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            found = _without_index(store, query)
     infos = {info.id: info for info in store.sessions()}
     words = query.casefold().split()
     for id, info in infos.items():
@@ -66,25 +75,34 @@ def _by_words(store: SessionStore, query: str) -> dict[int, tuple[str, int]]:
     expression = match_expression(query)
     if not expression:
         return {}
-    with trouble(store.path):
-        rows = store.connection.execute(
+    return _grouped(
+        store.connection.execute(
             """SELECT turns.session, snippet(words, -1, ?, ?, '…', ?) FROM words JOIN turns ON turns.id = words.rowid
                WHERE words MATCH ? ORDER BY rank LIMIT ?""",
             (MARK_ON, MARK_OFF, SNIPPET_TOKENS, expression, MATCHES),
         ).fetchall()
-    return _grouped(rows)
+    )
 
 
 def _anywhere(store: SessionStore, query: str) -> dict[int, tuple[str, int]]:
     pattern = "%" + re.sub(r"([%_\\])", r"\\\1", query) + "%"
-    with trouble(store.path):
-        rows = store.connection.execute(
-            r"""SELECT turns.session, words.message, words.reply FROM words JOIN turns ON turns.id = words.rowid
-                WHERE words.message LIKE ? ESCAPE '\' OR words.reply LIKE ? ESCAPE '\'
-                ORDER BY turns.id DESC LIMIT ?""",
-            (pattern, pattern, MATCHES),
-        ).fetchall()
-    return _grouped([(session, _excerpt(query, message, reply)) for session, message, reply in rows])
+    rows = store.connection.execute(
+        r"""SELECT turns.session, words.message, words.reply FROM words JOIN turns ON turns.id = words.rowid
+            WHERE words.message LIKE ? ESCAPE '\' OR words.reply LIKE ? ESCAPE '\'
+            ORDER BY turns.id DESC LIMIT ?""",
+        (pattern, pattern, MATCHES),
+    ).fetchall()
+    return _grouped([(session, _excerpt(query, message or "", reply or "")) for session, message, reply in rows])
+
+
+def _without_index(store: SessionStore, query: str) -> dict[int, tuple[str, int]]:
+    """Reads the turns themselves: slower, and needs nothing but them."""
+    found: list[tuple[int, str | None]] = []
+    for session, *data in store.connection.execute("SELECT session, message, reply FROM turns ORDER BY id DESC"):
+        texts = words_of_row(*data)
+        if any(query.casefold() in text.casefold() for text in texts):
+            found.append((session, _excerpt(query, *texts)))
+    return _grouped(found[:MATCHES])
 
 
 def _excerpt(query: str, *texts: str) -> str:
@@ -97,10 +115,10 @@ def _excerpt(query: str, *texts: str) -> str:
     return ""
 
 
-def _grouped(rows: list[tuple[int, str]]) -> dict[int, tuple[str, int]]:
+def _grouped(rows: list[tuple[int, str | None]]) -> dict[int, tuple[str, int]]:
     """The first (best) snippet of each conversation, and how many there are."""
     found: dict[int, tuple[str, int]] = {}
     for session, snippet in rows:
-        first, count = found.get(session, (" ".join(snippet.split()), 0))
+        first, count = found.get(session, (" ".join((snippet or "").split()), 0))
         found[session] = (first, count + 1)
     return found

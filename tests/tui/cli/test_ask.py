@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,16 @@ from tests.fromage_lite.fakes import assert_reads
 from tests.tui.command_line import assert_refused, call
 from tests.tui.fake_agent import FakeAgent, hit
 from tui.cli.ask import _Events, _Words, hold
+from tui.sessions.dialogue_file import DialogueFile
 from tui.sessions.importing import read_session
+from tui.sessions.records import SessionError
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
 
 
 # --- events ---
@@ -196,6 +201,92 @@ def test_another_file_is_refused_before_anything_loads_and_left_alone(agent, tmp
     assert_refused(result, "letter")
     assert "\x1b" not in result.stderr and not agent.loads
     assert file.read_bytes() == content
+
+
+def test_a_dialogue_in_use_is_refused_and_says_by_whom(agent, script, tmp_path, monkeypatch):
+    monkeypatch.setattr("tui.sessions.dialogue_file.WAIT_SECONDS", 0.05)
+    file, link = tmp_path / "dialogue.json", tmp_path / "link.json"
+    link.symlink_to(file)
+    with DialogueFile.open(file):
+        for name in (file, link, tmp_path / "." / "dialogue.json"):
+            result = call("ask", "first", "--dialogue", str(name))
+            assert_refused(result, "is in use by process", str(os.getpid()))
+        assert not agent.loads
+    script.say("one.")
+    assert call("ask", "first", "--dialogue", str(file)).exit_code == 0
+    assert len(read_session(file).turns) == 1
+
+
+def test_a_command_that_fails_lets_go_of_the_file(script, tmp_path):
+    file = tmp_path / "dialogue.json"
+    script.say(RuntimeError("the device is gone"), "one.")
+    failed = call("ask", "first", "--dialogue", str(file))
+    file.write_text("no dialogue")
+    refused = call("ask", "first", "--dialogue", str(file))
+    assert (failed.exit_code, refused.exit_code) == (2, 2)
+    file.unlink()
+    assert call("ask", "first", "--dialogue", str(file)).exit_code == 0
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tui.sessions.dialogue_file import DialogueFile
+with DialogueFile.open(Path(sys.argv[1])):
+    print("open", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_command_holds_no_file(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("tui.sessions.dialogue_file.WAIT_SECONDS", 0.05)
+    file = tmp_path / "dialogue.json"
+    command = [sys.executable, "-c", KILLED, str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+    try:
+        assert process.stdout.readline() == "open\n"
+        assert_refused(call("ask", "first", "--dialogue", str(file)), f"in use by process {process.pid}.")
+    finally:
+        process.kill()
+        process.communicate()
+    script.say("one.")
+    assert call("ask", "first", "--dialogue", str(file)).exit_code == 0
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_text("another"), lambda file: file.unlink()])
+def test_a_file_that_another_program_changes_meanwhile_is_not_overwritten(script, tmp_path, change):
+    file = tmp_path / "dialogue.json"
+    script.say("one.")
+    call("ask", "first", "--dialogue", str(file))
+
+    with DialogueFile.open(file) as opened, pytest.raises(SessionError, match="Another program has changed"):
+        dialogue = FakeAgent([" two"]).dialogue(None)
+        list(dialogue.reply(("second",)))
+        change(file)
+        opened.add(dialogue)
+    assert not file.exists() or file.read_text() == "another"
+
+
+def test_a_dialogue_with_a_damaged_turn_is_left_alone(agent, script, tmp_path):
+    file = tmp_path / "dialogue.json"
+    script.say("one.", "two.")
+    call("ask", "first", "second", "--dialogue", str(file))
+    data = json.loads(file.read_text())
+    data["turns"][0]["reply"] = 5
+    file.write_text(json.dumps(data))
+    before = file.read_bytes()
+    agent.loads.clear()
+    assert_refused(call("ask", "third", "--dialogue", str(file)), "the reply of turn 1 is no list", "left as it is")
+    assert file.read_bytes() == before and not agent.loads
+
+
+def test_without_a_place_for_the_lock_a_dialogue_still_goes_on(script, tmp_path, cache):
+    cache.rmdir()
+    cache.write_text("a file where the cache would be")
+    file = tmp_path / "dialogue.json"
+    script.say("one.")
+    assert call("ask", "first", "--dialogue", str(file)).exit_code == 0
+    assert len(read_session(file).turns) == 1
 
 
 def test_places_where_no_file_can_be_are_refused(agent, tmp_path):

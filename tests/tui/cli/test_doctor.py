@@ -58,6 +58,19 @@ def test_conversations_are_counted(home):
     assert "2 of them" in lines_of(call("doctor"))["conversations"]
 
 
+def test_damaged_records_are_counted_and_named(home):
+    store = SessionStore.open(home / "data" / "fromage-lite" / "sessions.db")
+    for text in ("one", "two", "three"):
+        store.add_turn(store.create(), SavedTurn.from_turn(Turn((text,), ("yes",), "stop")))
+    store.connection.execute("UPDATE turns SET message = '{' WHERE id = 2")
+    store.connection.execute("UPDATE sessions SET updated = 'x' WHERE id = 3")
+    store.close()
+    result = call("doctor")
+    line = lines_of(result)["conversations"]
+    assert result.exit_code == 1 and line.startswith("BAD") and "3 of them" in line
+    assert "can't be read" in line and "2, first conversation 3 (updated)" in line
+
+
 def test_what_is_wrong_with_the_users_files_is_named(home):
     config, sessions = home / "config" / "fromage-lite" / "config.toml", home / "data" / "fromage-lite" / "sessions.db"
     for path, content in ((config, "[settings]\ntop_p = 9\n"), (sessions, "no database\n" * 100)):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import socket
 
 import numpy as np
 import pytest
 
 from fromage_lite.model.fromage import Fromage
-from index.errors import FingerprintError
+from index.errors import FingerprintError, StoreError
 from index.faiss_index import ImageIndex
+from index.lock import BuilderLock
 from index.store import FeatureStore
 from tests.tui.command_line import call
 
@@ -59,6 +62,49 @@ def test_an_interrupted_build_goes_on(run, album, tmp_path, monkeypatch):
     assert "13 new, 10 unchanged" in run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout
 
 
+def test_an_interrupted_index_is_unfinished_and_names_the_command_that_goes_on(
+    run, album, tmp_path, tiny_checkpoint, monkeypatch
+):
+    out, features, calls = tmp_path / "my index", Fromage.image_features, []
+    captions = tmp_path / "captions.tsv"
+    captions.write_text("words\tone/01.png\n")
+
+    def image_features(self, images):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return features(self, images)
+
+    monkeypatch.setattr(Fromage, "image_features", image_features)
+    monkeypatch.chdir(tmp_path)
+    run("album", "--captions", "captions.tsv", "--out", out, "--batch-size", 5, code=130)
+    monkeypatch.undo()
+    command = ["fromage-lite", "index", str(album), "--captions", str(captions), "--model", str(tiny_checkpoint)]
+    command += ["--out", str(out)]
+    with pytest.raises(
+        StoreError, match="The index at .* is unfinished: only 10 pictures are embedded so far"
+    ) as error:
+        ImageIndex.open(out)
+    assert str(error.value).endswith(f" Go on where it stopped: {shlex.join(command)}")
+    assert shlex.join(command) in run("--out", out, code=2).stderr  # without the pictures
+    assert "13 new, 10 unchanged" in run(*command[2:], model=False).stdout
+    assert len(ImageIndex.open(out)) == 23
+
+
+def test_a_folder_that_another_builder_has_is_refused(run, album, tmp_path):
+    run(album, "--out", tmp_path / "store")
+    held = f"Another build is writing to {tmp_path / 'out'}: process {os.getpid()} on {socket.gethostname()}."
+    with BuilderLock(tmp_path / "out"):
+        for arguments in (
+            (album, "--out", tmp_path / "out"),
+            ("--rederive", tmp_path / "store", "--out", tmp_path / "out"),
+        ):
+            assert (
+                run(*arguments, code=2).stderr.splitlines()[-1] == f"Error: {held} Wait for it, or use another folder."
+            )
+    run(album, "--out", tmp_path / "out")
+
+
 def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_parts, tiny_checkpoint):
     import torch
 
@@ -80,7 +126,7 @@ def test_a_new_bridge_reindexes_without_the_pictures(run, album, tmp_path, tiny_
     beside = ImageIndex.open(tmp_path / "beside")
     assert len(beside) == 23
     assert beside.thumbnail(0)[:2] == b"\xff\xd8"
-    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == ["index.faiss", "index.json"]
+    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == [".lock", "index.faiss", "index.json"]
 
 
 def test_errors_are_one_sentence_and_exit_code_2(run, album, tmp_path, tiny_checkpoint):

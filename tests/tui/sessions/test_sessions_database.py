@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.chat.turns import Turn
+from index.hits import Hit
 from tests.tui.saved import say, turn
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
-from tui.sessions.records import SessionError
+from tui.sessions.records import HeldWith, SavedSearch, SessionError
 from tui.sessions.schema import VERSION
 from tui.sessions.search import search
 from tui.sessions.store import SessionStore
@@ -49,6 +50,41 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     store.add_turn(7, turn("a new question"))
     assert [t.message for t in store.load(7)[0].turns] == [("an old question",), ("a new question",)]
     store.delete(7)
+    assert search(store, "answer") == []
+    store.close()
+
+
+VERSION_3 = (
+    VERSION_1
+    + """
+CREATE VIRTUAL TABLE words USING fts5(message, reply, tokenize = "unicode61 remove_diacritics 2");
+CREATE TRIGGER forget_words AFTER DELETE ON turns BEGIN DELETE FROM words WHERE rowid = old.id; END;
+INSERT INTO words (rowid, message, reply) VALUES (3, 'an old question', 'an old answer');
+ALTER TABLE turns ADD COLUMN more TEXT;
+ALTER TABLE sessions ADD COLUMN hidden TEXT;
+UPDATE turns SET more = '[[{"id": 5, "score": 0.5, "source": "/p/5.png", "caption": "five"}]]';
+PRAGMA user_version = 3;
+"""
+)
+
+
+def test_a_database_of_version_3_can_keep_searches_and_what_a_conversation_was_held_with(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    by_hand = sqlite3.connect(path)
+    by_hand.executescript(VERSION_3)
+    by_hand.close()
+    store = SessionStore.open(path)
+    before, _ = store.load(7)
+    assert before.turns[0].more == ((Hit(5, 0.5, "/p/5.png", "five"),),)
+    assert before.searches == () and (before.info.model_path, before.info.index_path) == ("", "")
+    store.add_search(7, SavedSearch("dogs", (), created=3.0))
+    store.describe(7, HeldWith("mine", "photos", "/models/mine", "/indices/photos"))
+    after, _ = store.load(7)
+    assert after.searches == (SavedSearch("dogs", (), False, 3.0, 1),)
+    assert (after.info.model, after.info.index) == ("mine", "photos")
+    assert (after.info.model_path, after.info.index_path) == ("/models/mine", "/indices/photos")
+    store.delete(7)
+    assert store.connection.execute("SELECT count(*) FROM items").fetchone() == (0,)
     assert search(store, "answer") == []
     store.close()
 
@@ -174,3 +210,15 @@ def test_two_apps_write_at_once(path: Path) -> None:
         assert [m for m in said if m.startswith(name)] == [f"{name} {n}" for n in range(25)]
     assert sorted(s.turns for s in first.sessions()) == [25, 25, 50]
     first.close()
+
+
+def test_two_apps_hide_pictures_of_one_conversation(path: Path) -> None:
+    first, second = SessionStore.open(path), SessionStore.open(path)
+    session = say(first, turn("hello"))
+    hits = {number: Hit(number, 0.0, f"/p/{number}.png") for number in range(4)}
+    first.hide(session, [hits[1], hits[2]])
+    second.hide(session, [hits[3]])
+    first.hide(session, [], shown=[hits[1]])
+    assert first.load(session)[0].hidden == (hits[2], hits[3])
+    first.close()
+    second.close()

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,8 +24,8 @@ from tui.sessions.dialogs import Confirm
 from tui.sessions.export import check_target, export, session_data
 from tui.sessions.importing import MAX_BYTES, read_session
 from tui.sessions.markdown import escape
-from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo
-from tui.sessions.restore import draw_turn
+from tui.sessions.records import SavedSearch, SavedTurn, Session, SessionError, SessionInfo
+from tui.sessions.restore import draw
 
 EVIL = [
     "<script>alert(1)</script> & <img src=x onerror=y> \"quoted\" 'too'",
@@ -52,7 +53,7 @@ def session(tmp_path: Path, cat: Path) -> Session:
 
 
 def write(session: Session, path: Path) -> str:
-    export(session, [draw_turn(None, turn) for turn in session.turns], path)
+    export(session, draw(None, session.items), path)
     return path.read_text(encoding="utf-8")
 
 
@@ -163,6 +164,36 @@ def test_json_comes_back_the_same(session: Session, tmp_path: Path) -> None:
         "playground",
         1_700_000_000.0,
     )
+
+
+def test_searches_are_exported_between_the_turns_and_come_back(session: Session, tmp_path: Path, cat: Path) -> None:
+    searches = (
+        SavedSearch("first <of> all", (Hit(7, 0.75, str(cat), "a cat"),), created=5.0, after=0),
+        SavedSearch("a cat", (), like=True, created=6.0, after=2),
+        SavedSearch("", (), created=7.0, after=3),
+    )
+    whole = replace(session, searches=searches)
+    first, second, third = session.turns
+    assert whole.items == (searches[0], first, second, searches[1], third, searches[2])
+    path = tmp_path / "talk.json"
+    export(whole, draw(None, whole.items), path)
+    assert json.loads(path.read_text())["items"][0] == {
+        "kind": "search",
+        "after": 0,
+        "created": 5.0,
+        "words": "first <of> all",
+        "like": False,
+        "hits": [{"id": 7, "path": str(cat), "score": 0.75, "caption": "a cat"}],
+    }
+    assert read_session(path).searches == searches
+    texts = Page(write(whole, tmp_path / "talk.html")).texts
+    places = [
+        texts.index(t) for t in ("Searched for: “first <of> all”", "(interrupted)", "Searched for: more like “a cat”")
+    ]
+    assert places == sorted(places) and "match 0.75 · cat.png" in texts
+    plain_text = write(whole, tmp_path / "talk.md").replace("\\", "")
+    assert plain_text.index("Searched for: “first <of> all”") < plain_text.index("**You**")
+    assert "Searched for: pictures like one's own" in plain_text
 
 
 def test_only_pictures_are_ever_copied(tmp_path: Path) -> None:

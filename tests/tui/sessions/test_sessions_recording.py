@@ -16,7 +16,7 @@ from fromage_lite.text.message import ImageSegment
 from tests.tui.fake_agent import STATISTICS, hit
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording
-from tui.sessions.records import SavedTurn
+from tui.sessions.records import SavedSearch, SavedTurn
 from tui.sessions.search import search
 from tui.sessions.store import SessionStore
 
@@ -132,6 +132,68 @@ def test_what_was_said_while_leaving_is_written(path: Path) -> None:
     store = SessionStore.open(path)
     assert store.load(1)[0].turns[0].reply == ("half a",)
     store.close()
+
+
+def test_a_message_handed_back_goes_when_something_else_is_said(said: Said) -> None:
+    said.reply("one", "1")
+    said.recording.begin(("two",))
+    said.recording.hand_back()
+    assert [t.message for t in said.turns()] == [("one",), ("two",)], "leaving now doesn't lose it"
+    said.recording.begin(("three",))
+    assert [(t.message, t.reason) for t in said.turns()] == [(("one",), "stop"), (("three",), None)]
+    said.recording.finish(Turn(("three",), ("3",), "stop"))
+    said.recording.begin(("four",))
+    said.recording.begin(("five",))  # a failed one that still stands in the transcript
+    assert [t.message for t in said.turns()] == [("one",), ("three",), ("four",), ("five",)]
+
+
+def test_a_message_handed_back_and_sent_again_is_one_turn(said: Said) -> None:
+    said.recording.begin(("hello",))
+    said.recording.hand_back()
+    said.reply("hello", "hi")
+    assert [(t.message, t.reply) for t in said.turns()] == [(("hello",), ("hi",))]
+
+
+def test_a_turn_that_the_dialogue_does_not_have_can_be_taken_out(said: Said, path: Path) -> None:
+    said.reply("one", "1")
+    said.recording.begin(("two",))
+    said.reply("three", "3")
+    said.drain()
+    store = SessionStore.open(path)
+    _, ids = store.load(said.recording.session)
+    store.close()
+    said.recording.forget(ids[1])
+    assert [t.message for t in said.turns()] == [("one",), ("three",)]
+    said.recording.undo()
+    assert [t.message for t in said.turns()] == [("one",)]
+
+
+def searches(said: Said) -> list[tuple[str, int]]:
+    said.drain()
+    store = SessionStore.open(said.archive.path)
+    found = store.load(said.recording.session)[0].searches if said.recording.session is not None else ()
+    store.close()
+    return [(search.words, search.after) for search in found]
+
+
+def test_searches_stand_where_they_were_made(said: Said) -> None:
+    said.recording.note_search(SavedSearch("before", (hit(1),)))
+    assert searches(said) == [] and said.recording.session is None, "a search alone makes no conversation"
+    said.reply("one", "1")
+    said.recording.note_search(SavedSearch("between", (hit(2),), like=True))
+    said.reply("two", "2")
+    said.recording.note_search(SavedSearch("after", ()))
+    assert searches(said) == [("before", 0), ("between", 1), ("after", 2)]
+    said.recording.undo()
+    said.reply("three", "3")
+    assert searches(said) == [("before", 0), ("between", 1), ("after", 1)]
+    said.recording.undo()
+    said.recording.undo()  # the conversation went with its last turn; what was found is on the screen yet
+    said.reply("four", "4")
+    assert searches(said) == [("before", 0), ("between", 0), ("after", 0)]
+    said.recording.restart()
+    said.reply("another", "5")
+    assert searches(said) == []
 
 
 KILLED = """

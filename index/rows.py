@@ -1,0 +1,37 @@
+"""`rows.sqlite`, the row file of a store: its tables, and opening it to read."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rows (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, caption TEXT NOT NULL,
+    thumbnail_start INTEGER NOT NULL, thumbnail_end INTEGER NOT NULL,
+    file_size INTEGER, file_mtime_ns INTEGER, removed INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX IF NOT EXISTS live_source ON rows (source) WHERE removed = 0;
+CREATE TABLE IF NOT EXISTS blocks (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, crc INTEGER NOT NULL);
+"""
+"""`meta`: what the store holds, and the command that builds it. `rows`: one a picture. `blocks`: one for all rows that
+were appended together, with the CRC-32 of their features; an earlier version wrote none."""
+
+RESUME = "resume"  # the name in `meta` of the command's arguments, a JSON list
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """The row file, opened to be read, from any thread.
+
+    Raises:
+        sqlite3.Error: it is missing or damaged, or has no rows.
+    """
+    uri = path.resolve().as_uri()
+    try:
+        rows = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)
+        rows.execute("SELECT 1 FROM rows LIMIT 1")
+    except sqlite3.OperationalError:
+        # A writer that was killed in the middle of a commit left a journal, and only a writer may roll it back.
+        rows = sqlite3.connect(f"{uri}?mode=rw", uri=True, check_same_thread=False)
+        rows.execute("SELECT 1 FROM rows LIMIT 1")
+    return rows
