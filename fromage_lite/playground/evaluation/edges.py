@@ -1,14 +1,13 @@
-"""Dialogues at the edge: questions about found pictures, messages kept apart, requests that can't be satisfied."""
+"""Dialogues at the edge: questions about found pictures, and messages kept apart from training."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fromage_lite.chat.agent import Agent
 from fromage_lite.evaluate.metrics import mean
-from fromage_lite.playground.evaluation.named import setting_named, things_named
+from fromage_lite.playground.evaluation.named import things_named
 from fromage_lite.playground.evaluation.replies import Pictures, reply, same_answer
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.text import talk
@@ -16,7 +15,7 @@ from fromage_lite.playground.text.asking import request_text
 from fromage_lite.playground.text.grammar import PLAIN, full_description
 from fromage_lite.playground.text.kept_apart import EDGES, SHOWN, Edge
 from fromage_lite.playground.text.questions import MY_PICTURE, ask
-from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, sample_scene
+from fromage_lite.playground.world.scene import HELD_OUT_SEED, sample_scene
 
 _SHOWN_SEED = HELD_OUT_SEED + 800_000_000
 
@@ -66,57 +65,3 @@ def edge_reply(agent: Agent, edge: Edge, picture: Sequence[object]) -> tuple[str
         reply(dialogue, (edge.before,))
     text, hits = reply(dialogue, (edge.message,))
     return text, things_named(hits[0].caption) if hits else frozenset()
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A request's first hit.
-
-    Attributes:
-        score: its cosine.
-        fits: whether it has the things and the setting asked for.
-    """
-
-    score: float
-    fits: bool
-
-
-def scored_requests(agent: Agent, n: int, seed: int = 1) -> list[Scored]:
-    """First hits of `n` requests that the index can satisfy and `n` that it can't."""
-    rng = random.Random(f"matches {seed}")
-    scenes = gallery()
-    available = {(scene.things, scene.setting) for scene in scenes}
-    wanted = [rng.choice(scenes) for _ in range(n)]
-    while len(wanted) < 2 * n:
-        scene = sample_scene(rng, "val", rng.choice((1, 2, 2)))
-        if not any(scene.things <= things and scene.setting == setting for things, setting in available):
-            wanted.append(scene)
-    scored: list[Scored] = []
-    for scene in wanted:
-        _, hits = reply(agent.dialogue(), (request_text(scene, rng, PLAIN),))
-        if hits:
-            scored.append(Scored(hits[0].score, _shows(hits[0].caption, scene)))
-    return scored
-
-
-def calibrated(scored: Sequence[Scored]) -> float:
-    """The score that best tells fitting first hits from others, both counted alike."""
-    fits, others = ([s.score for s in scored if s.fits is kind] for kind in (True, False))
-    return max((s.score for s in scored), key=lambda t: mean([x >= t for x in fits]) + mean([x < t for x in others]))
-
-
-def match_figures(agent: Agent, n: int, seed: int = 1) -> dict[str, float]:
-    """`match_told`: requests whose first hit does not fit, and whose score says so; `match_trusted`: those whose first
-    hit fits, and whose score says so. By the model's own `match_score`, else by the best one for these requests."""
-    scored = scored_requests(agent, n, seed)
-    least = agent.model.config.match_score
-    least = calibrated(scored) if least is None else least
-    return {
-        "match_score": least,
-        "match_told": mean([s.score < least for s in scored if not s.fits]),
-        "match_trusted": mean([s.score >= least for s in scored if s.fits]),
-    }
-
-
-def _shows(caption: str, scene: Scene) -> bool:
-    return scene.things <= things_named(caption) and setting_named(caption) == scene.setting
