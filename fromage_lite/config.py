@@ -42,6 +42,11 @@ class FromageConfig(PlainData):
         image_suffix: text after them.
         prompt_template: how dialogue turns become text: `qa` (`Q: … A: …`), `chat` (the tokenizer's own chat template),
             `inst` (`[INST] … [/INST]`) or `plain`.
+        query_form: how the words of a search stand before `[RET]`, `{}` in their place: as they are, or in the form in
+            which the model has learnt to search.
+        sees_found: whether the pictures that a `[RET]` found are shown to the LM after it, when the next turn begins.
+        match_score: the cosine from which on a found picture counts as what was asked for, measured on the model's own
+            pictures; None says nothing of how well one fits.
         tie_ret: whether `[RET]` has one row for input and output; None follows the LM's own embeddings.
         suppress_tokens: texts of single LM tokens that are never generated.
         ret_ends_reply: whether a reply ends with its first `[RET]`. An LM that has learnt to describe pictures in its
@@ -65,6 +70,9 @@ class FromageConfig(PlainData):
     image_prefix: str = ""
     image_suffix: str = ""
     prompt_template: PromptTemplate = "qa"
+    query_form: str = "{}"
+    sees_found: bool = False
+    match_score: float | None = None
     tie_ret: bool | None = None
     suppress_tokens: tuple[str, ...] = ()
     ret_ends_reply: bool = False
@@ -76,7 +84,7 @@ class FromageConfig(PlainData):
     SUBJECT = "a model's configuration"
 
     def __post_init__(self) -> None:
-        for name in ("language_model", "vision_encoder", "image_prefix", "image_suffix"):
+        for name in ("language_model", "vision_encoder", "image_prefix", "image_suffix", "query_form"):
             value = getattr(self, name)
             _require(isinstance(value, str), name, "a text", value)
         _require(bool(self.language_model.strip()), "language_model", "a Hub name or a folder", self.language_model)
@@ -94,9 +102,12 @@ class FromageConfig(PlainData):
         _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
         is_pooled = visual == "pooled" or not self.has_retrieval
         _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
-        for name in ("ret_ends_reply", "has_retrieval"):
+        _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
+        for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
+        least = self.match_score
+        _require(least is None or _is_number(least), "match_score", "a number or null", least)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)
         suppressed = self.suppress_tokens
         are_texts = all(isinstance(text, str) and text for text in suppressed)

@@ -68,13 +68,13 @@ class Context:
         """
         self._align(turns)
         room = self._room(max_new_tokens)
-        prompt = self._message_embeds(message, not turns[self._first :], room)
+        prompt = self._message_embeds(message, turns[self._first :], room)
         notices: list[str] = []
         view = self._unread(turns, room - self.state.length - prompt.shape[1], notices)
         if view is None:
             notices = [self._thin(turns, message, room)]
             view = self._unread(turns, room, notices) or []
-            prompt = self._message_embeds(message, not view, room)
+            prompt = self._message_embeds(message, [turn for turn, _ in view], room)
         cached, end = self.state.cached, self.state.length
         for turn, embeds in view:
             end += embeds.shape[1]
@@ -149,7 +149,8 @@ class Context:
         come first, and the rest are not even opened once the room is used up."""
         view: list[tuple[Turn, Tensor]] = []
         for number in range(len(turns) - 1, self._first + len(self._read) - 1, -1):
-            embeds = self._turn_embeds(turns[number], number == self._first, notices)
+            before = turns[number - 1] if number > self._first else None
+            embeds = self._turn_embeds(turns[number], before, notices)
             room -= embeds.shape[1]
             view.insert(0, (turns[number], embeds))
             if room < 0:
@@ -160,10 +161,10 @@ class Context:
         """Drops the oldest turns and starts the view over with the rest; returns what to tell the user."""
         before, kept = self._first, len(turns)
         # The first turn in view begins the text, be it the message or an earlier turn.
-        sizes = [self._message_embeds(message, is_first, room).shape[1] for is_first in (True, False)]
+        sizes = [self._message_embeds(message, others, room).shape[1] for others in ((), turns[-1:])]
         size = max(sizes[0], sizes[1] + 1)
         while kept:
-            size += self._turn_embeds(turns[kept - 1], False, []).shape[1]
+            size += self._turn_embeds(turns[kept - 1], turns[max(kept - 2, 0)], []).shape[1]
             if size > KEPT_SHARE * room:
                 break
             kept -= 1
@@ -175,8 +176,9 @@ class Context:
 
     # --- embeddings ---
 
-    def _turn_embeds(self, turn: Turn, is_first: bool, notices: list[str]) -> Tensor:
-        segments: list[str | Tensor] = []
+    def _turn_embeds(self, turn: Turn, before: Turn | None, notices: list[str]) -> Tensor:
+        is_first = before is None
+        segments: list[str | Tensor] = [*self._found(before)]
         for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
                 segments += self.engine.open_segments([segment])
@@ -185,10 +187,23 @@ class Context:
                 notices.append(f"{error.message} The model reads this dialogue without it.")
         return self.model.prompt_embeds(segments, add_bos=is_first)
 
-    def _message_embeds(self, message: Sequence[Segment], is_first: bool, room: int) -> Tensor:
+    def _message_embeds(self, message: Sequence[Segment], before: Sequence[Turn], room: int) -> Tensor:
+        is_first = not before
         rendered = self.template.render_turn(message, is_first)
-        check_length(self.model, message, rendered, room, add_bos=is_first)
-        return self.model.prompt_embeds(self.engine.open_segments(rendered), add_bos=is_first)
+        found = self._found(before[-1] if before else None)
+        check_length(self.model, message, rendered, room - self._size(found), add_bos=is_first)
+        return self.model.prompt_embeds([*found, *self.engine.open_segments(rendered)], add_bos=is_first)
+
+    def _found(self, turn: Turn | None) -> list[Tensor]:
+        """Features of the pictures that a turn's reply found, which are read when the next turn begins."""
+        if turn is None or not self.model.config.sees_found:
+            return []
+        return self.engine.found_features(turn.hits)
+
+    def _size(self, pictures: Sequence[Tensor]) -> int:
+        config, language = self.model.config, self.model.language
+        around = language.tokenize(config.image_prefix) + language.tokenize(config.image_suffix)
+        return len(pictures) * (config.n_visual_tokens + len(around))
 
 
 def reply_prompt(template: Template, turn: Turn) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from fromage_lite.chat.choosing import choose
 from fromage_lite.chat.context import Context, Prompt
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
@@ -180,7 +181,8 @@ class Dialogue:
         prompt = self._context.prepare(before, message, settings.max_new_tokens)
         yield from map(Notice, prompt.notices)
         context = _context_parts(before, message, self._context.spans(), prompt)
-        unwanted = {hit.id for turn in before for hit in turn.hits} | set(replaced) | self.excluded
+        shown = {hit.id for turn in before for hit in turn.hits}
+        unwanted = set(replaced) | self.excluded
         tokens = self._context.stream(prompt, settings, cancel, len(before) + 1000 * self._attempt)
         with closing(tokens):
             for token in tokens:
@@ -189,7 +191,7 @@ class Dialogue:
                     reply.say(token.text)
                     yield TextDelta(token.text)
                 if token.query_embeds is not None:
-                    yield self._find(token.query_embeds, reply, settings, unwanted)
+                    yield from self._find(token.query_embeds, reply, settings, shown, unwanted)
                 reply.resumed = time.perf_counter()
         yield reply.trace(context)
         turn = Turn(message, tidy(reply.parts), self._context.state.finish_reason or "stop")
@@ -198,22 +200,33 @@ class Dialogue:
         yield reply.statistics(prompt)
         yield Done(turn.text, turn.reason)
 
-    def _find(self, query_embeds: Tensor, reply: ReplyDraft, settings: GenerationSettings, unwanted: set[int]) -> Event:
+    def _find(
+        self, query_embeds: Tensor, reply: ReplyDraft, settings: GenerationSettings, shown: set[int], unwanted: set[int]
+    ) -> Iterator[Event]:
         if self.engine.index is None:
             reply.parts.append(())
-            return Notice("There is no index to find a picture in.")
+            yield Notice("There is no index to find a picture in.")
+            return
         started = time.perf_counter()
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
         unwanted = unwanted | {hit.id for hit in reply.hits}
-        k = room + NEXT_BEST if room > 0 else 0
+        k = room + NEXT_BEST + len(shown) if room > 0 else 0
         found = self.engine.retrieve(query_embeds, k, unwanted)
         reply.retrieval_seconds += time.perf_counter() - started
         least = settings.score_threshold
-        hits, more = self._split([hit for hit in found if least is None or hit.score >= least], room)
+        choice = choose(
+            [hit for hit in found if least is None or hit.score >= least], shown, self.engine.model.config.match_score
+        )
+        hits, more = self._split(choice.hits[: room + NEXT_BEST], room)
         reply.parts.append(hits)
         if hits:
-            return ImagesFound(hits, more)
-        return Notice("No picture fits well enough." if found else "Every picture that fits has been shown already.")
+            yield ImagesFound(hits, more)
+            if choice.remark:
+                yield Notice(choice.remark)
+        elif {hit.id for hit in found} - shown:
+            yield Notice("No picture fits well enough.")
+        else:
+            yield Notice("Every picture that fits has been shown already.")
 
     def _split(self, found: Sequence[Hit], room: int) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
         """The pictures to show, and the next best. A missing one makes room for the next, if there is one."""

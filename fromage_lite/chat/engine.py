@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
@@ -103,6 +106,27 @@ class Engine:
             return bool(self.thumbnail(hit))
         except FromageError:
             return _file_key(hit.source) is not None
+
+    def found_features(self, hits: Sequence[Hit]) -> list[Tensor]:
+        """The `features` of found pictures: of the file, else of the small picture that the index keeps. The web is not
+        asked, and what is gone is left out."""
+        features = (self._found_feature(hit) for hit in hits)
+        return [feature for feature in features if feature is not None]
+
+    def _found_feature(self, hit: Hit) -> Tensor | None:
+        if not is_url(hit.source):
+            try:
+                return self.features(hit.source)
+            except FromageError:
+                pass  # moved or gone; the index may still have a small one
+        try:
+            encoded = self.index.thumbnail(hit.id) if self.index is not None else b""
+            if not encoded:
+                return None
+            with Image.open(io.BytesIO(encoded)) as picture:
+                return self.model.visual_features([picture.convert("RGB")])[0]
+        except (FromageError, OSError):
+            return None
 
     def is_at_hand(self, hit: Hit) -> bool:
         """Whether a hit's picture can be shown without a request to the web."""

@@ -15,6 +15,7 @@ from fromage_lite.chat.limits import check_length
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
+from fromage_lite.text.queries import query_segments
 from index.hits import Hit
 from index.images import is_picture_name, open_image
 
@@ -145,9 +146,10 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     segments = clean(segments)
     if not segments:
         raise _nothing()
+    rendered = query_segments(engine.model.config.query_form, segments)
     room = engine.model.language.max_positions - 1  # the last is for [RET]
-    check_length(engine.model, segments, segments, room, add_bos=True)
-    return engine.model.query_embeds(engine.open_segments(segments))
+    check_length(engine.model, segments, rendered, room, add_bos=True)
+    return engine.model.query_embeds(engine.open_segments(rendered))
 
 
 def _embeds(engine: Engine, term: Term) -> Tensor:

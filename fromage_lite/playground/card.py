@@ -9,7 +9,9 @@ from pathlib import Path
 from safetensors import safe_open
 
 from fromage_lite.errors import CheckpointError
+from fromage_lite.playground.evaluation.searching import phrases
 from fromage_lite.playground.figures_file import read_figures
+from fromage_lite.playground.text.kept_apart import EDGES
 from index.files import write_bytes
 
 _HEADER = """---
@@ -30,6 +32,12 @@ _TARGETS: dict[str, tuple[str, float]] = {
     "t2i_r1": ("text-to-image recall@1 of 1,000", 0.60),
     "t2i_r5": ("text-to-image recall@5 of 1,000", 0.90),
     "i2t_r1": ("image-to-text recall@1 of 1,000", 0.60),
+    "search_phrases": (
+        "searches as people type them: cat, cats, a cat, on a beach, something red; first hit right",
+        0.90,
+    ),
+    "found_vqa": ("questions on a picture that a request found", 0.90),
+    "small_talk": ("messages at the edge of the world, kept apart from training: an answer that makes sense", 0.90),
     "ret_when_asked": ("says [RET] when asked for a picture", 0.98),
     "ret_silent_on_questions": ("no [RET] when asked a question", 0.98),
     "request_satisfied": ("first retrieved picture has the things and the setting asked for", 0.85),
@@ -56,7 +64,8 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   {lm_steps} steps of 4,096 tokens. (The weights in the repository: in the first round the
   output projections of the attention had no bias, and the text grew between rounds: dialogues that come back to an
   earlier picture are in it from the second on, requests for any animal or for plain "cats" from the third, questions
-  without an end mark in the fourth.)
+  without an end mark from the fourth; searches in plain words, found pictures that differ from what was asked for, and
+  more small talk in the fifth, whose tag-foretelling heads began anew.)
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.
@@ -88,6 +97,13 @@ Questions on pictures by kind (right only if the answer is word for word the exp
 `later_vqa`, the share of right answers to a question on a picture after one to three other turns, is {later_vqa}
 ({unseen_later_vqa} on unseen pairs). `encoder_t2i_r1`, the encoder's own text tower on the same texts and pictures, is
 {encoder_t2i_r1}.
+
+What people try first: `search_phrases` takes {searches} searches, each in six forms or more; in wrappings that no
+training text has ("pics of cats", `search_unseen_forms`) it is {search_unseen_forms}, with one word misspelt
+(`search_slips`) {search_slips}. `found_vqa` asks about the picture that a request found, whatever its words said.
+`small_talk` is {edges} messages that no training text holds. A first hit counts as what was asked for from a cosine of
+{match_score} on (`match_score` in `config.json`): of first hits that have not the right things in the right place
+{match_told} are told so (`match_told`), of those that have, {match_trusted} are trusted (`match_trusted`).
 
 ## How to make them again
 
@@ -175,6 +191,12 @@ def write_card(
         encoder_t2i_r1=cell("encoder_t2i_r1"),
         later_vqa=cell("later_vqa"),
         unseen_later_vqa=cell("unseen_later_vqa"),
+        searches=len(phrases()),
+        edges=len(EDGES),
+        **{
+            key: cell(key)
+            for key in ("search_unseen_forms", "search_slips", "match_score", "match_told", "match_trusted")
+        },  # fmt: skip
         times=_times(minutes or {}),
     )
     write_bytes(folder / "README.md", (_HEADER + text).encode())

@@ -14,30 +14,44 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.pictures import playground_cache
 from fromage_lite.playground.text import documents
-from fromage_lite.playground.text.document import Document, Picture, as_typed
+from fromage_lite.playground.text.document import Document, Picture, as_typed, length
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
+from fromage_lite.playground.text.kept_apart import is_kept_apart
+from fromage_lite.playground.text.searches import search
 from fromage_lite.playground.text.turns import as_turns
+from fromage_lite.playground.text.wishes import is_near
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
 from fromage_lite.progress import progress_bar
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
-from fromage_lite.training.data.interleaved import Example, Image, Ret, TrainingData, TrainingTurn, dialogue_example
+from fromage_lite.training.data.interleaved import (
+    Example,
+    Image,
+    Ret,
+    Text,
+    TrainingData,
+    TrainingTurn,
+    dialogue_example,
+)
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
 from index.files import replacing
 
 _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
-    documents.picture_questions: 4.0,
-    documents.requests: 2.5,
+    documents.picture_questions: 3.5,
+    documents.requests: 3.0,
     documents.two_pictures: 0.7,
     documents.conversation: 0.8,
     documents.mixed_dialogue: 1.5,
+    documents.asked_about_pictures: 0.5,
+    search: 3.5,
 }
 ToExample = Callable[[Sequence[TrainingTurn]], Example]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
-_VERSION = 2  # of the drawing and the grammar: raise it when pictures or texts change
+_LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
+_VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
 
 
 def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[TrainingData, str]:
@@ -140,12 +154,44 @@ class _SceneBook:
 
 def _dialogue(rng: random.Random, split: Split, to_example: ToExample, book: _SceneBook) -> Example:
     maker = rng.choices(list(_DIALOGUES), list(_DIALOGUES.values()))[0]
+    if maker is search:
+        return _search(search(rng, split), book)
+    document = as_typed(maker(rng, split), rng)
+    while is_kept_apart(document) or length(document) > _LONGEST:
+        document = as_typed(maker(rng, split), rng)
     turns: list[TrainingTurn] = []
-    for turn in as_turns(as_typed(maker(rng, split), rng)):
+    for turn in as_turns(document):
         message = [Image(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.message]
-        reply = [Ret(book.row(p.scene)) if isinstance(p, Picture) else p for p in turn.reply]
-        turns.append((message, reply))
+        turns.append((message, _reply(turn.reply, book)))
     return to_example(turns)
+
+
+def _reply(parts: Sequence[str | Picture], book: _SceneBook) -> list[str | Ret | Image]:
+    """A reply whose `[RET]` is taught to find what was found, as far as that is the right things in the right place: in
+    this way the things come to count for more than their number and colour."""
+    reply: list[str | Ret | Image] = []
+    for part, after in zip(parts, [*parts[1:], ""], strict=True):
+        if isinstance(part, str):
+            reply.append(part)
+        elif part.answer:
+            is_found = isinstance(after, Picture) and after.found and is_near(after.scene, part.scene)
+            reply.append(Ret(book.row(after.scene if is_found and isinstance(after, Picture) else part.scene)))
+        else:
+            before = reply[-1]
+            shared = isinstance(before, Ret) and book.scenes[before.row] == part.scene
+            reply.append(Image(before.row if shared and isinstance(before, Ret) else book.row(part.scene)))
+    return reply
+
+
+def _search(document: Document, book: _SceneBook) -> Example:
+    """The words of a search and `[RET]`."""
+    segments: list[Text | Image | Ret] = []
+    for piece in document:
+        if isinstance(piece, Picture):
+            segments.append(Ret(book.row(piece.scene)) if piece.answer else Image(book.row(piece.scene)))
+        else:
+            segments.append(Text(piece.text))
+    return Example(tuple(segments))
 
 
 def _features(

@@ -16,7 +16,7 @@ from index.files import write_bytes
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = (8_500, 3_000, 2_000, 2_500)
+LM_STEPS = (8_500, 3_000, 2_000, 2_500, 3_000)
 ENCODER_STEPS = 3_000
 READOUT_STEPS = (1_200, 1_000)
 
@@ -119,12 +119,14 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
 
 
 def _index(making: Making, report: Report) -> None:
-    from fromage_lite.model.fromage import Fromage
-    from fromage_lite.playground.pictures import ensure_playground_index
+    from fromage_lite.playground.evaluation.matches import calibrate
+    from fromage_lite.playground.evaluation.run import open_agent
 
     for name in ("fromage", "fromage-chat"):
-        model = Fromage.from_pretrained(_need(making.out / name, name), device=making.device)
-        report(f"{name}: {ensure_playground_index(model, report)}")
+        agent = open_agent(_need(making.out / name, name), making.device)
+        report(f"{name}: {agent.index_path}")
+        least = calibrate(agent, making.out / name)
+        report(f"{name}: a picture counts as what was asked for from a score of {least} on")
 
 
 def _figures(making: Making, report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from difflib import SequenceMatcher
 from itertools import combinations
 
 import numpy as np
@@ -202,22 +203,25 @@ def test_typed_questions_are_the_same_questions():
                 p for p in turn.message if isinstance(p, Picture)
             ]
             (question,), (said) = ([p for p in t.message if isinstance(p, str)] for t in (turn, typed))
-            assert said[0][0] == question[0]
+            assert SequenceMatcher(None, said[0], question, autojunk=False).ratio() > 0.6
             without_mark += question.rstrip(".?!") == said[0]
     assert without_mark > 100
 
 
 def test_a_picture_is_asked_for_only_where_none_was_shown():
+    """The user's own is asked for even where one was found, if it is the own that is meant."""
     rng = random.Random(12)
-    asked_for = 0
+    asked_for = own_asked_for = 0
     for _ in range(500):
-        pictured = False
-        for piece in documents.long_dialogue(rng):
-            pictured = pictured or isinstance(piece, Picture)
-            if not isinstance(piece, Picture) and "please show me a picture first" in piece.text:
-                assert not pictured
-                asked_for += 1
-    assert asked_for
+        shown = found = False
+        for turn in as_turns(documents.long_dialogue(rng)):
+            shown = shown or any(isinstance(part, Picture) for part in turn.message)
+            if turn.reply == ("please show me a picture first.",):
+                assert not shown
+                assert not found or turn.message[0] in MY_PICTURE
+                asked_for, own_asked_for = asked_for + 1, own_asked_for + found
+            found = found or any(isinstance(part, Picture) for part in turn.reply)
+    assert asked_for > own_asked_for > 0
 
 
 def test_dialogues_come_back_to_the_picture_that_was_shown():

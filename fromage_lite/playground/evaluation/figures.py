@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +12,22 @@ import torch
 from tqdm import tqdm
 
 from fromage_lite.chat.agent import Agent
-from fromage_lite.chat.dialogue import Dialogue
-from fromage_lite.chat.events import Done, Failed, ImagesFound
 from fromage_lite.config import GenerationSettings
 from fromage_lite.evaluate.metrics import mean, recall_at_k, same_group
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.playground.data import encode_scenes
+from fromage_lite.playground.evaluation.edges import found_questions, small_talk
+from fromage_lite.playground.evaluation.matches import match_figures
 from fromage_lite.playground.evaluation.named import names_exactly, setting_named, things_named
 from fromage_lite.playground.evaluation.probe import exact_sets, fit_linear_probe
+from fromage_lite.playground.evaluation.replies import Pictures, reply, same_answer
+from fromage_lite.playground.evaluation.searching import search_figures
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.pretraining.lm import text_accuracy
 from fromage_lite.playground.text import talk
 from fromage_lite.playground.text.asking import request_text, setting_change_text
 from fromage_lite.playground.text.grammar import PLAIN, description, full_description
 from fromage_lite.playground.text.questions import KINDS, MY_PICTURE, ask, questions
-from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import (
     HELD_OUT_SEED,
     Scene,
@@ -38,7 +37,6 @@ from fromage_lite.playground.world.scene import (
     sample_scene,
 )
 from fromage_lite.playground.world.things import SETTINGS, THINGS
-from fromage_lite.text.message import ImageSegment, Segment
 from fromage_lite.vision import VisionEncoder
 from index.hits import Hit
 
@@ -130,7 +128,7 @@ class PlaygroundEvaluation:
         per_kind = per_kind or -(-self.n // len(KINDS))
         right: dict[str, list[bool]] = {kind: [] for kind in KINDS}
         silent: list[bool] = []
-        with _Pictures() as pictures:
+        with Pictures() as pictures:
             for number in tqdm(range(per_kind * len(KINDS)), desc=prefix, leave=False):
                 kind, question = KINDS[number % len(KINDS)], None
                 while question is None:
@@ -151,7 +149,7 @@ class PlaygroundEvaluation:
         any; or they ask for other pictures, and then it is what the user's own shows."""
         rng = self._rng("later")
         right: list[bool] = []
-        with _Pictures() as pictures:
+        with Pictures() as pictures:
             for number in tqdm(range(self.n), desc="later", leave=False):
                 scene, dialogue = sample_scene(rng, self.split), self.agent.dialogue()
                 picture = pictures.save(scene, HELD_OUT_SEED + self.seed * 10_000_000 + 400_000 + number)
@@ -193,6 +191,15 @@ class PlaygroundEvaluation:
             "follow_up_satisfied": mean(followed),
         }
 
+    def first_contact(self) -> Figures:
+        """Searches in plain words, questions on found pictures, small talk at the edge, and what the index hasn't."""
+        return {
+            **search_figures(self.agent),
+            **found_questions(self.agent, self.n, self.seed),
+            **small_talk(self.agent),
+            **match_figures(self.agent, 300, self.seed),
+        }
+
 
 def things_probe(vision: VisionEncoder, n_train: int = 10_000, seed: int = 1) -> torch.nn.Linear:
     """A linear probe for the things in a scene, fitted on the pooled features of training scenes."""
@@ -210,44 +217,6 @@ def caption_of(agent: Agent, pooled: torch.Tensor, max_new_tokens: int = 40) -> 
         tokens = list(stream(model, DecodingState(model), prompt, settings, stop_strings=("\n",)))
     text = "".join(token.text for token in tokens).strip()
     return text.split(".")[0] + "." if "." in text else text
-
-
-def reply(dialogue: Dialogue, message: Sequence[Segment]) -> tuple[str, list[Hit]]:
-    """The text and the pictures of a reply.
-
-    Raises:
-        FromageError: the reply failed.
-    """
-    hits: list[Hit] = []
-    for event in dialogue.reply(message):
-        if isinstance(event, ImagesFound):
-            hits += event.hits
-        elif isinstance(event, Failed):
-            raise event.error
-        elif isinstance(event, Done):
-            return event.text, hits
-    return "", hits
-
-
-def same_answer(said: str, right: str) -> bool:
-    """Whether two answers are the same words; case, blanks and the end mark do not count."""
-    return " ".join(said.lower().split()).rstrip(".!") == " ".join(right.lower().split()).rstrip(".!")
-
-
-class _Pictures:
-    """Held-out pictures as real image files, in a folder that goes away."""
-
-    def __enter__(self) -> _Pictures:
-        self._folder = tempfile.TemporaryDirectory()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-    def save(self, scene: Scene, seed: int) -> ImageSegment:
-        path = Path(self._folder.name) / f"{seed}.png"
-        render(scene, seed).save(path, compress_level=1)
-        return ImageSegment(str(path))
 
 
 def _presence(scenes: Sequence[Scene]) -> npt.NDArray[np.float32]:

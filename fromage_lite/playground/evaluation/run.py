@@ -56,6 +56,8 @@ def evaluate_playground(
             measured.captions, measured.retrieval, measured.questions, measured.later_questions, measured.requests,
         ):  # fmt: skip
             add(prefix, part())
+        if split == "val":  # what these ask of is the same in both
+            add(prefix, measured.first_contact())
     captions_only = folder / "fromage"
     if captions_only.is_dir():
         agent = open_agent(captions_only, device, dtype, quantize)
@@ -64,6 +66,7 @@ def evaluate_playground(
         add("captions_only_", measured.retrieval())
         add("", measured.questions("zero_shot_vqa"))
         add("captions_only_", measured.requests())
+        add("captions_only_", measured.first_contact())
     return figures
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fromage_lite.playground.pretraining.tokenizer import EOS_ID
-from fromage_lite.playground.text import documents, drills
-from fromage_lite.playground.text.document import Document, Words, as_typed
+from fromage_lite.playground.text import documents, drills, searches
+from fromage_lite.playground.text.document import Document, Picture, Words, as_typed
 from fromage_lite.playground.text.grammar import PICTURE_END, PICTURE_START, span, tags
+from fromage_lite.playground.text.kept_apart import is_kept_apart
 from fromage_lite.playground.world.scene import Split
 
 Maker = Callable[[random.Random, Split], Document]
@@ -21,11 +22,13 @@ MIXTURE: dict[Maker, float] = {
     documents.picture_questions: 3.0,
     documents.two_pictures: 0.8,
     documents.described_questions: 2.5,
-    documents.requests: 1.6,
+    documents.requests: 2.4,
     documents.story: 0.5,
-    documents.conversation: 0.7,
+    documents.conversation: 1.1,
     documents.mixed_dialogue: 1.4,
     documents.long_dialogue: 0.3,
+    documents.asked_about_pictures: 0.9,
+    searches.searches: 1.2,
 }
 DRILLS: tuple[Maker, ...] = (
     drills.echo,
@@ -42,6 +45,7 @@ _LATE_DRILL_SHARE = 0.1
 _QUESTION_WEIGHT = 0.1
 _TOLD_TAG_WEIGHT = 0.3
 _EMPTY_SPAN_SHARE = 0.4
+"""A picture given in answer has its tags where what was found doesn't follow, and is else left open: `[ [ tags ]`."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,11 @@ def random_document(rng: random.Random, split: Split = "train", drill_share: flo
     """A document of the training mixture, or with probability `drill_share` a drill."""
     if rng.random() < drill_share:
         return rng.choice(DRILLS)(rng, split)
-    maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
-    return as_typed(maker(rng, split), rng)
+    while True:
+        maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+        document = as_typed(maker(rng, split), rng)
+        if not is_kept_apart(document):
+            return document
 
 
 def as_text(document: Document) -> str:
@@ -103,11 +110,14 @@ class Encoder:
             weights.extend([weight] * len(new))
             noisy.extend([noise] * len(new))
 
-        for piece in document:
+        for piece, after in zip(document, [*document[1:], None], strict=True):
             if isinstance(piece, Words):
                 add(piece.text, 1.0 if piece.label or label_all else _QUESTION_WEIGHT)
                 continue
             add(PICTURE_START, 1.0 if piece.answer else _QUESTION_WEIGHT)
+            if isinstance(after, Picture) and after.found:
+                spans.append((len(ids) - 1, tags(piece.scene)))
+                continue
             if not (piece.answer and rng.random() < _EMPTY_SPAN_SHARE):
                 if piece.told:
                     spans.append((len(ids) - 1, tags(piece.scene)))

@@ -212,6 +212,44 @@ def pretrain(
     save(trainer.model, tokenizer, out)
 
 
+def train_on(
+    folder: Path,
+    work: Path,
+    out: Path,
+    *,
+    round_number: int,
+    steps: int,
+    before: int,
+    tokens: int = 4096,
+    seed: int = 0,
+    device: str = "cpu",
+) -> None:
+    """One more round from finished weights in `folder`, into `out`.
+
+    The heads that foretell tags begin anew: they are not kept with the weights.
+
+    Args:
+        folder: an LM that `pretrain` or this wrote.
+        work: holds the state that an interrupted round resumes from.
+        out: the folder to write.
+        round_number: of this round, counted from 1.
+        steps: of this round.
+        before: steps of all rounds so far; the text goes on from there.
+        tokens: positions a step.
+        seed: of the text and of the heads.
+        device: where to train.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    trainer = Pretrainer(model, device)
+    train_round(trainer, tokenizer, work / f"lm-{round_number}.pt", steps=steps, peak_lr=PEAK_RATES[1],
+                batches=partial(_batches, tokenizer, seed, before, tokens))  # fmt: skip
+    save(trainer.model, tokenizer, out)
+
+
 def _batches(tokenizer: Any, seed: int, before: int, tokens: int, step: int) -> Iterator[list[EncodedDocument]]:
     return corpus.batches(tokenizer, seed, before + step, tokens)
 

@@ -7,9 +7,12 @@ picture given in answer becomes `[RET]`.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, replace
 
 from fromage_lite.playground.world.scene import Scene, Split, has_held_out_pair, has_held_out_setting
+from fromage_lite.playground.world.things import VOCABULARY
+from fromage_lite.text.forms import typed
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class Picture:
 
     Attributes:
         scene: what it shows.
-        answer: given by the model (`[RET]`), not shown by the user.
+        answer: given by the model (`[RET]`), not shown by the user; the scene is what was asked for.
         told: the text before it says what it shows.
+        found: what the index had for the `answer` right before it.
     """
 
     scene: Scene
     answer: bool = False
     told: bool = False
+    found: bool = False
 
 
 Piece = Words | Picture
@@ -49,23 +54,25 @@ def say(question: str, answer: str) -> Document:
     return [Words(f"Q: {question}\nA:", label=False), Words(f" {answer}\n")]
 
 
-_SHORT = (("what is ", "what's "), ("where is ", "where's "), ("two ", "2 "), ("three ", "3 "), ("four ", "4 "))
+_PICTURE_TOKENS = 20
 
 
-def as_typed(document: Document, rng: random.Random) -> Document:
-    """The same document, its questions as people type them: some without an end mark, some shortened or with digits."""
+def length(document: Document) -> int:
+    """About how many tokens a document has: words, marks, and twenty a picture. Misspelt words have a few more."""
+    words = (len(re.findall(r"\w+|[^\w\s]|\n", piece.text)) for piece in document if isinstance(piece, Words))
+    return sum(words) + _PICTURE_TOKENS * sum(isinstance(piece, Picture) for piece in document)
+
+
+def as_typed(document: Document, rng: random.Random, slips: float = 0.07) -> Document:
+    """The same document, its questions as people type them: without an end mark, shortened, with digits or a slip."""
     return [
-        replace(piece, text=_typed(piece.text.removesuffix("\nA:"), rng) + "\nA:")
+        replace(piece, text=_typed(piece.text, rng, slips))
         if isinstance(piece, Words) and piece.text.endswith("\nA:")
         else piece
         for piece in document
     ]
 
 
-def _typed(question: str, rng: random.Random) -> str:
-    if rng.random() < 0.3:
-        question = question.rstrip(".?!")
-    for words, short in _SHORT:
-        if rng.random() < 0.1:
-            question = question.replace(words, short)
-    return question
+def _typed(text: str, rng: random.Random, slips: float) -> str:
+    start = "Q: " if text.startswith("Q: ") else " "
+    return start + typed.as_typed(text.removeprefix(start).removesuffix("\nA:"), rng, VOCABULARY, slips) + "\nA:"

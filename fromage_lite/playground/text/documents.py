@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fromage_lite.playground.text import talk
-from fromage_lite.playground.text.asking import SIMILAR, request_turn, requests
+from fromage_lite.playground.text.asking import answer_turn, requests
 from fromage_lite.playground.text.document import Document, Picture, Words, allowed, say
 from fromage_lite.playground.text.grammar import (
-    Style,
     caption,
     description,
     full_description,
@@ -18,8 +17,11 @@ from fromage_lite.playground.text.grammar import (
     things_phrase,
 )
 from fromage_lite.playground.text.questions import MY_PICTURE, questions
+from fromage_lite.playground.text.wishes import Wish, typed_place
 from fromage_lite.playground.world.scene import Scene, Split, sample_scene
 from fromage_lite.playground.world.things import SETTINGS
+from fromage_lite.text.forms import remarks
+from fromage_lite.text.forms.requests import PLACE_CHANGES, SIMILAR
 
 
 def picture_questions(rng: random.Random, split: Split = "train", n: int | None = None) -> Document:
@@ -36,21 +38,19 @@ def picture_questions(rng: random.Random, split: Split = "train", n: int | None 
         else:
             document += say(question.text, question.answer)
     if rng.random() < 0.06:
-        document += request_turn(scene, rng.choice(SIMILAR), Style())
+        document += answer_turn(rng.choice(SIMILAR), Wish(scene), rng, split)
     elif rng.random() < 0.25:
         changed = replace(scene, setting=rng.choice(list(SETTINGS)))
         if allowed(changed, split):
-            where = setting_phrase(changed.setting, rng)
-            question_text = rng.choice(("show me the same {w}.", "show me this {w}.", "now {w}.", "and {w}?")).format(
-                w=where
-            )
-            document += request_turn(changed, question_text, Style())
+            form = rng.choice(("show me the same {w}.", "show me this {w}.", *PLACE_CHANGES))
+            document += answer_turn(form.format(w=typed_place(changed.setting, rng)), Wish(changed), rng, split)
     return document
 
 
 def two_pictures(rng: random.Random, split: Split = "train") -> Document:
-    """Two pictures one after the other, each with questions: the newest picture is meant."""
-    return picture_questions(rng, split, rng.randint(1, 3)) + picture_questions(rng, split, rng.randint(1, 3))
+    """Two pictures one after the other, each with questions: the newest picture is meant, unless another is named."""
+    document = picture_questions(rng, split, rng.randint(1, 3)) + picture_questions(rng, split, rng.randint(1, 3))
+    return document + (_about_the_pictures(document, rng) if rng.random() < 0.5 else [])
 
 
 def described_questions(rng: random.Random, split: Split = "train") -> Document:
@@ -131,21 +131,55 @@ def _one_after_the_other(rng: random.Random, split: Split, n: int) -> Document:
         pictured = any(isinstance(piece, Picture) for piece in document)
         document += conversation(rng, split, pictured) if maker is conversation else maker(rng, split)
         if rng.random() < 0.5:
-            document += _back_to_the_picture(document, rng)
+            document += _back_to_the_picture(document, rng, split)
+        elif rng.random() < 0.3:
+            document += _about_the_pictures(document, rng)
     return document
 
 
-def _back_to_the_picture(document: Document, rng: random.Random) -> Document:
-    """More questions about the picture that the user has shown last; said to be theirs if one was given since."""
+def _back_to_the_picture(document: Document, rng: random.Random, split: Split) -> Document:
+    """More questions about the newest picture; about the user's own, said to be theirs, if one was given since."""
     pictures = [piece for piece in document if isinstance(piece, Picture)]
-    shown = [picture for picture in pictures if not picture.answer]
-    if not shown:
+    shown = [picture for picture in pictures if not picture.answer and not picture.found]
+    if not pictures:
         return []
-    scene = shown[-1].scene
-    if pictures[-1].answer:
-        return say(rng.choice(MY_PICTURE), description(scene))
-    if rng.random() < 0.1:
-        return request_turn(scene, rng.choice(SIMILAR), Style())
+    last = pictures[-1]
+    if (last.answer or last.found) and (last.answer or rng.random() < 0.6):
+        if not shown:
+            return say(rng.choice(MY_PICTURE), remarks.SHOW_FIRST) if rng.random() < 0.3 else []
+        return say(rng.choice(MY_PICTURE), description(shown[-1].scene))
+    if rng.random() < 0.1 and not last.found:
+        return answer_turn(rng.choice(SIMILAR), Wish(last.scene), rng, split)
     return [
-        piece for question in questions(scene, rng, rng.randint(1, 2)) for piece in say(question.text, question.answer)
+        piece
+        for question in questions(last.scene, rng, rng.randint(1, 2))
+        if not (last.found and question.text in MY_PICTURE)
+        for piece in say(question.text, question.answer)
     ]
+
+
+def _about_the_pictures(document: Document, rng: random.Random) -> Document:
+    """Questions about all pictures so far: how many, and what is in the first. Where one that was given is not known,
+    nothing is asked."""
+    pictures = [piece for piece in document if isinstance(piece, Picture)]
+    seen = [picture.scene for picture in pictures if not picture.answer]
+    if not seen or len(seen) - sum(not p.answer and not p.found for p in pictures) != sum(p.answer for p in pictures):
+        return []
+    asked: Document = []
+    for _ in range(rng.randint(1, 2)):
+        if rng.random() < 0.35:
+            asked += say(rng.choice(remarks.COUNTING), remarks.count_answer(len(seen)))
+            continue
+        ordinal = rng.choice((*remarks.ORDINALS[: len(seen) + 1], "last", "first"))
+        at = -1 if ordinal == "last" else remarks.ORDINALS.index(ordinal)
+        answer = description(seen[at]) if at < len(seen) else remarks.no_such_picture(ordinal)
+        asked += say(rng.choice(remarks.IN_ORDER).format(n=ordinal), answer)
+    return asked
+
+
+def asked_about_pictures(rng: random.Random, split: Split = "train") -> Document:
+    """Pictures shown and found, then questions about them by their order and number."""
+    document: Document = []
+    for _ in range(rng.randint(1, 2)):
+        document += picture_questions(rng, split, 1) if rng.random() < 0.5 else requests(rng, split, rng.randint(0, 1))
+    return document + _about_the_pictures(document, rng)

@@ -13,6 +13,7 @@ from fromage_lite.playground.world.things import (
     COLOURS,
     NUMBERS,
     SETTINGS,
+    SIZES,
     THINGS,
     THINGS_BY_CATEGORY,
     TINTABLE,
@@ -41,7 +42,9 @@ def _what(scene: Scene, rng: random.Random) -> Question:
         (
             "what is in the picture?", "what is in this picture?", "what do you see?", "what is this?",
             "describe the picture.", "what can you see in this picture?", "describe this.", "what is here?",
-            "tell me what you see.", "describe it.", "what is on this picture?", *MY_PICTURE,
+            "tell me what you see.", "describe it.", "what is on this picture?", "what is it?", "what is that?",
+            "what did you find?", "what is shown?", "what is in it?", "what does it show?", "what is in the photo?",
+            "tell me what is in the picture.", "what does the picture show?", *MY_PICTURE,
         )
     )  # fmt: skip
     return Question("what", text, description(scene))
@@ -57,6 +60,8 @@ def _where(scene: Scene, rng: random.Random) -> Question:
             f"where {be} {it}?",
             "what place is this?",
             "where are we?",
+            "where was this?",
+            "which place is it?",
         )
     )
     return Question("where", text, f"{setting_phrase(scene.setting)}.")
@@ -67,7 +72,8 @@ def _how_many(scene: Scene, rng: random.Random) -> Question:
     things = plural(group.thing)
     text = rng.choice(
         (f"how many {things} are there?", f"how many {things} do you see?", f"how many {things}?",
-         f"count the {things}.", f"how many {things} are in the picture?")
+         f"count the {things}.", f"how many {things} are in the picture?", f"how many {things} can you see?",
+         *(("how many are there?", "how many?") if len(scene.groups) == 1 else ()))
     )  # fmt: skip
     return Question("how_many", text, f"{NUMBERS[group.count]}.")
 
@@ -79,7 +85,11 @@ def _colour(scene: Scene, rng: random.Random) -> Question | None:
     group = rng.choice(coloured)
     be = "is" if group.count == 1 else "are"
     word = rng.choice(("colour", "color"))
-    text = rng.choice((f"what {word} {be} the {noun(group)}?", f"which {word} {be} the {noun(group)}?"))
+    it = "it" if group.count == 1 else "they"
+    text = rng.choice(
+        (f"what {word} {be} the {noun(group)}?", f"which {word} {be} the {noun(group)}?",
+         *((f"what {word} {be} {it}?",) if len(scene.groups) == 1 else ()))
+    )  # fmt: skip
     return Question("colour", text, f"{group.colour}.")
 
 
@@ -116,7 +126,10 @@ def _is_there(scene: Scene, rng: random.Random) -> Question:
     present = rng.random() < 0.5
     thing = rng.choice(scene.groups).thing if present else _absent(scene, rng)
     a = f"{article(thing)} {thing}"
-    text = rng.choice((f"is there {a}?", f"do you see {a}?", f"is there {a} in the picture?", f"can you see {a}?"))
+    text = rng.choice(
+        (f"is there {a}?", f"do you see {a}?", f"is there {a} in the picture?", f"can you see {a}?",
+         f"is that {a}?", f"is it {a}?", f"is this {a}?")
+    )  # fmt: skip
     return Question("is_there", text, "yes." if present else "no.")
 
 
@@ -127,9 +140,15 @@ def _yes_no(scene: Scene, rng: random.Random) -> Question:
         group = rng.choice(coloured)
         colour = group.colour if true else rng.choice([c for c in COLOURS if c != group.colour])
         text = f"{'is' if group.count == 1 else 'are'} the {noun(group)} {colour}?"
+    elif rng.random() < 0.2:
+        group = rng.choice(scene.groups)
+        size = group.size if true else next(size for size in SIZES if size != group.size)
+        text = f"{'is' if group.count == 1 else 'are'} the {noun(group)} {size}?"
+        if len(scene.groups) == 1 and group.count == 1 and rng.random() < 0.5:
+            text = f"is it {size}?"
     else:
         setting = scene.setting if true else rng.choice([s for s in SETTINGS if s != scene.setting])
-        text = f"is this {setting_phrase(setting, rng)}?"
+        text = f"is {rng.choice(('this', 'this', 'it'))} {setting_phrase(setting, rng)}?"
     return Question("yes_no", text, "yes." if true else "no.")
 
 
@@ -153,7 +172,9 @@ def _missing(scene: Scene, rng: random.Random) -> Question:
     if pale and rng.random() < 0.3:
         group = rng.choice(pale)
         be = "is" if group.count == 1 else "are"
-        return Question("missing", f"what colour {be} the {noun(group)}?", "i can not tell.")
+        it = "it" if group.count == 1 else "they"
+        asked = it if len(scene.groups) == 1 and rng.random() < 0.3 else f"the {noun(group)}"
+        return Question("missing", f"what colour {be} {asked}?", "i can not tell.")
     thing = _absent(scene, rng, sorted(TINTABLE) if rng.random() < 0.3 else THINGS)
     text = rng.choice(
         (f"how many {plural(thing)} are there?", f"where is the {thing}?", f"what colour is the {thing}?",

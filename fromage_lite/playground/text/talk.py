@@ -1,51 +1,29 @@
-"""Everything that is said without a scene: facts, small talk, and honest answers to what the world doesn't hold."""
+"""Everything that is said without a scene: the shared forms of talk with the playground's words."""
 
 from __future__ import annotations
 
 import random
 
 from fromage_lite.playground.text.grammar import enumerate_phrases
+from fromage_lite.playground.text.questions import ask
+from fromage_lite.playground.world.scene import sample_scene
 from fromage_lite.playground.world.things import (
     CATEGORY_OF,
+    COLOURS,
     SETTINGS,
     THINGS,
     THINGS_BY_CATEGORY,
     article,
-    is_a,
     plural,
     plural_category,
+    wider_category,
 )
-
-Exchange = tuple[str, str]
-"""A question and its answer."""
+from fromage_lite.text.forms import remarks, talk
+from fromage_lite.text.forms.talk import Exchange
 
 UNKNOWN = "sorry, i do not know that. i only know my small picture world."
 
-SMALL_TALK: dict[str, tuple[str, ...]] = {
-    "hello! what shall we look at?": ("hello.", "hi.", "hello!", "hi!", "hey.", "good morning.", "good evening."),
-    "i am fine, thank you.": ("how are you?", "how do you do?", "are you well?"),
-    "i am a small model that sees pictures and answers with pictures.": (
-        "who are you?", "what are you?", "what is your name?", "are you a robot?", "are you human?",
-    ),
-    "show me a picture and ask what is in it, or ask me for a picture.": (
-        "what can you do?", "help.", "help me.", "how does this work?", "what should i do?",
-    ),
-    "you are welcome.": ("thank you.", "thanks.", "thank you!", "thanks!", "great, thanks."),
-    "goodbye!": ("bye.", "goodbye.", "bye!", "see you.", "good night."),
-    "i am glad that you like it.": ("nice.", "great!", "well done.", "good job.", "very nice.", "wow.", "cool."),
-    "please show me a picture first.": (
-        "what is in the picture?", "what do you see?", "what is this?", "describe the picture.", "where is this?",
-        "what is in my picture?", "what is in this picture?",
-    ),
-}  # fmt: skip
-
-_UNKNOWN_QUESTIONS = (
-    "what is the capital of {x}?", "who is {x}?", "what is {x}?", "tell me about {x}.", "show me {x}.",
-    "show me a picture of {x}.", "how old is {x}?", "when was {x} born?", "do you know {x}?", "write a poem about {x}.",
-    "what is the weather in {x}?", "how far is {x}?", "why is {x} so famous?", "can you find {x}?", "do you like {x}?",
-    "i want to see {x}.", "what does {x} mean?", "how do i get to {x}?", "translate {x}.", "who made {x}?",
-)  # fmt: skip
-_UNKNOWN_THINGS = (
+_STRANGERS = (
     "france", "paris", "einstein", "a dragon", "a unicorn", "music", "the moon landing", "london", "a volcano", "love",
     "history", "a computer", "my mother", "your father", "a wizard", "germany", "politics", "a mermaid", "a submarine",
     "the king", "the queen", "tokyo", "shakespeare", "a zombie", "mathematics", "a dinosaur", "america", "a pirate",
@@ -53,52 +31,92 @@ _UNKNOWN_THINGS = (
     "the president", "a teacher", "my friend", "the internet", "a river", "a bridge", "a mountain", "a wolf", "a fox",
     "a deer", "a sword", "a table", "a spoon", "a skateboard", "a violin", "a dolphin", "a windmill", "wine", "rice",
     "a person", "a woman", "a man", "a child", "a baby", "quantum physics", "a planet", "the sun", "a jungle",
-    "an island",
+    "an island", "a hamster", "a monkey", "a goat", "a sheep", "a duck", "a goose", "an eagle", "a bat", "a rat",
+    "a squirrel", "a zebra", "a gorilla", "a kangaroo", "a koala", "a crocodile", "a lizard", "a seal", "a jellyfish",
+    "a wasp", "an ant", "a fly", "a worm", "a scorpion", "a potato", "a tomato", "an onion", "soup", "a sandwich",
+    "chocolate", "ice cream", "a salad", "a steak", "milk", "coffee", "tea", "juice", "beer", "honey", "a peach",
+    "a plum", "a mango", "a coconut", "a motorcycle", "a scooter", "a taxi", "an ambulance", "a ship", "a van",
+    "a tank", "a spaceship", "a satellite", "a doctor", "a nurse", "a cook", "a farmer", "a soldier", "a policeman",
+    "a king", "a princess", "a witch", "an angel", "a clown", "a dancer", "a singer", "my brother", "my sister",
+    "my boss", "my neighbour", "your mother", "your friend", "a school", "a church", "a hospital", "a bank", "a hotel",
+    "a farm", "a garden", "a street", "a beehive", "a cave", "a waterfall", "a star", "the moon", "a cloud", "rain",
+    "a rainbow", "lightning", "a storm", "a bed", "a couch", "a desk", "a shelf", "a mirror", "a curtain", "a carpet",
+    "a fridge", "an oven", "a kettle", "a pan", "a knife", "a fork", "a plate", "a bottle", "a glass", "a basket",
+    "a box", "a bag", "a backpack", "a suitcase", "a wallet", "a ring", "a necklace", "a watch", "glasses", "a glove",
+    "a scarf", "a coat", "a jacket", "a belt", "a skirt", "trousers", "a boot", "a television", "a radio", "a printer",
+    "a keyboard", "a tablet", "a screwdriver", "a drill", "a rope", "a nail", "a shovel", "a flute", "a harp",
+    "a saxophone", "a doll", "a puzzle", "a dice", "a card game", "chess", "a newspaper", "a letter", "a stamp",
+    "a map", "a flag", "a candle", "a match", "a bomb", "a gun", "a shield", "a treasure", "a statue", "a painting",
+    "a photo of you", "yourself", "spain", "italy", "rome", "berlin", "moscow", "africa", "india", "the ocean",
+    "napoleon", "picasso", "beethoven", "the pope", "superman", "batman", "winter sports",
+    "maths", "philosophy", "biology", "the future", "the past", "happiness",
+    "an elf", "a giant", "a monster", "an alien", "a cowboy", "a ninja", "a tiger", "a mouse", "a window", "a shark",
+    "a fish", "a door", "a pencil", "a lake", "water",
 )  # fmt: skip
-_UNKNOWN_ALONE = (
-    "what time is it?", "tell me a joke.", "how old are you?", "where do you live?", "what is two plus two?",
-    "sing a song.", "what is the meaning of life?", "will it rain tomorrow?", "what day is it?", "why?", "how?",
-    "do you like me?", "can you dance?", "are you happy?", "what did you eat?", "how much does it cost?", "who won?",
-)  # fmt: skip
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Playground:
+    """The playground's words for the shared forms (`fromage_lite.text.forms.world.World`)."""
+
+    nouns = THINGS
+    kinds = {name: tuple(things) for name, things in THINGS_BY_CATEGORY.items()}
+    strangers = _STRANGERS
+    unknown = UNKNOWN
+
+    def kinds_of(self, noun: str) -> tuple[str, ...]:
+        own = CATEGORY_OF[noun]
+        return (own, wider) if (wider := wider_category(own)) else (own,)
+
+    def article(self, word: str) -> str:
+        return article(word)
+
+    def plural(self, noun: str) -> str:
+        return plural(noun)
+
+    def plural_kind(self, kind: str) -> str:
+        return plural_category(kind)
+
+
+WORLD = Playground()
+
+
+def small_talk(rng: random.Random) -> Exchange:
+    return talk.small_talk(rng)
 
 
 def unknown(rng: random.Random) -> Exchange:
     """A question that the world has no answer to."""
-    if rng.random() < 0.3:
-        return rng.choice(_UNKNOWN_ALONE), UNKNOWN
-    if rng.random() < 0.4:
-        x = "".join(rng.choice(_LETTERS) for _ in range(rng.randint(4, 9)))
-        x = rng.choice((x, f"a {x}"))
-    else:
-        x = rng.choice(_UNKNOWN_THINGS)
-    return rng.choice(_UNKNOWN_QUESTIONS).format(x=x), UNKNOWN
-
-
-def small_talk(rng: random.Random) -> Exchange:
-    answer = rng.choice([a for a in SMALL_TALK if not a.startswith("please")])
-    return rng.choice(SMALL_TALK[answer]), answer
-
-
-def no_picture_yet(rng: random.Random) -> Exchange:
-    """A question about a picture where none was shown."""
-    answer = "please show me a picture first."
-    return rng.choice(SMALL_TALK[answer]), answer
+    return talk.unknown(WORLD, rng)
 
 
 def fact(rng: random.Random) -> Exchange:
     """A question about the world's things in general."""
-    thing = rng.choice(THINGS)
-    category = CATEGORY_OF[thing]
+    if rng.random() < 0.06:
+        form = rng.choice(("which places do you know?", "what places do you know?", "which places are there?"))
+        return form, f"i know the {enumerate_phrases(list(SETTINGS))}."
+    if rng.random() < 0.04:
+        form = rng.choice(("which colours do you know?", "what colours do you know?", "which colours are there?"))
+        return form, f"i know {enumerate_phrases(list(COLOURS))}."
+    return talk.fact(WORLD, rng)
+
+
+def no_picture_yet(rng: random.Random) -> Exchange:
+    """A question about a picture where none was shown."""
     kind = rng.random()
-    if kind < 0.35:
-        a = f"{article(thing)} {thing}"
-        return rng.choice((f"what is {a}?", f"tell me what {a} is.")), f"{a} is {article(category)} {category}."
-    if kind < 0.8:
-        claimed = category if rng.random() < 0.5 else rng.choice(list(THINGS_BY_CATEGORY))
-        text = f"is {article(thing)} {thing} {article(claimed)} {claimed}?"
-        return text, "yes." if is_a(thing, claimed) else "no."
-    if kind < 0.9:
-        names = enumerate_phrases([plural(t) for t in list(THINGS_BY_CATEGORY[category])[:3]])
-        return f"which {plural_category(category)} do you know?", f"i know {names}, for example."
-    return "which places do you know?", f"i know the {enumerate_phrases(list(SETTINGS))}."
+    if kind < 0.4:
+        return rng.choice(remarks.ABOUT_NO_PICTURE), remarks.SHOW_FIRST
+    if kind < 0.55:
+        question = None
+        while question is None:
+            question = ask(
+                sample_scene(rng),
+                rng,
+                rng.choice(("what", "where", "how_many", "colour", "size", "is_there", "yes_no")),
+            )
+        return question.text, remarks.SHOW_FIRST
+    if kind < 0.65:
+        return rng.choice(remarks.COUNTING), remarks.count_answer(0)
+    if kind < 0.72:
+        return rng.choice(remarks.IN_ORDER).format(n=rng.choice(remarks.ORDINALS)), remarks.SHOW_FIRST
+    places = tuple(wording for wordings in SETTINGS.values() for wording in wordings)
+    return talk.ask_first(rng, places, tuple(COLOURS))

@@ -20,7 +20,7 @@ def as_turns(document: Document) -> list[Turn]:
     turns: list[tuple[list[str | Picture], list[str | Picture]]] = []
     for piece in document:
         if isinstance(piece, Picture):
-            turns[-1][1 if piece.answer else 0].append(piece)
+            turns[-1][1 if piece.answer or piece.found else 0].append(piece)
         elif piece.label:
             if text := piece.text.strip():
                 turns[-1][1].append(text)

@@ -67,6 +67,18 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "field": ("in the field", "on the grass"),
 }
 
+TYPED_PLACES: dict[str, tuple[str, ...]] = {
+    "beach": ("on a beach", "at the beach", "on beach", "beach", "at the sea", "at sea", "on the sand"),
+    "snow": ("in snow", "snow", "on snow", "in winter", "on the snow"),
+    "forest": ("in a forest", "in forest", "forest", "in the wood", "woods", "in a wood"),
+    "night": ("by night", "in the night", "night", "in the dark", "during the night"),
+    "city": ("in a city", "in city", "city", "in a town", "in the town", "town"),
+    "desert": ("in a desert", "in desert", "desert"),
+    "kitchen": ("in a kitchen", "in kitchen", "kitchen", "inside the kitchen"),
+    "field": ("in a field", "on a field", "field", "on grass", "in the grass", "on the field", "grass"),
+}
+"""Further wordings of places as people type them; the models themselves say those of `SETTINGS`."""
+
 SIZES: tuple[str, ...] = ("small", "big")
 NUMBERS: tuple[str, ...] = ("zero", "one", "two", "three", "four")
 MAX_GROUPS = 4
@@ -90,6 +102,12 @@ def plural(noun: str) -> str:
     return _IRREGULAR_PLURALS.get(noun, noun + "s")
 
 
+VOCABULARY: frozenset[str] = frozenset(
+    (*THINGS, *map(plural, THINGS), *SYNONYMS.values(), *map(plural, SYNONYMS.values()), *COLOURS, *SETTINGS, *SIZES)
+)
+"""The words that mean something here, so that no misspelt word is one of them by chance."""
+
+
 def plural_category(category: str) -> str:
     """The plural of a category's name."""
     return category if category in ("clothing", "food", "fruit") else category + "s"
@@ -98,6 +116,11 @@ def plural_category(category: str) -> str:
 def article(word: str) -> str:
     """`a` or `an`, by the first letter of the word that follows."""
     return "an" if word[0] in "aeiou" else "a"
+
+
+def wider_category(category: str) -> str | None:
+    """The category that another is part of: birds are animals."""
+    return _WIDER_CATEGORY.get(category)
 
 
 def is_a(thing: str, category: str) -> bool:

@@ -39,7 +39,7 @@ class Example:
         return tuple(segment.row for segment in self.segments if not isinstance(segment, Text))
 
 
-TrainingTurn = tuple[Sequence[str | Image], Sequence[str | Ret]]
+TrainingTurn = tuple[Sequence[str | Image], Sequence[str | Ret | Image]]
 """A message and the reply to it."""
 
 
@@ -49,7 +49,8 @@ def dialogue_example(template: Template, turns: Sequence[TrainingTurn], ret_ends
     Args:
         template: `get_template(config.prompt_template, tokenizer)`.
         turns: message and reply of each turn. The template adds what a reply's text begins with, such as the blank
-            after `A:`. The text that ends a turn is a label, too, so that replies end.
+            after `A:`. The text that ends a turn is a label, too, so that replies end. An image after a `[RET]` is what
+            was found.
         ret_ends_reply: as in `FromageConfig`; the end of a turn is then not a label after a `[RET]`, because the
             decoder never gets there.
     """
@@ -66,7 +67,7 @@ def dialogue_example(template: Template, turns: Sequence[TrainingTurn], ret_ends
             prompt[:1] = [Text(template.turn_end, label=is_label, joined=True), Text(rest)]
         segments += prompt
         segments += [Text(template.render_reply(part), label=True) if isinstance(part, str) else part for part in reply]
-        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret))
+        is_label = not (ret_ends_reply and isinstance(segments[-1], Ret | Image))
     return Example((*segments, Text(template.turn_end, label=is_label)))
 
 

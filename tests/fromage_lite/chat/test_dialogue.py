@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 
 import numpy as np
 
 from fromage_lite.chat.agent import Agent
+from fromage_lite.chat.choosing import AGAIN, NEAREST
 from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
@@ -226,3 +228,29 @@ def test_a_seed_makes_sampled_replies_repeatable_and_regeneration_differs(agent)
     first, second = talk(), talk()
     assert first == second
     assert first[1] != first[2]
+
+
+def with_match_score(monkeypatch, model, score):
+    monkeypatch.setattr(model, "config", dataclasses.replace(model.config, match_score=score))
+
+
+def test_the_only_picture_that_fits_is_shown_again_and_said_to_be_so(agent, script, monkeypatch):
+    """Pictures 0 and 1 fit (0.9 and 0.8), picture 2 does not."""
+    with_match_score(monkeypatch, agent.model, 0.75)
+    script.say("a.[RET]", "b.[RET]", "c.[RET]")
+    dialogue, shown, told = agent.dialogue(), [], []
+    for _ in range(3):
+        events, _ = hear(dialogue.reply("show me a whale at night."))
+        shown += [hit.id for event in events if isinstance(event, ImagesFound) for hit in event.hits]
+        told.append([event.message for event in events if isinstance(event, Notice)])
+    assert shown == [0, 1, 0]
+    assert told == [[], [], [AGAIN]]
+
+
+def test_where_nothing_fits_the_nearest_is_shown_and_said_to_be_no_more(agent, script, monkeypatch):
+    with_match_score(monkeypatch, agent.model, 0.95)
+    script.say("a.[RET]")
+    events, _ = hear(agent.dialogue().reply("show me a dog and a ball."))
+    found = next(number for number, event in enumerate(events) if isinstance(event, ImagesFound))
+    assert [hit.id for hit in events[found].hits] == [0]
+    assert events[found + 1] == Notice(NEAREST)

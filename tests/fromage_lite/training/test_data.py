@@ -205,3 +205,16 @@ def test_after_a_ret_that_ends_the_reply_nothing_more_is_learnt():
         if isinstance(segment, Text) and segment.text == "\n"
     ]
     assert ends == [False, True]
+
+
+def test_a_found_picture_is_read_after_its_ret_and_is_no_label(tiny_model, encoder):
+    turns = [
+        (("show me a lion.",), ("here it is.", Ret(1), Image(2))),
+        (("where is it?",), ("in the forest.",)),
+    ]
+    encoded = encoder.example(dialogue_example(QA, turns, ret_ends_reply=True))
+    assert words(tiny_model, encoded.ids) == (
+        "</s>Q: show me a lion.\nA: here it is.<RET>[**]\nQ: where is it?\nA: in the forest.\n"
+    )
+    assert words(tiny_model, encoded.ids[encoded.labels != IGNORED]) == " here it is.<RET> in the forest.\n"
+    assert encoded.image_rows == (2,) and encoded.ret_rows == (1,)
