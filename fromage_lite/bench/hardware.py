@@ -52,10 +52,11 @@ def seconds(task: Callable[[], Any], device: torch.device, repeats: int = 5, war
 
 
 def paired_seconds(
-    first: Callable[[], Any], second: Callable[[], Any], device: torch.device, repeats: int = 5, warm_up: int = 1
+    first: Callable[[], Any], second: Callable[[], Any], device: torch.device, repeats: int
 ) -> list[tuple[float, float]]:
-    """Times of two tasks that take turns, in seconds: what else the machine does then slows both."""
-    return [(seconds(first, device, 1, 0), seconds(second, device, 1, 0)) for _ in range(warm_up + repeats)][warm_up:]
+    """Times of two tasks that take turns, in seconds: what else the machine does slows both."""
+    turns = [(seconds(first, device, 1, 0), seconds(second, device, 1, 0)) for _ in range(1 + repeats)]
+    return turns[1:]  # the first was to warm up
 
 
 @torch.inference_mode()

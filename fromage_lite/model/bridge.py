@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from fromage_lite.config import CAPTIONING
 from fromage_lite.errors import CheckpointError
 
+LEAST_DEVIATION = 1e-3  # of whitened features, as a share of the largest: smaller standard deviations count as this
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -29,18 +31,13 @@ class Whitening:
     matrix: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, floor: float = 1e-3) -> Self:
-        """Fits it to a sample (n, visual_dim), in float64.
-
-        Args:
-            features: the sample.
-            floor: smaller standard deviations than this share of the largest count as this.
-        """
+    def of(cls, features: Tensor) -> Self:
+        """Fits it to a sample (n, visual_dim), in float64."""
         mean = features.double().mean(dim=0)
         centred = features.double() - mean
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(features))
         deviations = variances.clamp(min=0).sqrt()
-        deviations = deviations.clamp(min=floor * float(deviations.max()) or 1.0)
+        deviations = deviations.clamp(min=LEAST_DEVIATION * float(deviations.max()) or 1.0)
         return cls(mean.float(), (directions / deviations @ directions.T).float())
 
     def __call__(self, features: Tensor) -> Tensor:

@@ -148,6 +148,59 @@ class DecodingState:
         self._unread = torch.cat(parts, dim=1)[:, :length] if length else None
 
 
+Stream = Callable[..., Generator[Token, None, None]]
+"""As `stream`."""
+
+
+def stream(
+    model: Fromage,
+    state: DecodingState,
+    inputs_embeds: Tensor,
+    settings: GenerationSettings,
+    *,
+    choose: Chooser = sampling.choose,
+    stop_strings: Sequence[str] = (),
+    stop_ids: Collection[int] = (),
+    trace: bool = False,
+    cancel: threading.Event | None = None,
+    generator: torch.Generator | None = None,
+) -> Generator[Token]:
+    """Generates one reply.
+
+    Everything said, `[RET]` too, belongs to the state afterwards; end-of-text tokens and stop strings do not. The
+    reason of the end is in `state.finish_reason`.
+
+    Args:
+        model: the model.
+        state: the dialogue so far; grown in place, also if the caller stops reading early.
+        inputs_embeds: the new part of the prompt, (1, T, D); what came before is in the state.
+        settings: how to choose tokens.
+        choose: chooses a token; the policy on `[RET]` is in its logits already.
+        stop_strings: the reply ends before the first of these.
+        stop_ids: further tokens that end it, as end of text does.
+        trace: whether to note how likely `[RET]` was at each step.
+        cancel: when set, the reply ends within one token.
+        generator: source of chance on the CPU; None makes one from `settings.seed`.
+
+    Raises:
+        MessageError: the prompt does not fit into the LM's positions; the state is as before.
+    """
+    if generator is None and settings.seed is not None:
+        generator = torch.Generator().manual_seed(settings.seed)
+    state.finish_reason = None
+    hidden = state.feed(inputs_embeds).hidden[:, -1]
+    text = TextStream(model.language.decode, stop_strings)
+    reply = _Reply(model, state, settings, choose, trace, text, start=state.length)
+    reason = yield from reply.tokens(hidden, stop_ids, cancel, generator)
+    if rest := text.flush():
+        yield Token(None, rest)
+    has_room = state.length < model.language.max_positions
+    if reason == "stop" and must_say_ret(settings, reply.rets_said) and has_room:
+        reply.ret_probability = None  # it was forced, not chosen
+        yield reply.say_ret()[0]
+    state.finish_reason = reason
+
+
 @dataclass
 class _Reply:
     """One reply being made."""
@@ -162,6 +215,38 @@ class _Reply:
     ids: list[int] = field(default_factory=list)
     rets_said: int = 0
     ret_probability: float | None = None  # at the last choice
+
+    def tokens(
+        self,
+        hidden: Tensor,
+        stop_ids: Collection[int],
+        cancel: threading.Event | None,
+        generator: torch.Generator | None,
+    ) -> Generator[Token, None, FinishReason]:
+        """The tokens up to the reply's end, and why it ended; `hidden` is what the head sees after the prompt."""
+        language, state = self.model.language, self.state
+        while not self.is_full:
+            if cancel is not None and cancel.is_set():
+                return "cancelled"
+            if state.pending:
+                hidden = state.feed().hidden[:, -1]
+            token_id = self.next_id(hidden, generator)
+            if token_id == language.ret_token_id:
+                token, hidden = self.say_ret()
+                yield token
+                if self.model.config.ret_ends_reply:
+                    return "stop"
+                continue
+            if token_id in language.eos_ids or token_id in stop_ids:
+                yield Token(token_id, ret_probability=self.ret_probability)
+                return "stop"
+            self.ids.append(token_id)
+            state.pending.append(token_id)
+            yield Token(token_id, self.text.push(token_id), ret_probability=self.ret_probability)
+            if self.text.is_stopped:
+                self.cut_stop_string()
+                return "stop"
+        return "length"
 
     def next_id(self, hidden: Tensor, generator: torch.Generator | None) -> int:
         """The next token, given what the head sees (1, head_dim)."""
@@ -208,80 +293,3 @@ class _Reply:
         self.state.crop(self.start + kept)
         rest = visible[len(self.model.language.decode(self.ids[:kept])) :]
         self.state.pending += self.model.language.tokenize(rest)
-
-
-Stream = Callable[..., Generator[Token, None, None]]
-"""As `stream`."""
-
-
-def stream(
-    model: Fromage,
-    state: DecodingState,
-    inputs_embeds: Tensor,
-    settings: GenerationSettings,
-    *,
-    choose: Chooser = sampling.choose,
-    stop_strings: Sequence[str] = (),
-    stop_ids: Collection[int] = (),
-    trace: bool = False,
-    cancel: threading.Event | None = None,
-    generator: torch.Generator | None = None,
-) -> Generator[Token]:
-    """Generates one reply.
-
-    Everything said, `[RET]` too, belongs to the state afterwards; end-of-text tokens and stop strings do not. The
-    reason of the end is in `state.finish_reason`.
-
-    Args:
-        model: the model.
-        state: the dialogue so far; grown in place, also if the caller stops reading early.
-        inputs_embeds: the new part of the prompt, (1, T, D); what came before is in the state.
-        settings: how to choose tokens.
-        choose: chooses a token; the policy on `[RET]` is in its logits already.
-        stop_strings: the reply ends before the first of these.
-        stop_ids: further tokens that end it, as end of text does.
-        trace: whether to note how likely `[RET]` was at each step.
-        cancel: when set, the reply ends within one token.
-        generator: source of chance on the CPU; None makes one from `settings.seed`.
-
-    Raises:
-        MessageError: the prompt does not fit into the LM's positions; the state is as before.
-    """
-    if generator is None and settings.seed is not None:
-        generator = torch.Generator().manual_seed(settings.seed)
-    language = model.language
-    state.finish_reason = None
-    hidden = state.feed(inputs_embeds).hidden[:, -1]
-    reply = _Reply(model, state, settings, choose, trace, TextStream(language.decode, stop_strings), state.length)
-    reason: FinishReason = "length"
-    while not reply.is_full:
-        if cancel is not None and cancel.is_set():
-            reason = "cancelled"
-            break
-        if state.pending:
-            hidden = state.feed().hidden[:, -1]
-        token_id = reply.next_id(hidden, generator)
-        if token_id == language.ret_token_id:
-            token, hidden = reply.say_ret()
-            yield token
-            if model.config.ret_ends_reply:
-                reason = "stop"
-                break
-            continue
-        if token_id in language.eos_ids or token_id in stop_ids:
-            reason = "stop"
-            yield Token(token_id, ret_probability=reply.ret_probability)
-            break
-        reply.ids.append(token_id)
-        state.pending.append(token_id)
-        yield Token(token_id, reply.text.push(token_id), ret_probability=reply.ret_probability)
-        if reply.text.is_stopped:
-            reply.cut_stop_string()
-            reason = "stop"
-            break
-    if rest := reply.text.flush():
-        yield Token(None, rest)
-    if reason == "stop" and must_say_ret(settings, reply.rets_said) and state.length < language.max_positions:
-        reply.ret_probability = None  # it was forced, not chosen
-        yield reply.say_ret()[0]
-    state.finish_reason = reason

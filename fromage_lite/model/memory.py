@@ -96,16 +96,13 @@ def announce(
     return plan.place
 
 
-def plan_memory(
-    config: FromageConfig, place: Placement, *, base_dir: Path | None = None, index_bytes: int = 0
-) -> MemoryPlan:
+def plan_memory(config: FromageConfig, place: Placement, *, base_dir: Path | None = None) -> MemoryPlan:
     """Works out what the frozen models and the bridge will take, from their configurations alone.
 
     Args:
         config: names of the models and shapes of the bridge.
         place: where and how they are to be loaded.
         base_dir: where relative folders count from.
-        index_bytes: what a picture index will take on the same device.
 
     Raises:
         Exception: as the libraries raise it where a configuration can't be read; loading would fail likewise.
@@ -124,7 +121,6 @@ def plan_memory(
             "image encoder": encoder * option.dtype.itemsize,
             "bridge": 4 * bridge_parameters(config),
             "KV cache": language.cache_bytes(option.dtype),
-            "index": index_bytes,
         }
 
     plan = MemoryPlan(Path(config.language_model).name, place, parts(place), free, total)
@@ -137,7 +133,7 @@ def spread(plan: MemoryPlan, free: list[int] | None = None) -> MemoryPlan | None
     """The same with the LM over all GPUs; None if they are too small together, or there is only one.
 
     Args:
-        plan: one that does not fit the first GPU, where the encoder, the bridge and the index stay.
+        plan: one that does not fit the first GPU, where the encoder and the bridge stay.
         free: free bytes of each GPU; None asks them.
     """
     if free is None:

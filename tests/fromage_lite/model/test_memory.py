@@ -95,7 +95,6 @@ def test_the_plan_of_the_released_model(large, device):
         "image encoder": 2 * CLIP_LARGE_SIZE,
         "bridge": 4 * ((1024 + 1) * (4096 + 256) + (4096 + 1) * 256 + 4096 + 1),
         "KV cache": 2048 * 2 * 32 * 4096 * 2,
-        "index": 0,
     }
     assert str(plan) == ("opt-6.7b in bfloat16 needs about 15.0 GB (language model 13.3, image encoder 0.6, KV cache "
                          "1.1), 9.1 GB are free on cpu; try --quantize int8.")  # fmt: skip
