@@ -20,7 +20,17 @@ from transformers.cache_utils import (
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.compiled import CompiledDecoder
-from fromage_lite.language.feeding import FEEDINGS, Feeding, difference, mixed, some_ids, tolerance, trial
+from fromage_lite.language.feeding import (
+    FEEDINGS,
+    PASSES,
+    Feeding,
+    difference,
+    is_exact,
+    mixed,
+    some_ids,
+    tolerance,
+    trial,
+)
 from fromage_lite.language.scaling import LengthScaling, RereadCache
 
 
@@ -108,20 +118,25 @@ class Decoder:
     def find_feeding(self) -> float:
         """Tries how later passes must be fed, and keeps the plainest way that is right.
 
+        Where rounding could hide a state begun anew, every way is tried, and one is right that is not much worse than
+        the best.
+
         Returns:
             By how much its results are off (`feeding.difference`); above `feeding.tolerance` if no way is right.
         """
         ids = some_ids(self._embedding.weight.shape[0]).to(self._embedding.weight.device)
         embeds = mixed(self._embedding(ids))
-        expected = self._read(embeds).hidden
-        offs = {}
+        expected = self._read(embeds).hidden[:, PASSES[0] :]
+        is_clear = is_exact(self._model) or not self._has_own_cache
+        offs: dict[Feeding, float] = {}
         for feeding in FEEDINGS:
             self._feeding = feeding
             found = trial(lambda part, past: self._read(part, past).hidden, self.new_cache, self.can_crop, embeds)
-            offs[feeding] = difference(found, expected)
-            if offs[feeding] < tolerance(self._model):
+            offs[feeding] = difference(found[:, PASSES[0] :], expected, self._model)
+            if is_clear and offs[feeding] < tolerance(self._model):
                 return offs[feeding]
-        self._feeding = min(offs, key=lambda feeding: offs[feeding])
+        best = min(offs.values())
+        self._feeding = next((feeding for feeding in FEEDINGS if offs[feeding] <= 1.5 * best), FEEDINGS[0])
         return offs[self._feeding]
 
     # --- running ---
