@@ -20,6 +20,8 @@ from fromage_lite.playground.text.grammar import PLAIN
 from fromage_lite.playground.world.scene import Scene, sample_scene
 from index.files import write_bytes
 
+_ABOUT_AS_WELL = 0.02
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -53,9 +55,12 @@ def scored_requests(agent: Agent, n: int, seed: int = 1) -> list[Scored]:
 
 
 def calibrated(scored: Sequence[Scored]) -> float:
-    """The score that best tells fitting first hits from others, both counted alike."""
+    """The score that best tells fitting first hits from others, both counted alike: the mean of all that do so about
+    as well."""
     fits, others = ([s.score for s in scored if s.fits is kind] for kind in (True, False))
-    return max((s.score for s in scored), key=lambda t: mean([x >= t for x in fits]) + mean([x < t for x in others]))
+    told = {s.score: mean([x >= s.score for x in fits]) + mean([x < s.score for x in others]) for s in scored}
+    best = max(told.values())
+    return mean([score for score, value in told.items() if value > best - _ABOUT_AS_WELL])
 
 
 def calibrate(agent: Agent, folder: Path, n: int = 300, seed: int = 2) -> float:
