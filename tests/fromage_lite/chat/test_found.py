@@ -12,6 +12,7 @@ from PIL import Image
 from fromage_lite.chat.context import Context
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.turns import Turn
+from fromage_lite.text.marks import MARKED_RET
 from index.hits import Hit
 
 
@@ -45,7 +46,7 @@ def test_a_found_picture_is_read_when_the_next_turn_begins(seeing, picture):
     engine = Engine(seeing)
     embeds = prompt_of(engine, turns_with(Hit(0, 0.9, picture, "")))
     pieces = [
-        seeing.prompt_embeds(["Q: show me a cat.\nA:", " here.[RET]"]),
+        seeing.prompt_embeds(["Q: show me a cat.\nA:", f" here.{MARKED_RET}"]),
         seeing.prompt_embeds([engine.features(picture), "\nQ: thanks.\nA:", " fine."], add_bos=False),
         seeing.prompt_embeds(["\nQ: where is it?\nA:"], add_bos=False),
     ]

@@ -58,6 +58,8 @@ PLAYGROUND = {
         "image_suffix": " ]",
         "suppress_tokens": [" [", "["],
         "ret_ends_reply": True,
+        "query_form": "search: {}",
+        "sees_found": True,
     },
     "weights": dict.fromkeys(["captioning", "retrieval", "contrastive", "dialogue", "dialogue_contrastive"], 1.0),
     "steps": 600,
@@ -93,8 +95,9 @@ VALUES = {
     "fromage-chat": PLAYGROUND
     | {
         "name": "fromage-chat",
-        "data": {"captions": 12000, "dialogues": 12000, "validation": 512},
-        "dialogue_batch_size": 32,
+        "steps": 700,
+        "data": {"captions": 12000, "dialogues": 16000, "validation": 512},
+        "dialogue_batch_size": 40,
         "extra_negatives": 512,
         "max_tokens": 500,
     },
