@@ -28,6 +28,7 @@ MIXTURE: dict[Maker, float] = {
     documents.mixed_dialogue: 1.4,
     documents.long_dialogue: 0.3,
     documents.asked_about_pictures: 0.9,
+    documents.own_picture: 2.5,
     searches.searches: 1.2,
 }
 DRILLS: tuple[Maker, ...] = (

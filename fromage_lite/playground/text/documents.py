@@ -177,6 +177,21 @@ def _about_the_pictures(document: Document, rng: random.Random) -> Document:
     return asked
 
 
+def own_picture(rng: random.Random, split: Split = "train") -> Document:
+    """A picture of the user's, others that requests have found, and questions that mean the user's own or name another
+    by its place: practice in telling pictures apart."""
+    document = picture_questions(rng, split, 1)
+    own = next(piece.scene for piece in document if isinstance(piece, Picture))
+    for _ in range(rng.randint(1, 3)):
+        document += requests(rng, split, rng.choice((0, 0, 1)))
+    for _ in range(rng.randint(1, 4)):
+        if rng.random() < 0.6:
+            document += say(rng.choice(MY_PICTURE), description(own))
+        else:
+            document += _about_the_pictures(document, rng)
+    return document
+
+
 def asked_about_pictures(rng: random.Random, split: Split = "train") -> Document:
     """Pictures shown and found, then questions about them by their order and number."""
     document: Document = []
