@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 def agent():
     from fromage_lite.start import load_agent
 
-    return load_agent(LoadOptions(device="cpu"))
+    loaded = load_agent(LoadOptions(device="cpu"))
+    if not loaded.model.config.sees_found:
+        pytest.skip("the shipped bridge was trained before searches and found pictures were in its text")
+    return loaded
 
 
 @pytest.mark.parametrize("words", ["a cat", "a cat.", "cat", "cats", "CAT", "Cats.", "show me a cat", "the cat"])

@@ -73,11 +73,13 @@ def share_of_drills(step: int) -> float:
 
 def random_document(rng: random.Random, split: Split = "train", drill_share: float = _LATE_DRILL_SHARE) -> Document:
     """A document of the training mixture, or with probability `drill_share` a drill."""
-    if rng.random() < drill_share:
-        return rng.choice(DRILLS)(rng, split)
+    is_drill = rng.random() < drill_share
     while True:
-        maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
-        document = as_typed(maker(rng, split), rng)
+        if is_drill:
+            document = rng.choice(DRILLS)(rng, split)
+        else:
+            maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+            document = as_typed(maker(rng, split), rng)
         if not is_kept_apart(document):
             return document
 
