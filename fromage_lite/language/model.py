@@ -107,11 +107,12 @@ class LanguageModel:
         """The id of `[RET]`: one past the last word."""
         return self.vocab_size
 
-    @property
+    @cached_property
     def decoder(self) -> Any:
-        """The model without its head."""
+        """The model without its head, and without a wrapper that does nothing but call it (OPT has one)."""
         base = self.model.base_model
-        return self.model.model if base is self.model else base  # where the body's name is not the announced one
+        body = self.model.model if base is self.model else base  # where the body's name is not the announced one
+        return getattr(body, "decoder", body)
 
     @property
     def is_tied(self) -> bool:
