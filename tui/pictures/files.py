@@ -85,6 +85,9 @@ def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Pat
         target = target.expanduser()
         if target.is_dir():
             target /= suggested_name(picture)
+        if not target.absolute().parent.is_dir():
+            folder = sanitize(str(target.absolute().parent))
+            raise ImageError(f"There is no folder {folder}.", "Make it first, or name another one.")
         if target.exists() and not overwrite:
             raise FileExistsError(str(target))
         source = source_file(picture)

@@ -31,7 +31,7 @@ class Attaching(Feature):
 
     @command(
         "image",
-        "Attach a picture; without a path or with a folder's, look for one",
+        "Attach a picture; without a file, look for one",
         argument="[PATH]",
         aliases=("attach",),
         completes="pictures",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,11 +18,19 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import DirectoryTree, Static, Tree
 from textual.widgets.directory_tree import DirEntry
+from textual.widgets.tree import TreeNode
 
 from fromage_lite.errors import ImageError
 from index.images import PICTURE_SUFFIXES, sanitize
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
 from tui.pictures.thumbnails import Picture, fit_box, load_file
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """By this `10.png` comes after `9.png`."""
+    return [
+        (int(part) if part.isdecimal() and len(part) < 20 else -1, part) for part in re.split(r"(\d+)", name.lower())
+    ]
 
 
 class PictureTree(DirectoryTree):
@@ -46,6 +55,10 @@ class PictureTree(DirectoryTree):
         if path.name.startswith(".") and not self.hidden:
             return False
         return path.suffix.lower() in PICTURE_SUFFIXES or self._safe_is_dir(path)
+
+    def _populate_node(self, node: TreeNode[DirEntry], content: Iterable[Path]) -> None:
+        ordered = sorted(content, key=lambda path: (not self._safe_is_dir(path), natural(path.name)))
+        super()._populate_node(node, ordered)
 
     def process_label(self, label: str | Text) -> Text:
         return Text(sanitize(str(label)).replace("\n", " ") or "?")

@@ -46,7 +46,7 @@ class SavePicture(ModalScreen[Path | None]):
             self._confirmed = name
             self._say(f"{sanitize(str(error))} exists. Enter again writes over it.")
         except ImageError as error:
-            self._say(error.message)
+            self._say(" ".join(filter(None, (error.message, error.hint))))
         else:
             self.dismiss(where)
 

@@ -115,7 +115,7 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
         self.query_one("#viewer-title", Static).update(Content.assemble((place, "$primary bold"), (caption, "bold")))
         score = f"match {picture.score:.3f} · " if picture.score is not None else ""
         self.query_one("#viewer-source", Static).update(score + sanitize(picture.path))
-        self.query_one("#viewer-keys", Static).update(key_line(self.screen, leaf=count > 1))
+        self.query_one("#viewer-keys", Static).update(f"{key_line(self.screen, leaf=count > 1)} · Esc closes")
 
     def action_step(self, step: int) -> None:
         place = self._place + step

@@ -20,6 +20,7 @@ _NAMES = {
     "escape": "Esc",
     "full_stop": ".",
     "tilde": "~",
+    "underscore": "_",
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -22,6 +23,8 @@ from tui.input.prompt_history import PromptHistory
 from tui.pictures.thumbnails import Picture
 from tui.widgets.completing import Completion
 from tui.widgets.completions import Completions
+
+CHIP_WIDTH = 32  # columns within its padding
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,9 @@ class Chip(Static, can_focus=True):
             self.picture = picture
 
     def __init__(self, number: int, picture: Picture) -> None:
-        super().__init__(f"[Image #{number}] {picture.caption} ✕", markup=False, classes="chip")
+        before, after = f"[Image #{number}] ", " ✕"
+        name = shortened(picture.caption, CHIP_WIDTH - len(before) - len(after))
+        super().__init__(f"{before}{name}{after}", markup=False, classes="chip")
         self.picture = picture
 
     def on_click(self) -> None:
@@ -230,6 +235,17 @@ class Chip(Static, can_focus=True):
 
     def action_take_off(self) -> None:
         self.post_message(self.TakenOff(self.picture))
+
+
+def shortened(name: str, width: int) -> str:
+    """A name cut in its middle to so many columns; a file's ending stays."""
+    if cell_len(name) <= width:
+        return name
+    left, right = width - 1 - width // 3, width // 3
+    end = name
+    while cell_len(end) > right:
+        end = end[1:]
+    return f"{set_cell_size(name, left).rstrip()}…{end}"
 
 
 class Composer(Vertical):

@@ -10,6 +10,7 @@ from PIL import Image
 from fromage_lite.errors import ConfigError, ImageError, StoreError
 from index.hits import Hit
 from tests.tui.fake_agent import FakeAgent, picture_bytes
+from tui.pictures.files import save_copy
 from tui.pictures.image_mode import ImageMode, image_widget, resolve_image_mode
 from tui.pictures.thumbnails import MAX_SIDE, fit_box, load_file, load_hit
 
@@ -80,3 +81,10 @@ def test_every_mode_has_a_widget_that_takes_a_picture(mode: ImageMode) -> None:
     make(load_hit(FakeAgent(), Hit(1, 0.5, "/p/a.png")).image, classes="box")
     assert image_widget(ImageMode.NONE) is None
     assert picture_bytes()
+
+
+def test_a_copy_into_a_folder_that_is_not_there_is_refused_as_an_export_is(cat: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="There is no folder") as told:
+        save_copy(load_file(cat), tmp_path / "nowhere" / "cat.png")
+    assert told.value.hint == "Make it first, or name another one."
+    assert not (tmp_path / "nowhere").exists()

@@ -364,3 +364,25 @@ async def test_a_folder_given_to_image_opens_there(album: Path) -> None:
         await chat.type(f"/image {album / 'cats'}")
         await chat.until(lambda: isinstance(chat.app.screen, FileBrowser))
         await chat.until(lambda: "tabby.png" in chat.text and "rex.png" not in chat.text)
+
+
+async def test_numbers_in_names_are_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("10.png", "9.png", "img2b.png", "img10a.png", "IMG1.png", "a.png"):
+        (tmp_path / name).write_bytes(picture_bytes())
+    async with chatting() as chat:
+        await chat.pilot.press("ctrl+o")
+        await chat.until(lambda: "img10a.png" in chat.text)
+        order = sorted(("9.png", "10.png", "a.png", "IMG1.png", "img2b.png", "img10a.png"), key=chat.text.index)
+        assert order == ["9.png", "10.png", "a.png", "IMG1.png", "img2b.png", "img10a.png"]
+
+
+async def test_a_chip_keeps_its_mark_however_long_the_name_is(tmp_path: Path) -> None:
+    for name in ("a-name-that-goes-on-and-on-and-on-for-ever.png", "猫" * 40 + ".png"):
+        (tmp_path / name).write_bytes(picture_bytes())
+        async with chatting() as chat:
+            await chat.type(f"/image {tmp_path / name}")
+            await chat.until(lambda: chat.screen.composer.pictures)
+            await chat.until(lambda: "[Image #1]" in chat.text)
+            (line,) = (line for line in chat.text.splitlines() if "[Image #1]" in line)
+            assert ".png ✕" in line and "…" in line

@@ -87,7 +87,7 @@ async def test_enter_shows_the_picture_large_and_arrows_leaf_through_the_next_be
         await focus_card(chat)
         await chat.pilot.press("enter")
         await chat.until(lambda: shows_viewer(chat))
-        for words in ("1 of 9  first", "match 0.800", "/pictures/00001.png", "▀▀▀▀", "←→ next"):
+        for words in ("1 of 9  first", "match 0.800", "/pictures/00001.png", "▀▀▀▀", "←→ next", "Esc closes"):
             assert words in chat.text
         assert "Enter sends" not in chat.text
         await chat.pilot.press("right", "right")
