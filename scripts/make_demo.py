@@ -2,8 +2,8 @@
 
 python scripts/make_demo.py --out docs/images
 
-It types what a session says, waits for what it says, and keeps every change of the screen with its own time; only
-pauses longer than a second and a half are cut. Needs tmux and the font DejaVu Sans Mono.
+It types and waits as a session says, and keeps every change of the screen with its real duration; only pauses longer
+than a second and a half are shortened. Needs tmux and the font DejaVu Sans Mono.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SESSION: list[Step] = [
     ("now at night\n", "at night.", 2.5),
     ("/why\n", "Probability of [RET]", 2.5),
 ]
-STILL = 5  # the step whose screen is kept as a picture of its own
+STILL = 5  # the step whose screen becomes a picture of its own
 DIALOGUE: list[Step] = [
     ("", "2,400 pictures", 0.0),
     ("/image holiday.png\n", "[Image #1]", 0.5),
@@ -70,14 +70,14 @@ KEYS = {"\n": "Enter", "\t": "Tab", "\x1b": "Escape", "→": "Right"}
 
 @dataclass(frozen=True)
 class Frame:
-    """A screen, with colours as escape sequences, and how long it stood."""
+    """A screen, with colours as escape sequences, and how long it was visible."""
 
     screen: str
     seconds: float
 
 
 class Recorder:
-    """A tmux server of its own whose one window is watched."""
+    """Runs the app in a tmux server of its own, and records the screen."""
 
     def __init__(self, folder: Path, columns: int, rows: int) -> None:
         self._socket = folder / "tmux"
@@ -102,14 +102,14 @@ class Recorder:
         return done.stdout
 
     def look(self) -> str:
-        """The screen now; kept if it has changed."""
+        """The current screen; recorded if it has changed."""
         screen = self._tmux("capture-pane", "-p", "-e")
         if screen and (not self._seen or self._seen[-1][1] != screen):
             self._seen.append((time.monotonic(), screen))
         return screen
 
     def type(self, text: str) -> None:
-        """Key by key, as a person does."""
+        """Types key by key, as a person does."""
         for character in text:
             if character in KEYS:
                 self._tmux("send-keys", KEYS[character])
@@ -118,7 +118,7 @@ class Recorder:
             self.look()
 
     def until(self, words: str, seconds: float) -> None:
-        """Watches until the screen has these words, then for so long (it never stands still: the cursor blinks)."""
+        """Records until the screen has these words, then for that long (it never stands still: the cursor blinks)."""
         deadline, seen = time.monotonic() + PATIENCE, 0.0
         while not seen or time.monotonic() - seen < seconds:
             screen = Text.from_ansi(self.look()).plain
@@ -127,7 +127,7 @@ class Recorder:
                 raise TimeoutError(f"'{words}' never came:\n{screen}")
 
     def frames(self) -> list[Frame]:
-        """Every screen with its time."""
+        """All screens with their durations."""
         ends = [*(moment for moment, _ in self._seen[1:]), self._seen[-1][0] + LAST_PAUSE]
         return [
             Frame(screen, min(end - begin, LAST_PAUSE if place == len(ends) - 1 else LONGEST_PAUSE))
@@ -139,7 +139,7 @@ class Recorder:
 
 
 def _colours(style: Style | None) -> tuple[Colour, Colour]:
-    """Ink and ground."""
+    """The colours of text and background."""
     ink, ground = INK, GROUND
     if style is not None and style.color is not None and not style.color.is_default:
         ink = tuple(style.color.get_truecolor())
@@ -148,7 +148,7 @@ def _colours(style: Style | None) -> tuple[Colour, Colour]:
     return (ground, ink) if style is not None and style.reverse else (ink, ground)
 
 
-# Where a block element has ink, in parts of a cell: left, top, right, bottom. No font can leave gaps between these.
+# Where block elements have ink, in fractions of a cell: left, top, right, bottom. Drawn so, they leave no gaps.
 BLOCKS = {
     "▀": (0, 0, 1, 0.5),
     "▌": (0, 0, 0.5, 1),
@@ -164,7 +164,7 @@ def draw(screen: str, columns: int, rows: int) -> Image.Image:
     image = Image.new("RGB", (columns * width, rows * height), GROUND)
     pen = ImageDraw.Draw(image)
     console = Console(width=columns, color_system="truecolor", force_terminal=True, file=io.StringIO())
-    # As one text: tmux leaves out colours that are those of the line before.
+    # As one text: tmux omits colours that are the same as on the line before.
     for row, line in enumerate(Text.from_ansi(screen).split("\n")[:rows]):
         column = 0
         for segment in line.render(console):
@@ -201,7 +201,7 @@ def cast(frames: list[Frame], columns: int, rows: int) -> bytes:
 
 
 def gif(images: list[Image.Image], frames: list[Frame]) -> bytes:
-    """The frames as an animation; all share the colours of the fullest one."""
+    """The frames as an animation; all share the palette of the most colourful one."""
     palette = max(images, key=lambda image: len(image.getcolors(1 << 24) or ())).quantize(256)
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     data = io.BytesIO()
@@ -224,7 +224,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def record(session: list[Step], columns: int, rows: int) -> tuple[list[Frame], list[str]]:
-    """All that was seen in a session, and the screen at the end of each step."""
+    """All frames of a session, and the screen at the end of each step."""
     with tempfile.TemporaryDirectory() as folder:
         render(HOLIDAY, 7).save(Path(folder) / "holiday.png")
         recorder = Recorder(Path(folder), columns, rows)

@@ -1,4 +1,4 @@
-"""The thread that everything which touches the model runs on. Knows neither widgets nor the model."""
+"""The one thread that runs everything that touches the model. No widget and no model here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ Item = TypeVar("Item")
 
 
 class Abandoned(Exception):
-    """The screen is gone; whatever the thread is doing has no listener any more."""
+    """The app has quit; nobody waits for the thread's work any more."""
 
 
 class AgentThread:
-    """One thread for everything that touches the model: calls can't overlap, and libraries that keep state for each
-    thread (OpenMP's thread pools) see only one. It is a daemon, so quitting needn't wait for a load to end."""
+    """One thread for everything that touches the model: calls can't overlap, and libraries with per-thread state
+    (OpenMP's thread pools) see only one thread. It is a daemon, so quitting doesn't wait for a load to finish.
+
+    Attributes:
+        working: whether a call is running.
+    """
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -36,7 +40,7 @@ class AgentThread:
                 self.working = False
 
     async def run(self, function: Callable[[], Result]) -> Result:
-        """The function's result, computed on the thread; what it raises is raised here."""
+        """Calls a function on the thread; returns or raises what it does."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
@@ -47,7 +51,7 @@ class AgentThread:
         def job() -> None:
             try:
                 act = partial(future.set_result, function())
-            except BaseException as raised:  # noqa: BLE001  it travels to the caller
+            except BaseException as raised:  # noqa: BLE001  it is raised in the caller
                 # A StopIteration can't be set on a future.
                 error = RuntimeError(str(raised)) if isinstance(raised, StopIteration) else raised
                 act = partial(future.set_exception, error)
@@ -61,7 +65,7 @@ class AgentThread:
         return await future
 
     async def stream(self, function: Callable[[Callable[[Item], None]], None]) -> AsyncGenerator[Item, None]:
-        """What the function, running on the thread, hands to its argument; then what it raises, if it does."""
+        """Calls a function on the thread, and yields each item that it passes to its argument; raises what it does."""
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[Item | None] = asyncio.Queue()
 

@@ -1,4 +1,4 @@
-"""The agent and its dialogue, and what the screen may ask of them. Knows no widget and no tensor."""
+"""The agent and its dialogue, as the screen uses them. No widget and no tensor here."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from tui.model_names import ModelNames
 from tui.pictures.thumbnails import STRIP_SIDE, Picture, load_hit
 
 Result = TypeVar("Result")
-Tell = Callable[[str | Notice], None]  # what is being done, or what the user should know about it
+Tell = Callable[[str | Notice], None]
+"""Called with what is being done, or with a notice for the user."""
 LoadAgent = Callable[[Tell], ChatAgent]
 LoadModel = Callable[[str, Tell], ChatAgent]
-DEFAULT_INDEX = "default"  # as the name of an index: the model's own
+DEFAULT_INDEX = "default"  # in place of an index's name: the model's own
 
 
 @dataclass(frozen=True)
 class PicturesFound:
-    """`ImagesFound` with its pictures ready to draw."""
+    """`ImagesFound`, with pictures that are ready to draw."""
 
     pictures: tuple[Picture, ...]
     more: tuple[Picture, ...] = ()
@@ -41,7 +42,15 @@ StartReply = Callable[[ChatAgent, ChatDialogue], Iterator[Event]]
 
 
 class Conversation:
-    """The agent and its dialogue, as the screen sees them."""
+    """The agent and its dialogue. Methods return at once or await the agent's thread; none blocks the screen.
+
+    Attributes:
+        agent: None until it is loaded.
+        dialogue: likewise.
+        load_other: loads another model by its name; None if that is not possible here.
+        fixed: why model and index can't be changed here; empty if they can.
+        problems: what the user should know about the index after `use_model`.
+    """
 
     def __init__(self, load: LoadAgent, settings: GenerationSettings | None = None) -> None:
         self._load = load
@@ -52,12 +61,12 @@ class Conversation:
         self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
         self.names = ModelNames(None)
-        self.fixed = ""  # why neither model nor index can be changed here
+        self.fixed = ""
         self.problems: tuple[str, ...] = ()
 
     @property
     def settings(self) -> GenerationSettings:
-        """How replies are made; assigning acts on the next reply."""
+        """How replies are made; an assignment takes effect at the next reply."""
         return self._settings
 
     @settings.setter
@@ -67,7 +76,7 @@ class Conversation:
             self.dialogue.settings = settings
 
     async def load(self) -> AsyncGenerator[str | Notice, None]:
-        """Loads the agent; yields what it is doing, and what the user should know.
+        """Loads the agent; yields what it is doing, and notices for the user.
 
         Raises:
             FromageError: it can't be loaded.
@@ -108,7 +117,7 @@ class Conversation:
     async def search(
         self, segments: Sequence[Segment], count: int, exclude: Collection[int] = ()
     ) -> tuple[Picture, ...]:
-        """The pictures that fit best, without a word said; none of `exclude` and none that the user has hidden."""
+        """The pictures that fit best, without a reply; none of `exclude`, and none that the user has hidden."""
         agent, dialogue = self._ready()
 
         def work() -> tuple[Picture, ...]:
@@ -118,8 +127,8 @@ class Conversation:
         return await self._guarded("The search failed", work)
 
     async def tokens_near(self, path: str, count: int) -> tuple[list[list[TokenMatch]], PatchGrid | None]:
-        """For each visual token of a picture file the language model's nearest words; where the tokens are patches,
-        the patches, too."""
+        """For each visual token of a picture file, the language model's nearest words; and the patches, if the tokens
+        are patches."""
         agent, _ = self._ready()
 
         def work() -> tuple[list[list[TokenMatch]], PatchGrid | None]:
@@ -129,21 +138,20 @@ class Conversation:
 
     @property
     def hidden(self) -> frozenset[int]:
-        """Pictures that the user does not want to see in this conversation."""
+        """Ids of the pictures that the user does not want to see in this conversation."""
         return frozenset(self.dialogue.excluded) if self.dialogue is not None else frozenset()
 
     async def hide(self, id: int, hidden: bool) -> None:
-        """Hides a picture for this conversation, or takes that back."""
+        """Hides a picture in this conversation, or shows it again."""
         _, dialogue = self._ready()
         change = dialogue.exclude if hidden else dialogue.include
         await self._guarded("The picture can't be hidden", lambda: change([id]))
 
     async def use_index(self, index: str) -> None:
-        """Answers with the pictures of another index ("none", "default" or a folder); if it can't be opened, all stays
-        as it was.
+        """Switches to another index ("none", "default" or a folder). If it can't be opened, nothing changes.
 
         Raises:
-            FromageError: it can't be opened, or not be changed here.
+            FromageError: it can't be opened, or the index can't be changed here.
         """
         agent, dialogue = self._ready()
         if self.fixed:
@@ -152,16 +160,16 @@ class Conversation:
         def work() -> None:
             agent.use_index(None if index == DEFAULT_INDEX else index)
             dialogue.turns = without_ids(dialogue.turns)
-            dialogue.include(dialogue.excluded)  # numbers of other pictures now
+            dialogue.include(dialogue.excluded)  # in the new index, these ids are other pictures
 
         await self._guarded("The index can't be opened", work)
 
     async def use_model(self, model: str) -> AsyncGenerator[str | Notice, None]:
-        """Loads another model, which takes the dialogue over; yields what it is doing. `problems` then has what the
-        user should know of the index.
+        """Loads another model, which continues the dialogue; yields what it is doing. `problems` then says what the
+        user should know about the index.
 
         Raises:
-            FromageError: it can't be loaded; the model before stays.
+            FromageError: it can't be loaded; the old model stays.
         """
         load, before, old = self.load_other, self.agent, self.dialogue
         if load is None:
@@ -183,18 +191,17 @@ class Conversation:
             yield text
 
     async def undo(self) -> Turn | None:
-        """Takes the last turn back."""
+        """Removes the last turn of the dialogue, and returns it."""
         _, dialogue = self._ready()
-        return await self._guarded("The last turn can't be taken back", dialogue.undo)
+        return await self._guarded("The last turn can't be removed", dialogue.undo)
 
     async def reset(self) -> None:
-        """Forgets the whole dialogue."""
+        """Forgets all turns of the dialogue."""
         _, dialogue = self._ready()
         await self._guarded("The dialogue can't be reset", dialogue.reset)
 
     async def _guarded(self, trouble: str, change: Callable[[], Result]) -> Result:
-        """The result of work on the agent's thread; `trouble` says what has failed if something that nobody foresaw
-        goes wrong."""
+        """Runs work on the agent's thread; `trouble` is what to tell the user after an unforeseen error."""
 
         def work() -> Result:
             with foreseen(trouble):
@@ -203,17 +210,17 @@ class Conversation:
         return await self._thread.run(work)
 
     def stop(self) -> None:
-        """Ends the reply within one token."""
+        """Stops the reply within one token."""
         self._cancel.set()
 
     def close(self) -> None:
-        """Ends the reply, and the thread as soon as it can."""
+        """Stops the reply, and the thread as soon as possible."""
         self._cancel.set()
         self._thread.stop()
 
     @property
     def working(self) -> bool:
-        """Whether the thread is in the middle of something."""
+        """Whether the thread is busy."""
         return self._thread.working
 
     def _ready(self) -> tuple[ChatAgent, ChatDialogue]:
@@ -225,14 +232,14 @@ class Conversation:
 def _drawable(agent: ChatAgent, event: Event) -> ReplyItem:
     if not isinstance(event, ImagesFound):
         return event
-    # Of the next best only those that can be shown at once: the reply must not wait until the web has sent them.
+    # Of the next best, only those at hand: the reply must not wait for the web.
     more = (load_hit(agent, hit, STRIP_SIDE) for hit in event.more if agent.is_at_hand(hit))
     pictures = tuple(load_hit(agent, hit) for hit in event.hits)
     return PicturesFound(pictures, tuple(picture for picture in more if picture.image is not None))
 
 
 def _carry_index(agent: ChatAgent, index: Path | None, emit: Tell) -> tuple[str, ...]:
-    """Opens the index of the model before, else keeps the one that the agent has, else opens the model's own; what
+    """Opens the old model's index, else keeps the one that the agent has, else opens the new model's own; returns what
     the user should know about it."""
     trouble: FromageError | None = None
     if index is not None:
@@ -253,10 +260,10 @@ def _carry_index(agent: ChatAgent, index: Path | None, emit: Tell) -> tuple[str,
 
 @contextmanager
 def foreseen(what: str) -> Iterator[None]:
-    """Lets only errors for the user out: one that nobody foresaw becomes such an error, and its traceback is logged.
+    """Turns unforeseen errors into errors for the user, and logs their tracebacks.
 
     Args:
-        what: what has failed then, a sentence without its full stop.
+        what: what has failed, a sentence without its full stop.
     """
     try:
         yield

@@ -59,12 +59,12 @@ class Agent:
 
     @property
     def model(self) -> Fromage:
-        """What the engine computes with."""
+        """The engine's model."""
         return self.engine.model
 
     @property
     def index(self) -> Retriever | None:
-        """What retrieves pictures."""
+        """The engine's index; None if there is none."""
         return self.engine.index
 
     @property
@@ -101,7 +101,7 @@ class Agent:
         self.engine.index, self.index_path = opened, path
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
-        """A new dialogue."""
+        """As `ChatAgent.dialogue`; without settings, with the defaults."""
         from fromage_lite.chat.dialogue import Dialogue
 
         return Dialogue(self.engine, settings)

@@ -108,6 +108,7 @@ class Context:
             settings,
             stop_strings=self.template.stop_strings,
             stop_ids=self._stop_ids,
+            trace=True,
             cancel=cancel,
             generator=generator,
         )

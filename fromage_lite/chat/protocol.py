@@ -122,7 +122,7 @@ class ChatAgent(Protocol):
         ...
 
     def dialogue(self, settings: GenerationSettings) -> ChatDialogue:
-        """A new dialogue."""
+        """Starts a dialogue with these settings."""
         ...
 
     def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:

@@ -35,11 +35,13 @@ def check_logits(language: LanguageModel) -> None:
     taken = inspect.signature(language.decoder.forward).parameters
     if missing := {"inputs_embeds", "past_key_values"} - set(taken):
         raise _unable(language, f"it does not take {' and '.join(sorted(missing))}")
+    if getattr(language.model.config.get_text_config(), "hidden_size_per_layer_input", 0):  # Gemma 3n, small Gemma 4s
+        raise _unable(language, "its words have inputs of their own at every layer, which pictures have not")
     ids, row, head_row = some_ids(language.vocab_size), torch.zeros(language.dim), torch.zeros(language.head_dim)
     own = _attempt(language, lambda: language.model(input_ids=ids.to(language.device), use_cache=False).logits)
     embeds = language.embed(ids, row)
     ours = _attempt(language, lambda: language.logits(language.forward(embeds).hidden, head_row))
-    off = difference(ours[..., :-1], own[..., : language.vocab_size])
+    off = difference(ours[..., :-1], own[..., : language.vocab_size], language.model)
     if not off < tolerance(language.model):
         raise CheckpointError(
             f"The language model {language.name} computes its logits in a way that is not known here: "

@@ -20,7 +20,17 @@ from transformers.cache_utils import (
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.compiled import CompiledDecoder
-from fromage_lite.language.feeding import FEEDINGS, Feeding, difference, mixed, some_ids, tolerance, trial
+from fromage_lite.language.feeding import (
+    FEEDINGS,
+    PASSES,
+    Feeding,
+    difference,
+    is_exact,
+    mixed,
+    some_ids,
+    tolerance,
+    trial,
+)
 from fromage_lite.language.scaling import LengthScaling, RereadCache
 
 
@@ -51,8 +61,10 @@ class Decoder:
         """
         self._model, self._name, self._max_positions = model, name, max_positions
         base = model.base_model
-        self.module = model.model if base is model else base  # where the body's name is not the announced one
+        body = model.model if base is model else base  # where the body's name is not the announced one
+        self.module = getattr(body, "decoder", body)  # OPT's body does nothing but call its decoder
         self._config = model.config.get_text_config()
+        self._n_layers: int = self._config.num_hidden_layers  # a configuration's attributes are slow to come by
         self._embedding = model.get_input_embeddings()
         self._scaling = LengthScaling(self.module)
         self._feeding: Feeding | None = None
@@ -90,7 +102,7 @@ class Decoder:
         is_plain = self.can_crop and self.feeding == Feeding() and not self._scaling.is_dynamic
         if not is_plain or kinds != {"full_attention"} or getattr(self._config, "sliding_window", None):
             raise ConfigError(f"The language model {self._name} can't be compiled.", "Leave --compile out.")
-        self._compiled = CompiledDecoder(self.module.forward, self._config.num_hidden_layers, self._max_positions)
+        self._compiled = CompiledDecoder(self.module.forward, self._n_layers, self._max_positions)
 
     # --- feeding ---
 
@@ -107,20 +119,25 @@ class Decoder:
     def find_feeding(self) -> float:
         """Tries how later passes must be fed, and keeps the plainest way that is right.
 
+        Where rounding could hide a state begun anew, every way is tried, and one is right that is not much worse than
+        the best.
+
         Returns:
             By how much its results are off (`feeding.difference`); above `feeding.tolerance` if no way is right.
         """
         ids = some_ids(self._embedding.weight.shape[0]).to(self._embedding.weight.device)
         embeds = mixed(self._embedding(ids))
-        expected = self._read(embeds).hidden
-        offs = {}
+        expected = self._read(embeds).hidden[:, PASSES[0] :]
+        is_clear = is_exact(self._model) or not self._has_own_cache
+        offs: dict[Feeding, float] = {}
         for feeding in FEEDINGS:
             self._feeding = feeding
             found = trial(lambda part, past: self._read(part, past).hidden, self.new_cache, self.can_crop, embeds)
-            offs[feeding] = difference(found, expected)
-            if offs[feeding] < tolerance(self._model):
+            offs[feeding] = difference(found[:, PASSES[0] :], expected, self._model)
+            if is_clear and offs[feeding] < tolerance(self._model):
                 return offs[feeding]
-        self._feeding = min(offs, key=lambda feeding: offs[feeding])
+        best = min(offs.values())
+        self._feeding = next((feeding for feeding in FEEDINGS if offs[feeding] <= 1.5 * best), FEEDINGS[0])
         return offs[self._feeding]
 
     # --- running ---
@@ -163,7 +180,7 @@ class Decoder:
         self, embeds: Tensor, past: Any, layers: Sequence[int], mask: Tensor | None, first: int | None
     ) -> LMOutput:
         """One pass. `first` is the number of its first position, if the model must be told."""
-        count, new = self._config.num_hidden_layers, embeds.shape[1]
+        count, new = self._n_layers, embeds.shape[1]
         weight = self._embedding.weight
         options = {} if mask is None else self._masked(mask, new)
         if mask is None and first is not None and self._takes_positions:

@@ -51,8 +51,11 @@ class LanguageModel:
         self.vocab_size: int = rows or available
         self._text = TextEncoder(tokenizer)
         self._decoder = Decoder(self.model, name, self.max_positions)
+        # Read once: a configuration's attributes are slow to come by, and these are asked for at every token.
+        self._n_layers: int = self._text_config.num_hidden_layers
         self._input_factor = input_factor(self._text_config)
         self._output_factor = output_factor(self._text_config)
+        self._soft_cap: float | None = getattr(self._text_config, "final_logit_softcapping", None)  # Gemma 2
 
     # --- sizes and names ---
 
@@ -83,7 +86,7 @@ class LanguageModel:
 
     @property
     def decoder(self) -> Any:
-        """The model without its head."""
+        """The model without its head, and without a wrapper that does nothing but call it (OPT has one)."""
         return self._decoder.module
 
     @property
@@ -91,7 +94,7 @@ class LanguageModel:
         """Whether input and output embeddings are one matrix."""
         return self._head.weight.data_ptr() == self._embedding.weight.data_ptr()
 
-    @property
+    @cached_property
     def max_positions(self) -> int:
         """How many positions a sequence may have: what the model was made for, also where nothing ends there."""
         for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
@@ -131,7 +134,7 @@ class LanguageModel:
         Raises:
             ConfigError: if there is no such layer.
         """
-        count = self._text_config.num_hidden_layers
+        count = self._n_layers
         if not -(count + 1) <= layer <= count:
             raise ConfigError(f"text_emb_layers has {layer}, but {self.name} has hidden states 0 to {count}.")
         return self.head_dim if layer in (-1, count) else self._text_config.hidden_size
@@ -241,6 +244,6 @@ class LanguageModel:
         logits = torch.cat([words, ret[..., None]], dim=-1)
         if self._output_factor != 1:
             logits = logits * self._output_factor
-        if cap := getattr(self._text_config, "final_logit_softcapping", None):  # Gemma 2
-            logits = cap * torch.tanh(logits / cap)
+        if self._soft_cap:
+            logits = self._soft_cap * torch.tanh(logits / self._soft_cap)
         return logits

@@ -27,7 +27,7 @@ class Token:
         text: what may be shown now; never part of a character or of a stop string.
         query_embeds: at `[RET]`, the query in the retrieval space, (1, R) float32 on the CPU; else None.
         ret_probability: the model's own probability of `[RET]` at this step, before bias, temperature and policy; None
-            if the model did not choose.
+            if the model did not choose, or nobody asked (`trace`).
     """
 
     id: int | None
@@ -164,6 +164,7 @@ class _Generation:
     settings: GenerationSettings
     choose: Chooser
     generator: torch.Generator | None
+    trace: bool
     text: TextStream
     end_ids: frozenset[int]
     start: int
@@ -208,7 +209,8 @@ class _Generation:
             return ret_id
         with torch.inference_mode():
             logits = self.model.next_logits(hidden)[0]
-            self.ret_probability = probability(logits, ret_id)
+            if self.trace:
+                self.ret_probability = probability(logits, ret_id)
             apply_ret_policy(logits, ret_id, self.settings, step, self.rets_said)
             return self.choose(logits, self.settings.temperature, self.settings.top_p, self.generator)
 
@@ -258,6 +260,7 @@ def stream(
     choose: Chooser = sampling.choose,
     stop_strings: Sequence[str] = (),
     stop_ids: Collection[int] = (),
+    trace: bool = False,
     cancel: threading.Event | None = None,
     generator: torch.Generator | None = None,
 ) -> Generator[Token]:
@@ -274,6 +277,7 @@ def stream(
         choose: chooses a token from logits to which the policy on `[RET]` has been applied.
         stop_strings: the reply ends before the first of these.
         stop_ids: tokens that end it, besides end of text.
+        trace: whether to note how likely `[RET]` was at each step.
         cancel: when set, the reply ends within one token.
         generator: random numbers, on the CPU; None makes one from `settings.seed`.
 
@@ -286,7 +290,7 @@ def stream(
     hidden = state.feed(inputs_embeds).hidden[:, -1]
     text = TextStream(model.language.decode, stop_strings)
     end_ids = model.language.eos_ids.union(stop_ids)
-    reply = _Generation(model, state, settings, choose, generator, text, end_ids, start=state.length)
+    reply = _Generation(model, state, settings, choose, generator, trace, text, end_ids, state.length)
     yield from reply.tokens(hidden, cancel)
     if rest := text.flush():
         yield Token(None, rest)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fromage_lite.model.pretrained import Pretrained
-from fromage_lite.model.sampling import suppression
+from fromage_lite.model.sampling import suppress
 from fromage_lite.text.interleaving import IGNORED, IMAGE_SLOT, Text, interleave, joined
 from fromage_lite.vision import ImageFeatures
 
@@ -207,8 +207,8 @@ class Fromage(Pretrained):
         return (*dict.fromkeys(named), *range(words, self.language.vocab_size))
 
     @cached_property
-    def _suppression(self) -> Tensor:
-        return suppression(self.suppressed_ids, self.language.vocab_size + 1, self.language.device)
+    def _suppressed(self) -> Tensor:
+        return torch.tensor(self.suppressed_ids, dtype=torch.long, device=self.language.device)
 
     def next_logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next token, minus infinity for `suppressed_ids`: float32, `[RET]` last.
@@ -219,4 +219,4 @@ class Fromage(Pretrained):
         Returns:
             (B, vocab_size + 1).
         """
-        return self.language.logits(hidden, self.bridge.output_row).float().add_(self._suppression)
+        return suppress(self.language.logits(hidden, self.bridge.output_row).float(), self._suppressed)

@@ -10,7 +10,7 @@ from fromage_lite.text.marks import split_marks
 
 # What may stand before a piece while it is tokenized, in the order of trying. None of them ends in a blank, and hardly
 # any token begins with one of these characters and goes on into the next word.
-_GUARDS = ("x", ".", "\n", "x\n", "。")
+_GUARDS = (".", "x", "\n", "x\n", "。")
 _PROBES = (" a", "a", "a b", ".", "\n", "\nQ: a", "  a")
 
 

@@ -67,5 +67,5 @@ class RunOptions:
         )
 
     def folder(self, recipe: Recipe) -> Path:
-        """Where the run is written."""
+        """The folder of a run with this recipe."""
         return self.out or Path("runs") / recipe.name

@@ -103,7 +103,7 @@ def parameter_table(model: Fromage) -> Table:
 
 
 def as_text(table: Table) -> str:
-    """A table as plain lines."""
+    """Renders a table as plain text."""
     console = Console(file=io.StringIO(), width=100)
     with console.capture() as capture:
         console.print(table)

@@ -56,7 +56,7 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
-    """The model, text tower included, with new weights; arguments as of `load`. It is made on the meta device only."""
+    """The model with its text tower and random weights, only for the meta device; arguments as for `load`."""
     import open_clip
 
     return open_clip.create_model(_source(name, base_dir)[0], load_weights=False, device="meta")

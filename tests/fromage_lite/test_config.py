@@ -79,7 +79,7 @@ def test_read_config_says_what_is_wrong(tmp_path):
     with pytest.raises(CheckpointError, match="can't be read"):
         read_config(tmp_path)
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(CheckpointError, match="no JSON object"):
+    with pytest.raises(CheckpointError, match="not a JSON object"):
         read_config(tmp_path)
 
 

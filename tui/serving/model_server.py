@@ -1,4 +1,4 @@
-"""The one model, and a dialogue for each visitor: answers what `remote.py` asks over a Unix socket."""
+"""The shared model, and a dialogue for each visitor: answers the requests of `remote.py` over a Unix socket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.agent_thread import AgentThread
 from tui.conversation import foreseen
 from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data
 
-GOODBYE_SECONDS = 5.0  # for visitors' processes to end by themselves
+GOODBYE_SECONDS = 5.0  # for visitors' processes to end on their own
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class ModelServer:
 
     Args:
         agent: what answers.
-        thread: the thread that it lives on.
-        options: plain data that every visitor is told first.
+        thread: the thread to call it on.
+        options: plain data to send to every visitor first.
     """
 
     def __init__(self, agent: ChatAgent, thread: AgentThread, options: Mapping[str, Any] | None = None) -> None:
@@ -49,16 +49,16 @@ class ModelServer:
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[None]:
-        """Serves on a Unix socket; who may open its folder may connect. At the end every visitor is let go."""
+        """Serves on a Unix socket; access to its folder is access to the server. At the end, visitors are dismissed."""
         server = await asyncio.start_unix_server(self._visit, path, limit=MAX_LINE)
         try:
             yield
         finally:
             server.close()
-            await self._let_go()
+            await self._dismiss()
 
-    async def _let_go(self) -> None:
-        """Closes all connections: to a visitor's process that is the sign to end."""
+    async def _dismiss(self) -> None:
+        """Closes all connections, which tells the visitors' processes to end."""
         for writer in self._visits.values():
             with suppress(OSError, RuntimeError):
                 writer.write_eof()
@@ -80,10 +80,10 @@ class ModelServer:
                     visitor.cancel.set()
                     continue
                 if answer is not None:
-                    await answer  # a visitor asks one thing after another
+                    await answer  # one request at a time per visitor
                 visitor.cancel.clear()
                 answer = asyncio.create_task(visitor.answer(request))
-        except (OSError, ValueError, DataError):  # gone, or it isn't one of ours
+        except (OSError, ValueError, DataError):  # gone, or not one of our processes
             log.debug("a visitor's connection ended", exc_info=True)
         finally:
             visitor.cancel.set()
@@ -117,19 +117,19 @@ class _Visitor:
         }
 
     async def send(self, data: Mapping[str, Any]) -> None:
-        """One line.
+        """Sends one line.
 
         Raises:
-            OSError: the visitor is gone, or was told to go.
+            OSError: the visitor is gone, or has been dismissed.
         """
         try:
             self._writer.write(encode(data))
             await self._writer.drain()
-        except RuntimeError as error:  # nothing can follow the end of the stream
+        except RuntimeError as error:  # the stream has been closed for writing
             raise ConnectionError from error
 
     async def answer(self, request: Mapping[str, Any]) -> None:
-        """Does what is asked on the agent's thread and sends what comes of it, a result or an error at the end."""
+        """Carries out a request on the agent's thread, and sends its lines; the last is a result or an error."""
         try:
             await self.send({"result": await self._result(request)})
         except OSError:
@@ -173,8 +173,8 @@ class _Visitor:
     def _line(self, event: Event) -> dict[str, Any]:
         line: dict[str, Any] = {"event": event_to_dict(event)}
         if isinstance(event, ImagesFound):
-            # With their pictures: a visitor could ask for them only after the reply. The next best must not make the
-            # reply wait for the web.
+            # Send the pictures along: a visitor could only request them after the reply. Of the next best, only those
+            # at hand: the reply must not wait for the web.
             more = [hit for hit in event.more if self._agent.is_at_hand(hit)]
             line["pictures"] = pictures_to_data(self._pictures([*event.hits, *more]))
         elif isinstance(event, Done):
@@ -217,4 +217,4 @@ class _Visitor:
         except FromageError as error:
             return hit, error
         except (OSError, LookupError) as error:
-            return hit, FromageError(f"This picture can't be read any more ({type(error).__name__}).")
+            return hit, FromageError(f"This picture can no longer be read ({type(error).__name__}).")

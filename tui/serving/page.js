@@ -1,4 +1,4 @@
-// The keyboard is the terminal's as soon as the chat is there, and again after a click beside it.
+// The terminal has the keyboard as soon as the chat starts, and again after a click outside it.
 addEventListener("load", () => {
   const terminal = () => document.querySelector("#terminal textarea");
   const focus = () => { terminal()?.blur(); terminal()?.focus(); };

@@ -1,5 +1,5 @@
-"""The agent as a visitor's process sees it: the same methods, answered by the model's process. They block, so they are
-for the agent's thread."""
+"""The agent in a visitor's process: the same methods, answered by the model's process. They block, so call them on the
+agent's thread."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from fromage_lite.text.message import Segment
 from index.hits import Hit
 from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data
 
-CANCEL_SECONDS = 0.03  # between two looks at whether a reply is to be stopped
+CANCEL_SECONDS = 0.03  # between two checks whether to stop a reply
 PICTURES_KEPT = 300
-GRACE_SECONDS = 3.0  # for the app to end by itself once the model's process has
+GRACE_SECONDS = 3.0  # for the app to end on its own after the model's process has
 
-SHARED = "The model and its pictures are shared by everybody here."
+SHARED = "All visitors share the model and its pictures."
 GONE = ("The model's process has ended.", "Start fromage-lite serve again and reload the page.")
 
 
 class Connection:
-    """One line of talk with the model's process: a request, then its answer."""
+    """A connection to the model's process; one request at a time, each followed by its answer."""
 
     def __init__(self, path: str | Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -57,7 +57,7 @@ class Connection:
             return _result(self._read())
 
     def stream(self, name: str, cancel: threading.Event | None, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """The lines that a call brings, until its end; to be read to the end, or closed."""
+        """The lines that answer a call. Read them to the end, or close the iterator."""
         with self._talking():
             self._send({"call": name, **arguments})
             told, ended = False, False
@@ -79,16 +79,16 @@ class Connection:
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
-        # Waiting could be for ever: the asker may be the one who reads.
+        # Waiting could be a deadlock: the caller may be the reader of the reply.
         if not self._lock.acquire(blocking=False):
-            raise FromageError("The model is in the middle of a reply.", "Try again after its end.")
+            raise FromageError("The model is in the middle of a reply.", "Try again when it has finished.")
         try:
             yield
         finally:
             self._lock.release()
 
     def _abandon(self) -> None:
-        """Nobody reads on: has the reply ended, so that the next answer is one to the next question."""
+        """Ends a reply that nobody reads any further, so that the next line answers the next request."""
         with suppress(FromageError):
             self._send({"call": "cancel"})
             while "event" in self._read():
@@ -121,7 +121,7 @@ class Connection:
         return decode(line)
 
     def close(self) -> None:
-        """Ends the talk; the other side forgets the dialogue."""
+        """Closes the connection; the model's process forgets the dialogue."""
         with suppress(OSError):
             self._socket.close()
 
@@ -130,7 +130,7 @@ def _result(line: dict[str, Any]) -> Any:
     if "error" in line:
         raise error_from_dict(line["error"])
     if "result" not in line:
-        raise DataError("The model's process gave no answer.")
+        raise DataError("The model's process sent no answer.")
     return line["result"]
 
 
@@ -146,7 +146,7 @@ class RemoteAgent:
         self._pictures: OrderedDict[Hit, bytes | FromageError] = OrderedDict()
 
     def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
-        """Refuses: one visitor must not change what the others see.
+        """Always refuses: one visitor must not change what the others see.
 
         Raises:
             FromageError: always.
@@ -154,7 +154,7 @@ class RemoteAgent:
         raise FromageError(SHARED, "Name an index at the start: --index.")
 
     def dialogue(self, settings: GenerationSettings) -> RemoteDialogue:
-        """A new dialogue, in place of this visitor's last one."""
+        """A new dialogue; it replaces this visitor's old one."""
         return RemoteDialogue(self, self._connection, settings)
 
     def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
@@ -177,7 +177,7 @@ class RemoteAgent:
         return patches_from_data(self._connection.call("patch_grid", path=str(Path(path).absolute())))
 
     def is_at_hand(self, hit: Hit) -> bool:
-        """As `ChatAgent.is_at_hand`: one whose picture came along is, and during a reply no other."""
+        """As `ChatAgent.is_at_hand`. During a reply, only the pictures that came with it are."""
         if hit in self._pictures:
             return True
         try:
@@ -195,7 +195,7 @@ class RemoteAgent:
         return found
 
     def keep(self, data: Iterable[Any]) -> list[Hit]:
-        """Remembers pictures that came along with hits, so that they need not be asked for; returns the hits."""
+        """Keeps pictures that came with their hits, so that no request is needed; returns the hits."""
         pictures: Pictures = pictures_from_data(data)
         self._pictures.update(pictures)
         while len(self._pictures) > PICTURES_KEPT:
@@ -204,7 +204,7 @@ class RemoteAgent:
 
 
 class RemoteDialogue:
-    """A `ChatDialogue` whose turns are known here, and whose model is elsewhere."""
+    """A `ChatDialogue` with its turns in this process, and its model in another."""
 
     def __init__(self, agent: RemoteAgent, connection: Connection, settings: GenerationSettings) -> None:
         self.agent, self.settings = agent, settings
@@ -215,7 +215,7 @@ class RemoteDialogue:
 
     @property
     def turns(self) -> list[Turn]:
-        """What was said; assigning takes another conversation up."""
+        """As `ChatDialogue.turns`."""
         return self._turns
 
     @turns.setter
@@ -241,7 +241,7 @@ class RemoteDialogue:
             if "pictures" in line:
                 self.agent.keep(line["pictures"])
             event = event_from_dict(line["event"])
-            if isinstance(event, Done):  # the turn is here before the event is told, as in a dialogue
+            if isinstance(event, Done):  # as in `Dialogue`, the turn is added before the event is yielded
                 self._turns = [*self._turns[: int(line["turns"]) - 1], turn_from_dict(line["turn"])]
             yield event
 
@@ -269,14 +269,14 @@ class RemoteDialogue:
 
 
 def end_with(path: str | Path) -> None:
-    """Ends this process once the model's has ended, however it did: none is left behind."""
+    """Ends this process when the model's process ends, for whatever reason, so that none is left behind."""
     line = Connection(path)
 
     def watch() -> None:
         with suppress(FromageError):
             while True:
                 line._read()
-        os.kill(os.getpid(), signal.SIGTERM)  # the app's way to leave
+        os.kill(os.getpid(), signal.SIGTERM)  # makes the app quit
         threading.Event().wait(GRACE_SECONDS)
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""`fromage-lite serve`: the model, the web server, and the end of both."""
+"""`fromage-lite serve`: runs the model and the web server, and shuts both down."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui.serving.site import Site
 
 INTERRUPTED = 130
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine may have no IPv6
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine may not have IPv6
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Service:
     Attributes:
         load: makes the agent that all visitors share.
         sockets: from `bind`; closed at the end.
-        host: the name for the address that is announced.
-        options: what every visitor's chat begins with: `settings` and `save`.
-        log: where visitors' processes write what went wrong.
-        announce: gets the address once it can be opened.
+        host: the host name in the announced address.
+        options: what every visitor's chat starts with: `settings` and `save`.
+        log: where visitors' processes log errors.
+        announce: gets the address as soon as it can be opened.
     """
 
     load: Callable[[], ChatAgent]
@@ -55,7 +55,7 @@ class Service:
 
         Raises:
             FromageError: the model can't be loaded.
-            KeyboardInterrupt: Ctrl-C came while it was loading.
+            KeyboardInterrupt: Ctrl-C came while the model was loading.
         """
         thread, code = AgentThread(), INTERRUPTED
         try:
@@ -64,9 +64,9 @@ class Service:
             for open_socket in self.sockets:
                 open_socket.close()
         if code and sys.stderr.isatty():
-            sys.stderr.write("\n")  # after what was said of the loading
+            sys.stderr.write("\n")  # after the status line of the loading
         if thread.working:
-            # The agent's thread is deep inside a library; the interpreter's end would wait for it or abort.
+            # The agent's thread is deep inside a library; a normal exit would wait for it or abort.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -74,7 +74,7 @@ class Service:
             raise KeyboardInterrupt
 
     async def _serve(self, thread: AgentThread) -> int:
-        """The exit code."""
+        """Loads the model and serves until a stop signal; returns the exit code."""
         stop = _stop_signal()
         loading = asyncio.ensure_future(thread.run(self.load))
         stopping = asyncio.ensure_future(stop.wait())
@@ -82,7 +82,7 @@ class Service:
         if not loading.done():
             return INTERRUPTED
         server = ModelServer(loading.result(), thread, self.options)
-        with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # for this user's eyes only
+        with tempfile.TemporaryDirectory(prefix="fromage-") as folder:  # only this user has access
             path = Path(folder) / "model"
             async with server.listening(path):
                 site = Site(_command(path, self.log), self.host)
@@ -100,10 +100,10 @@ class Service:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Is set by Ctrl-C and its relatives; a second one ends the process at once."""
+    """An event that Ctrl-C and similar signals set; a second one ends the process at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def told() -> None:
+    def handle() -> None:
         if stop.is_set():
             os._exit(INTERRUPTED)
         stop.set()
@@ -112,43 +112,43 @@ def _stop_signal() -> asyncio.Event:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, told)
+                loop.add_signal_handler(number, handle)
     return stop
 
 
 def _command(path: Path, log: Path) -> str:
-    """Shell command of a visitor's process; `exec` leaves no shell that would have to be ended too."""
+    """The shell command of a visitor's process; with `exec`, no shell is left to be killed as well."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
-    except OSError:  # no place to write; the chat works without
+    except OSError:  # not writable; the chat works without a log
         log = Path(os.devnull)
     words = [sys.executable, "-m", "tui.serving.visitor", str(path)]
     return f"exec {shlex.join(words)} 2>>{shlex.quote(str(log))}"
 
 
 def address(host: str, port: int) -> str:
-    """The address for a browser."""
+    """The address to open in a browser."""
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address of a host name, all of the same port, so that no other program can have the
-    port on one of them.
+    """Listening sockets on all addresses of a host name, with the same port, so that no other program can get the port
+    on one of them.
 
     Args:
-        host: name or number of this machine.
-        port: the port; 0 is any free one.
+        host: name or address of this machine.
+        port: the port; 0 for any free one.
 
     Raises:
-        ConfigError: the port is taken, or there is no such host here.
+        ConfigError: the port is in use, or this machine has no such name or address.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"There is no host {host!r} to listen on.", "Leave --host out for this machine.") from error
+        raise ConfigError(f"There is no host {host!r} to listen on.", "Omit --host to use localhost.") from error
     bound: list[socket.socket] = []
     for family, place in dict.fromkeys((family, str(place[0])) for family, *_, place in found):
         try:
@@ -161,15 +161,15 @@ def bind(host: str, port: int) -> list[socket.socket]:
             raise _refused(host, port, error) from error
         port = port or bound[0].getsockname()[1]
     if not bound:
-        raise ConfigError(f"{host} is no address of this machine.", "Leave --host out for this machine.")
+        raise ConfigError(f"{host} is not an address of this machine.", "Omit --host to use localhost.")
     return bound
 
 
 def _refused(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
-            f"Port {port} of {host} is taken.", "Name another: --port NUMBER, or --port 0 for a free one."
+            f"Port {port} of {host} is in use.", "Choose another: --port NUMBER, or --port 0 for any free one."
         )
     if error.errno == errno.EACCES:
-        return ConfigError(f"Port {port} needs more rights than you have.", "Choose one above 1023: --port 8000.")
-    return ConfigError(f"Port {port} of {host} can't be used: {reason(error)}.", "Name another: --port NUMBER.")
+        return ConfigError(f"You don't have permission to use port {port}.", "Choose one above 1023: --port 8000.")
+    return ConfigError(f"Port {port} of {host} can't be used: {reason(error)}.", "Choose another: --port NUMBER.")

@@ -1,4 +1,4 @@
-"""The web server: a page with a terminal in it, and the chat's process behind each one that is open."""
+"""The web server: a page with a terminal, and a process of the chat for each open page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Process(AppService):
-    """A visitor's process; the page learns of its end, however it ends."""
+    """A visitor's process. When it ends, for whatever reason, the page is told."""
 
     async def run(self) -> None:
         try:
@@ -37,7 +37,7 @@ class _Process(AppService):
                 await self.remote_close()
 
     async def stop(self) -> None:
-        """Asks the chat to end; one that doesn't is killed."""
+        """Asks the chat to end, and kills it if it doesn't."""
         try:
             await asyncio.wait_for(super().stop(), GOODBYE_SECONDS)
         except TimeoutError:
@@ -59,8 +59,8 @@ class Site(Server):
         self._open: set[web.WebSocketResponse] = set()
 
     def application(self) -> web.Application:
-        """The web application."""
-        logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # what browsers send amiss is no news for the terminal
+        """The routes of the server, behind `_guard`."""
+        logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # a browser's bad requests don't belong in the terminal
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
@@ -76,7 +76,7 @@ class Site(Server):
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Other web pages must not reach the chat through the user's browser: it may read this user's files."""
+        """Refuses requests from other web pages through the user's browser: the chat can read this user's files."""
         if not is_own_name(request.host, self.host):
             raise web.HTTPForbidden(text=f"This is not {self.host}.")
         origin = request.headers.get("Origin")
@@ -85,7 +85,7 @@ class Site(Server):
         return await handler(request)
 
     async def handle_index(self, request: web.Request) -> web.Response:  # type: ignore[override]
-        """The page."""
+        """Serves the page with the terminal."""
         font_size = min(max(to_int(request.query.get("fontsize", ""), 16), SMALLEST_FONT), LARGEST_FONT)
         websocket = f"{'wss' if request.scheme == 'https' else 'ws'}://{request.host}/ws"
         text = Template(await asyncio.to_thread(PAGE.read_text, "utf-8")).substitute(
@@ -104,11 +104,11 @@ class Site(Server):
         return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def handle_script(self, request: web.Request) -> web.FileResponse:
-        """The page's own script."""
+        """Serves the page's own script."""
         return web.FileResponse(SCRIPT)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """One visitor, from the first key to the last."""
+        """Serves one visitor, from the first key to the last."""
         websocket = web.WebSocketResponse(heartbeat=15, max_msg_size=LARGEST_MESSAGE)
         await websocket.prepare(request)
         self._open.add(websocket)
@@ -136,14 +136,14 @@ class Site(Server):
         return websocket
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """Says goodbye to those who are there."""
+        """Closes all open pages' connections."""
         goodbyes = (ws.close(code=WSCloseCode.GOING_AWAY, message=b"The server ends.") for ws in list(self._open))
         await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
 def is_own_name(address: str, host: str) -> bool:
-    """Whether a request's `Host` names this machine: a number, localhost, the machine's name or what was asked for.
-    Any other name could be a foreign page's, made to point here."""
+    """Whether a request's `Host` names this machine: an IP address, localhost, the machine's name, or `host`. Any other
+    name could belong to a foreign page and point here (DNS rebinding)."""
     name = address.rsplit(":", 1)[0] if not address.endswith("]") else address
     name = name.strip("[]").rstrip(".").lower()
     if name in {"localhost", host.lower(), socket.gethostname().lower()}:

@@ -1,6 +1,6 @@
-"""A visitor's process: the chat, drawn for a browser, with its agent in the model's process.
+"""A visitor's process: the chat for a browser, with its agent in the model's process.
 
-Started by the web server: python -m tui.serving.visitor SOCKET
+The web server starts it: python -m tui.serving.visitor SOCKET
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tui.settings.preferences import Preferences
 
 
 def make_app(connection: Connection) -> ChatApp:
-    """The chat of one visitor."""
+    """The chat app of one visitor, with the options that the server sent."""
     options: Mapping[str, Any] = connection.hello["options"]
     preferences = Preferences.read(paths.config_file())
     settings = dataclasses.replace(preferences.settings, **options.get("settings", {}))
-    # The terminal in the page draws neither Kitty's pictures nor Sixel.
+    # The terminal in the page supports neither Kitty's protocol nor Sixel.
     wanted = ImageMode.NONE if preferences.images == ImageMode.NONE else ImageMode.HALFBLOCK
     app = ChatApp(
         lambda progress: RemoteAgent(connection),
@@ -39,7 +39,7 @@ def make_app(connection: Connection) -> ChatApp:
 
 
 def main() -> int:
-    """Runs the chat until the visitor leaves; the exit code."""
+    """Runs the chat until the visitor leaves; returns the exit code."""
     try:
         end_with(sys.argv[1])
         app = make_app(Connection(sys.argv[1]))
@@ -48,7 +48,7 @@ def main() -> int:
         return 2
     try:
         return run_app(app)
-    except BrokenPipeError:  # the web server was killed: nobody is there to be told goodbye
+    except BrokenPipeError:  # the web server was killed
         return 1
 
 

@@ -1,4 +1,4 @@
-"""What the model's process and a visitor's say to each other: JSON objects, one a line. No pickle, no code."""
+"""The protocol between the model's process and a visitor's: JSON objects, one per line. No pickle, no code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Pictures = list[tuple[Hit, bytes | FromageError]]
 
 
 def encode(data: Mapping[str, Any]) -> bytes:
-    """One line."""
+    """An object as one line."""
     return json.dumps(data).encode() + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """The object of a line.
+    """The object on a line.
 
     Raises:
-        DataError: it holds none.
+        DataError: there is none.
     """
     try:
         data = json.loads(line)
@@ -41,7 +41,7 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 def pictures_to_data(pictures: Iterable[tuple[Hit, bytes | FromageError]]) -> list[dict[str, Any]]:
-    """Hits with their small pictures, or with why there is none."""
+    """Hits, each with its thumbnail or with why there is none."""
     return [{"hit": hit.to_dict(), **_picture_to_data(found)} for hit, found in pictures]
 
 
@@ -52,7 +52,7 @@ def _picture_to_data(found: bytes | FromageError) -> dict[str, Any]:
 
 
 def pictures_from_data(data: Iterable[Mapping[str, Any]]) -> Pictures:
-    """What `pictures_to_data` wrote."""
+    """The inverse of `pictures_to_data`."""
     return [(Hit.from_dict(entry["hit"]), _picture_from_data(entry)) for entry in data]
 
 
@@ -61,7 +61,7 @@ def _picture_from_data(entry: Mapping[str, Any]) -> bytes | FromageError:
 
 
 def patches_to_data(patches: PatchGrid | None) -> dict[str, Any] | None:
-    """A picture and its patches; the picture as a PNG file."""
+    """A picture, as a PNG file, and its numbers of patches."""
     if patches is None:
         return None
     file = io.BytesIO()
@@ -70,7 +70,7 @@ def patches_to_data(patches: PatchGrid | None) -> dict[str, Any] | None:
 
 
 def patches_from_data(data: Mapping[str, Any] | None) -> PatchGrid | None:
-    """What `patches_to_data` wrote."""
+    """The inverse of `patches_to_data`."""
     if data is None:
         return None
     return PatchGrid(open_image(base64.b64decode(data["data"])), int(data["rows"]), int(data["columns"]))

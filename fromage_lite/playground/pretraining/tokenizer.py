@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
+BOS_ID, PAD_ID, EOS_ID = 0, 1, 2
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 VOCAB_SIZE = 1024
 

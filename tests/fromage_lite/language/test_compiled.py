@@ -4,7 +4,16 @@ import shutil
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, OPTConfig, OPTForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.language.model import LanguageModel
@@ -18,13 +27,22 @@ SIZES = {
 }
 
 
+LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 7,
+            "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}  # fmt: skip
+
+
 def language_of(kind, tiny_parts):
     torch.manual_seed(0)
     model = {
         "opt": lambda: OPTForCausalLM(OPTConfig(**SIZES, word_embed_proj_dim=32, ffn_dim=64)),
         "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=1, intermediate_size=64)),
         "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=4)),
-    }[kind]()
+        "phi3": lambda: Phi3ForCausalLM(Phi3Config(
+            **SIZES, intermediate_size=64, rope_parameters=LONGROPE, original_max_position_embeddings=7,
+            sliding_window=None, pad_token_id=0)),
+        "dynamic": lambda: LlamaForCausalLM(LlamaConfig(
+            **SIZES, intermediate_size=64, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4})),
+    }[kind]()  # fmt: skip
     return LanguageModel(model, tiny_parts[0].tokenizer, kind)
 
 
@@ -43,7 +61,7 @@ def compare(language):
     assert torch.allclose(torch.cat(read, 1), expected[:, 10:], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["opt", "llama"])
+@pytest.mark.parametrize("kind", ["opt", "llama", "phi3"])
 def test_a_cache_of_fixed_size_changes_nothing(kind, tiny_parts, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     compare(language_of(kind, tiny_parts))
@@ -55,6 +73,20 @@ def test_compiled_decoding_changes_nothing(tiny_parts):
     compare(language_of("opt", tiny_parts))
 
 
-def test_sliding_windows_are_refused(tiny_parts):
+@torch.inference_mode()
+def test_a_scaling_that_changes_is_read_again_into_a_cache_of_fixed_size(tiny_parts, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    language, embeds = language_of("phi3", tiny_parts), torch.randn(1, 20, 32)
+    expected = {end: language.forward(embeds[:, :end]).hidden[:, -1] for end in (5, 6, 8, 9, 20)}
+    language.compile_decoding()
+    cache = language.new_cache()
+    for begin, end in ((0, 5), (5, 6), (6, 8), (8, 9), (9, 20)):
+        torch.testing.assert_close(language.forward(embeds[:, begin:end], cache).hidden[:, -1], expected[end])
+    cache.crop(-15)
+    torch.testing.assert_close(language.forward(embeds[:, 5:6], cache).hidden[:, -1], expected[6])
+
+
+@pytest.mark.parametrize("kind", ["mistral", "dynamic"])
+def test_what_can_not_be_compiled_is_refused(tiny_parts, kind):
     with pytest.raises(ConfigError, match="can't be compiled"):
-        language_of("mistral", tiny_parts).compile_decoding()
+        language_of(kind, tiny_parts).compile_decoding()

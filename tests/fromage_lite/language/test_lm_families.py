@@ -44,6 +44,21 @@ OPT = {
     "max_position_embeddings": 64,
 }
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+SWITCH = 13  # every prompt here crosses it, and every undo
+LONGROPE = ROTARY | {
+    "original_max_position_embeddings": SWITCH,
+    "sliding_window": None,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "factor": 4.0,
+        "original_max_position_embeddings": SWITCH,
+        "short_factor": [1.0] * 8,
+        "long_factor": [2.0 ** (i / 2) for i in range(8)],
+        "short_mscale": 1.1,
+        "long_mscale": 1.3,
+    },
+}
 MUP = {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.1}
 
 # name: configuration class, its arguments, whether the embeddings are tied
@@ -72,6 +87,8 @@ FAMILIES = {
     "gemma2": ("Gemma2Config", NAMED | {"sliding_window": WINDOW, "final_logit_softcapping": 3.0}, True),
     "gemma3": ("Gemma3TextConfig", NAMED | {"sliding_window": WINDOW, "layer_types": None}, True),
     "phi": ("PhiConfig", ROTARY, False),
+    "phi3_longrope": ("Phi3Config", LONGROPE | {"num_key_value_heads": 2}, False),
+    "phimoe_longrope": ("PhimoeConfig", LONGROPE | {"num_local_experts": 2, "num_experts_per_tok": 1}, False),
     "mpt": ("MptConfig", {"d_model": 32, "n_heads": 2, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": 64}, True),
     "bloom": ("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 2}, True),
     "bloom_untied": ("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 2}, False),
@@ -97,8 +114,34 @@ FAMILIES = {
         },
         False,
     ),
+    "jamba": (
+        "JambaConfig",
+        ROTARY
+        | {
+            "num_experts": 2,
+            "num_experts_per_tok": 1,
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+            "mamba_d_state": 8,
+        },
+        False,
+    ),
+    "bamba": (
+        "BambaConfig",
+        ROTARY
+        | {
+            "mamba_n_heads": 4,
+            "mamba_d_head": 16,
+            "mamba_d_state": 8,
+            "mamba_chunk_size": 8,
+            "attn_layer_indices": [1],
+        },
+        False,
+    ),
 }
-HYBRIDS = {"lfm2", "falcon_h1"}  # a part of their memory can't be cropped
+HYBRIDS = {"lfm2", "falcon_h1", "jamba", "bamba"}  # a part of their memory can't be cropped
 POSITIONS = dict.fromkeys(FAMILIES, 64) | dict.fromkeys(["bloom", "bloom_untied"], 2048)
 
 
@@ -204,10 +247,12 @@ def test_two_turns_step_by_step_equal_the_whole_run(model, resized):
         ids += [token.id for token in tokens if token.id is not None]
         queries += [token.query_embeds[0] for token in tokens if token.query_embeds is not None]
     assert state.length == len(ids) == 40
-    expected = whole(resized, ids)
-    torch.testing.assert_close(torch.stack(seen), expected.logits[0, places], **CLOSE)
+    # Each from the whole text up to there: where positions are scaled by its length, a longer run differs everywhere.
+    expected = [whole(resized, ids[: place + 1]).logits[0, -1] for place in places]
+    torch.testing.assert_close(torch.stack(seen), torch.stack(expected), **CLOSE)
     said = [place + 1 for place in places if ids[place + 1] == model.language.ret_token_id]
-    hidden = [expected.hidden_states[layer][0, said] for layer in (-1, 1)]
+    runs = [whole(resized, ids[: place + 1]) for place in said]
+    hidden = [torch.stack([run.hidden_states[layer][0, -1] for run in runs]) for layer in (-1, 1)]
     torch.testing.assert_close(torch.stack(queries), model.bridge.query_embeds(hidden), **CLOSE)
 
 

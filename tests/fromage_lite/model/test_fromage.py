@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -159,6 +160,15 @@ def test_a_pooled_feature_stands_for_its_picture(tiny_model, pictures):
 def test_an_empty_prompt_has_no_position(tiny_model):
     assert tiny_model.prompt_embeds([]).shape == (1, 0, 32)
     assert tiny_model.prompt_embeds([""]).shape == (1, 1, 32)
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+@pytest.mark.parametrize("prefix", ["", "[", " ["])
+def test_the_length_of_a_prompt_is_known_before_any_picture_is_opened(tiny_model, pictures, prefix, add_bos):
+    tiny_model.config = dataclasses.replace(tiny_model.config, image_prefix=prefix)
+    for segments in (["Q: ", pictures[0], " and ", pictures[1], " how many?[RET]\nA:"], [pictures[2]], [""], []):
+        known = tiny_model.prompt_length([s if isinstance(s, str) else object() for s in segments], add_bos)
+        assert known == tiny_model.prompt_embeds(segments, add_bos).shape[1]
 
 
 def test_words_that_cannot_be_said(tiny_model):

@@ -12,7 +12,7 @@ from fromage_lite.model.sampling import (
     may_say_ret,
     must_say_ret,
     probability,
-    suppression,
+    suppress,
 )
 
 RET = 3
@@ -72,7 +72,7 @@ def test_the_policy_changes_the_column_of_ret_alone_and_a_choice_nothing(setting
 
 def test_suppressed_tokens_are_never_chosen():
     def without(*ids):
-        return LOGITS + suppression(ids, len(LOGITS), LOGITS.device)
+        return suppress(LOGITS.clone(), torch.tensor(ids, dtype=torch.long))
 
     assert choose(LOGITS) == 0
     assert torch.equal(without(), LOGITS) and without(0, RET).isinf().tolist() == [True, False, False, True]

@@ -18,19 +18,9 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.run import run
+from tests.fromage_lite.training.test_train import RECIPE
 
 REPOSITORY = Path(__file__).parents[3]
-RECIPE = Recipe(
-    "tiny",
-    steps=12,
-    batch_size=4,
-    dialogue_batch_size=2,
-    extra_negatives=3,
-    learning_rate=1e-2,
-    warmup_steps=3,
-    validate_every=6,
-    save_every=4,
-)
 
 # --- from names to a checkpoint ---
 
@@ -71,7 +61,9 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(recipe, options, tmp_path):
     assert exported.config.retrieval_dim == 8
     assert not (tmp_path / "exported" / "training_state.json").exists()
     card = (tmp_path / "exported" / "README.md").read_text()
-    (counts,) = re.findall(r"Data: (\d+) captions, 0 dialogues and 24 pictures of captions.tsv; (\d+) captions", card)
+    (counts,) = re.findall(
+        r"Data: (\d+) captions, 0 dialogues and 24 pictures of captions.tsv; (\d+) more captions", card
+    )
     assert sum(map(int, counts)) == 24
     assert "6 steps of 4 captions" in card and "| total |" in card and str(tmp_path) not in card
     with pytest.raises(ConfigError, match="already a run"):

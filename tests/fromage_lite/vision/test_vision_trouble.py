@@ -105,16 +105,16 @@ def test_a_language_model_is_no_image_encoder(prefix, tiny_lm_dir):
 
 
 def test_what_kind_of_model_it_is_instead_is_said(tiny_lm_dir):
-    assert "no image encoder but a model of type opt" in refusal(str(tiny_lm_dir))
+    assert "not an image encoder but a model of type opt" in refusal(str(tiny_lm_dir))
 
 
 def test_a_folder_without_preprocessing_is_refused(folders, tmp_path):
     copy = shutil.copytree(folders / "clip", tmp_path / "clip")
     path = copy / "preprocessor_config.json"
     path.write_text(path.read_text()[:40])
-    assert f"{copy} has no preprocessor_config.json" in refusal(str(copy))
+    assert f"{copy} has no readable preprocessor_config.json" in refusal(str(copy))
     path.unlink()
-    assert f"{copy} has no preprocessor_config.json" in refusal(str(copy))
+    assert f"{copy} has no readable preprocessor_config.json" in refusal(str(copy))
 
 
 def test_a_siglip_of_variable_resolution_is_refused_by_its_configuration(tmp_path):

@@ -266,7 +266,7 @@ def test_doctor_finds_nothing_wrong_with_a_sound_model(tiny_checkpoint):
 def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
     result = call("doctor", "--model", str(tiny_checkpoint), "--index", str(tmp_path / "no index"), "--device", "cpu")
     assert result.exit_code == 1
-    assert "no index" in result.stdout and "1 thing is wrong" in result.stdout
+    assert "no index" in result.stdout and "1 problem found" in result.stdout
     result = call("doctor", "--model", str(tmp_path / "no model"))
     assert result.exit_code == 1 and "no model" in result.stdout
 

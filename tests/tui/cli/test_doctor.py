@@ -79,7 +79,7 @@ def test_what_is_wrong_with_the_users_files_is_named(home):
     (home / "state").write_text("a file where a folder should be")
     result = call("doctor")
     lines = lines_of(result)
-    assert result.exit_code == 1 and result.stdout.endswith("3 things are wrong.\n")
+    assert result.exit_code == 1 and result.stdout.endswith("3 problems found.\n")
     assert {name for name, line in lines.items() if line.startswith("BAD")} == {
         "config file",
         "conversations",

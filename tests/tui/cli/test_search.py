@@ -77,7 +77,7 @@ def test_a_threshold_leaves_out_what_fits_less(agent):
     result = call("search", "a cat", "--threshold", "0.75", "--json")
     assert [image["score"] for image in json.loads(result.stdout)["images"]] == [0.9, 0.8]
     result = call("search", "a cat", "--threshold", "0.95")
-    assert result.exit_code == 0 and result.stdout == "" and "No picture fits" in result.stderr
+    assert result.exit_code == 0 and result.stdout == "" and "No picture reaches" in result.stderr
     assert_refused(call("search", "a cat", "--threshold", "2"), "between -1 and 1")
 
 

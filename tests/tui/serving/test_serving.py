@@ -410,8 +410,8 @@ async def test_what_a_browser_sends_amiss_ends_only_its_own_chat(sent, capfd):
 def test_a_port_that_is_taken_is_told_before_the_model_loads(agent):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert_refused(call("serve", "--host", "127.0.0.1", "--port", str(port)), f"Port {port}", "taken", "--port")
-        assert_refused(call("serve", "--port", str(port)), f"Port {port}", "taken")
+        assert_refused(call("serve", "--host", "127.0.0.1", "--port", str(port)), f"Port {port}", "in use", "--port")
+        assert_refused(call("serve", "--port", str(port)), f"Port {port}", "in use")
     assert not agent.loads
 
 
@@ -438,7 +438,7 @@ def test_every_address_of_the_host_is_ours():
     try:
         ports = {listening.getsockname()[1] for listening in sockets}
         assert len(ports) == 1
-        with pytest.raises(ConfigError, match="taken"):
+        with pytest.raises(ConfigError, match="in use"):
             bind("localhost", ports.pop())
     finally:
         for listening in sockets:

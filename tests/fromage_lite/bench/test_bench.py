@@ -1,0 +1,49 @@
+"""The benchmarks run, on models of a toy's shape, and measure what they say."""
+
+import math
+
+import pytest
+import torch
+
+from fromage_lite.bench import models
+from fromage_lite.bench.decoding import measure_decoding
+from fromage_lite.bench.training import measure_training
+from fromage_lite.errors import ConfigError
+from fromage_lite.placement import CPU
+
+
+@pytest.fixture
+def model(monkeypatch):
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    monkeypatch.setitem(models.OPT_SHAPES, "tiny", tiny)
+    monkeypatch.setitem(
+        models.CLIP_SHAPES, "tiny", tiny | {"intermediate_size": 16, "patch_size": 112, "image_size": 224}
+    )
+    return models.random_model("tiny", "tiny", CPU)
+
+
+def test_the_vocabulary_is_as_large_as_the_models(model):
+    """More suppressed rows than a real model has would slow every token."""
+    assert (model.language.vocab_size, len(model.suppressed_ids)) == (50272, 7)
+    assert not model.language.eos_ids
+    words = " ".join(f"word{i}" for i in (3, 50264))
+    assert model.language.tokenize(words) == [3, 50264] and model.language.decode([3, 50264]) == words
+
+
+def test_figures_of_decoding(model, monkeypatch):
+    monkeypatch.setattr("fromage_lite.bench.decoding.memory_bandwidth", lambda *_: 1e9)
+    figures = measure_decoding(model, new_tokens=4, repeats=2)
+    assert 0 < figures.first_token < figures.reply and figures.generate > 0
+    assert math.isfinite(figures.reply_over_generate) and figures.reply_over_generate > 0
+
+
+def test_figures_of_training(model):
+    figures = measure_training(model, batch_size=2, repeats=1)
+    trained = sum(p.numel() for name, p in model.trained_parameters().items()) * torch.float32.itemsize
+    assert figures.gradient_bytes == trained
+    assert figures.optimizer_bytes == 2 * (trained - torch.float32.itemsize)  # of the temperature, a scalar, none count
+
+
+def test_an_unknown_shape_is_refused():
+    with pytest.raises(ConfigError, match="There is no shape 'opt-1t'"):
+        models.random_model("opt-1t", "clip-vit-base-patch32", CPU)
