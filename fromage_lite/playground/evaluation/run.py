@@ -53,8 +53,12 @@ def evaluate_playground(
         add(prefix, measured.language_model())
         add(prefix, measured.probe(probe))
         for part in (
-            measured.captions, measured.retrieval, measured.questions, measured.later_questions, measured.requests,
-        ):  # fmt: skip
+            measured.captions,
+            measured.retrieval,
+            measured.questions,
+            measured.later_questions,
+            measured.requests,
+        ):
             add(prefix, part())
     captions_only = folder / "fromage"
     if captions_only.is_dir():

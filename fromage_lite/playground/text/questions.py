@@ -39,11 +39,20 @@ MY_PICTURE = ("what is in my picture?", "describe my picture.", "what did i show
 def _what(scene: Scene, rng: random.Random) -> Question:
     text = rng.choice(
         (
-            "what is in the picture?", "what is in this picture?", "what do you see?", "what is this?",
-            "describe the picture.", "what can you see in this picture?", "describe this.", "what is here?",
-            "tell me what you see.", "describe it.", "what is on this picture?", *MY_PICTURE,
+            "what is in the picture?",
+            "what is in this picture?",
+            "what do you see?",
+            "what is this?",
+            "describe the picture.",
+            "what can you see in this picture?",
+            "describe this.",
+            "what is here?",
+            "tell me what you see.",
+            "describe it.",
+            "what is on this picture?",
+            *MY_PICTURE,
         )
-    )  # fmt: skip
+    )
     return Question("what", text, description(scene))
 
 
@@ -66,9 +75,14 @@ def _how_many(scene: Scene, rng: random.Random) -> Question:
     group = rng.choice(scene.groups)
     things = plural(group.thing)
     text = rng.choice(
-        (f"how many {things} are there?", f"how many {things} do you see?", f"how many {things}?",
-         f"count the {things}.", f"how many {things} are in the picture?")
-    )  # fmt: skip
+        (
+            f"how many {things} are there?",
+            f"how many {things} do you see?",
+            f"how many {things}?",
+            f"count the {things}.",
+            f"how many {things} are in the picture?",
+        )
+    )
     return Question("how_many", text, f"{NUMBERS[group.count]}.")
 
 
@@ -87,9 +101,12 @@ def _size(scene: Scene, rng: random.Random) -> Question:
     group = rng.choice(scene.groups)
     be = "is" if group.count == 1 else "are"
     text = rng.choice(
-        (f"{be} the {noun(group)} big or small?", f"what size {be} the {noun(group)}?",
-         f"how big {be} the {noun(group)}?")
-    )  # fmt: skip
+        (
+            f"{be} the {noun(group)} big or small?",
+            f"what size {be} the {noun(group)}?",
+            f"how big {be} the {noun(group)}?",
+        )
+    )
     return Question("size", text, f"{group.size}.")
 
 
@@ -101,9 +118,12 @@ def _side(scene: Scene, rng: random.Random) -> Question | None:
     j = i - 1 if side == "left" else i + 1
     group = scene.groups[i]
     text = rng.choice(
-        (f"what is to the {side} of the {noun(group)}?", f"what is {side} of the {noun(group)}?",
-         f"what do you see to the {side} of the {noun(group)}?")
-    )  # fmt: skip
+        (
+            f"what is to the {side} of the {noun(group)}?",
+            f"what is {side} of the {noun(group)}?",
+            f"what do you see to the {side} of the {noun(group)}?",
+        )
+    )
     answer = phrase(scene.groups[j]) if 0 <= j < len(scene.groups) else "nothing"
     return Question("side", text, f"{answer}.")
 
@@ -156,9 +176,14 @@ def _missing(scene: Scene, rng: random.Random) -> Question:
         return Question("missing", f"what colour {be} the {noun(group)}?", "i can not tell.")
     thing = _absent(scene, rng, sorted(TINTABLE) if rng.random() < 0.3 else THINGS)
     text = rng.choice(
-        (f"how many {plural(thing)} are there?", f"where is the {thing}?", f"what colour is the {thing}?",
-         f"is the {thing} big or small?", f"what is to the left of the {thing}?")
-    )  # fmt: skip
+        (
+            f"how many {plural(thing)} are there?",
+            f"where is the {thing}?",
+            f"what colour is the {thing}?",
+            f"is the {thing} big or small?",
+            f"what is to the left of the {thing}?",
+        )
+    )
     return Question("missing", text, f"there is no {thing}.")
 
 
