@@ -46,6 +46,8 @@ class FromageConfig(PlainData):
         suppress_tokens: texts of single LM tokens that are never generated.
         ret_ends_reply: whether a reply ends with its first `[RET]`. An LM that has learnt to describe pictures in its
             text (tags, alt texts) would otherwise do so; the paper's code, too, drops what follows the last `[RET]`.
+        search_by_reply: whether the words of a search are put to the LM as a request, so that the query comes from the
+            `[RET]` of its reply. A bridge that learnt dialogues knows `[RET]` there, and not right after bare words.
         lm_rows: how many of the LM's embedding rows are words; this number is the id of `[RET]`. None is all of them;
             the released FROMAGe uses fewer (`retrieval_token_idx`).
         has_retrieval: whether the bridge was trained to find pictures. If not (adapters for captions alone), a
@@ -68,6 +70,7 @@ class FromageConfig(PlainData):
     tie_ret: bool | None = None
     suppress_tokens: tuple[str, ...] = ()
     ret_ends_reply: bool = False
+    search_by_reply: bool = False
     lm_rows: int | None = None
     has_retrieval: bool = True
     visual_dim: int | None = None
@@ -94,7 +97,7 @@ class FromageConfig(PlainData):
         _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
         is_pooled = visual == "pooled" or not self.has_retrieval
         _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
-        for name in ("ret_ends_reply", "has_retrieval"):
+        for name in ("ret_ends_reply", "search_by_reply", "has_retrieval"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
         _require(self.tie_ret in (None, True, False), "tie_ret", "true, false or null", self.tie_ret)

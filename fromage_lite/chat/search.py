@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.chat.limits import check_length
+from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SIGNS = {"+": 1.0, "-": -1.0}
 PATH_STARTS = ("/", "~/", "./", "../")
+SAID = 48  # tokens of a reply that is read for its query; requests are answered with fewer
 LEAST_NORM = 1e-4  # the direction of a shorter sum is noise
 
 # No digit after the colon: "12:30" is a time, not a weight.
@@ -117,8 +120,8 @@ def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int]
 def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
     """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
 
-    The language model reads words; its state at `[RET]` is their vector. A picture alone is its own embedding, as in
-    the index: the language model would reduce it to what words can say.
+    The language model reads words; its state at `[RET]` is their vector (`query`). A picture alone is its own
+    embedding, as in the index: the language model would reduce it to what words can say.
 
     Raises: as `find`.
     """
@@ -145,9 +148,34 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     segments = clean(segments)
     if not segments:
         raise _nothing()
-    room = engine.model.language.max_positions - 1  # the last is for [RET]
-    check_length(engine.model, segments, segments, room, add_bos=True)
-    return engine.model.query_embeds(engine.open_segments(segments))
+    model = engine.model
+    if model.config.search_by_reply:
+        return _reply_query(engine, segments)
+    room = model.language.max_positions - 1  # the last is for [RET]
+    check_length(model, segments, segments, room, add_bos=True)
+    return model.query_embeds(engine.open_segments(segments))
+
+
+def _reply_query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
+    """The query at the `[RET]` of the LM's reply to a request, (1, R). At the latest it is made to say `[RET]` where
+    the reply ends."""
+    from fromage_lite.model.decoding import DecodingState, stream
+    from fromage_lite.text.templates import get_template
+
+    model = engine.model
+    template = get_template(model.config.prompt_template, model.language.tokenizer)
+    rendered = template.render_turn(segments, is_first=True)
+    check_length(model, segments, rendered, model.language.max_positions - SAID, add_bos=True)
+    tokens = stream(
+        model,
+        DecodingState(model),
+        model.prompt_embeds(engine.open_segments(rendered)),
+        GenerationSettings(ret_mode="always", max_new_tokens=SAID),
+        stop_strings=template.stop_strings,
+        stop_ids=model.language.token_ids(template.stop_tokens),
+    )
+    with closing(tokens):
+        return next(token.query_embeds for token in tokens if token.query_embeds is not None)
 
 
 def _embeds(engine: Engine, term: Term) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.search import Term, parse_terms
+from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, ImageError, MessageError
 from fromage_lite.text.message import ImageSegment
 from tests.fromage_lite.fakes import ListedPictures
@@ -117,3 +120,22 @@ def test_what_cannot_be_searched_says_so(agent, picture, tmp_path):
     for term in (text("a cat"), Term(1, (ImageSegment(picture),))):
         with pytest.raises(ConfigError, match="no index"):
             agent.find([term], 1)
+
+
+@pytest.mark.parametrize("with_picture", [False, True])
+def test_a_search_by_reply_asks_for_what_a_dialogue_would_have_found(agent, picture, with_picture, monkeypatch):
+    config = dataclasses.replace(agent.model.config, search_by_reply=True)
+    monkeypatch.setattr(agent.model, "config", config)
+    segments = ("a cat", *([ImageSegment(picture)] if with_picture else []))
+    searched = found_with(agent, Term(1.0, segments))
+    list(agent.dialogue(GenerationSettings(ret_mode="always", max_new_tokens=48)).reply(segments))
+    dialogue = agent.index.queries[1]  # the first that the reply asked for
+    np.testing.assert_allclose(searched, dialogue, atol=1e-5)
+    monkeypatch.setattr(agent.model, "config", dataclasses.replace(config, search_by_reply=False))
+    assert not np.allclose(found_with(agent, Term(1.0, segments)), dialogue, atol=1e-3)
+
+
+def test_a_search_by_reply_that_is_too_long_is_refused(agent, monkeypatch):
+    monkeypatch.setattr(agent.model, "config", dataclasses.replace(agent.model.config, search_by_reply=True))
+    with pytest.raises(MessageError, match="too long"):
+        agent.search(("a cat " * 100,), 1)

@@ -97,6 +97,7 @@ VALUES = {
         "dialogue_batch_size": 32,
         "extra_negatives": 512,
         "max_tokens": 500,
+        "bridge": PLAYGROUND["bridge"] | {"search_by_reply": True},
     },
     "paper": PLAYGROUND
     | {
