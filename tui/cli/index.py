@@ -107,7 +107,7 @@ def _index_pictures(
     from fromage_lite.indexing import index_pictures
     from fromage_lite.start import is_playground
 
-    if is_playground(model):
+    if is_playground(model) and pictures.exists():
         console.complain("The playground's model knows its pictograms only; photographs need another --model.")
     report, manifest = index_pictures(
         pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=progress_bar
