@@ -21,7 +21,7 @@ chat: install
 
 test: install-test lint
 	@echo "Running the tests."
-	$(BIN)/python -m pytest -x
+	$(BIN)/python -m pytest -x --numprocesses 2 --dist loadfile
 
 lint: install-test
 	@echo "Checking style, types and the direction of imports."

@@ -118,8 +118,8 @@ def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int]
 def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
     """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
 
-    The language model reads words; its state at `[RET]` is their vector. A picture alone is its own embedding, as in
-    the index: the language model would reduce it to what words can say.
+    The language model reads words; its state at `[RET]` is their vector (`query`). A picture alone is its own
+    embedding, as in the index: the language model would reduce it to what words can say.
 
     Raises: as `find`.
     """

@@ -61,7 +61,8 @@ class Decoder:
         """
         self._model, self._name, self._max_positions = model, name, max_positions
         base = model.base_model
-        self.module = model.model if base is model else base  # where the body's name is not the announced one
+        body = model.model if base is model else base  # where the body's name is not the announced one
+        self.module = getattr(body, "decoder", body)  # OPT's body does nothing but call its decoder
         self._config = model.config.get_text_config()
         self._n_layers: int = self._config.num_hidden_layers  # a configuration's attributes are slow to come by
         self._embedding = model.get_input_embeddings()

@@ -86,7 +86,7 @@ class LanguageModel:
 
     @property
     def decoder(self) -> Any:
-        """The model without its head."""
+        """The model without its head, and without a wrapper that does nothing but call it (OPT has one)."""
         return self._decoder.module
 
     @property

@@ -36,9 +36,14 @@ def make_vqa(count: int = COUNT) -> dict[str, Any]:
         images.append({"id": number, "seed": FIRST_SEED + number, "scene": _scene_data(scene)})
         questions.append({"image_id": number, "question": question.text, "question_id": number})
         annotations.append(
-            {"question_id": number, "image_id": number, "question_type": question.kind,
-             "multiple_choice_answer": answer, "answers": [{"answer_id": 1, "answer": answer}]}
-        )  # fmt: skip
+            {
+                "question_id": number,
+                "image_id": number,
+                "question_type": question.kind,
+                "multiple_choice_answer": answer,
+                "answers": [{"answer_id": 1, "answer": answer}],
+            }
+        )
     info = {"description": "Questions about held-out scenes of the fromage_lite playground, in the format of VQA v2"}
     return {"info": info, "images": images, "questions": questions, "annotations": annotations}
 

@@ -29,10 +29,10 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._special = special_tokens(tokenizer)
         self._special_ids = frozenset(self._special.values())
-        guards = [(guard, self._call(guard, True)) for guard in _GUARDS]
+        guards = [(guard, ids) for guard in _GUARDS if (ids := self._known(guard))]
         self._guards = guards if any(self._needs_guard(*guard) for guard in guards) else []
         self._begins_after_special = self._begins_anew()
-        self._decoding_guard = self._guard_of_decoding(guards[0][1])
+        self._decoding_guard = self._guard_of_decoding(guards[0][1]) if guards else []
 
     def encode(self, text: str, begins: bool = False) -> list[int]:
         """Ids of a text. Marked special tokens (`marks.special`) are those tokens.
@@ -93,6 +93,11 @@ class TextEncoder:
                 if ids[: len(before)] == before:
                     return ids[len(before) :]
         return self._call(text, split_special_tokens)
+
+    def _known(self, guard: str) -> list[int]:
+        """Ids of a guard; none if the tokenizer does not know it and takes what follows along, as one unknown word."""
+        ids = self._call(guard, True)
+        return ids if self._call(f"{guard}a", True) != ids else []
 
     def _needs_guard(self, guard: str, before: list[int]) -> bool:
         """Whether something behind the guard is tokenized otherwise than alone."""

@@ -134,3 +134,23 @@ def test_first_start_builds_the_index_and_requests_are_answered(tmp_path, monkey
     _, later = reply(dialogue, ("and in the snow?",))
     assert setting_named(later[0].caption) == "snow"
     assert later[0].id != hits[0].id
+
+
+@pytest.mark.slow
+def test_a_search_finds_what_its_words_say_however_they_are_typed():
+    from fromage_lite.start import load_agent
+
+    agent = load_agent(LoadOptions(device="cpu"))
+    for noun in ("cat", "dog", "car", "apple", "robot", "whale"):
+        for words in (
+            noun,
+            f"a {noun}",
+            f"a {noun}.",
+            f"the {noun}",
+            noun.upper(),
+            f"{noun}s on a beach",
+            f"Two {noun}s",
+        ):
+            assert noun in things_named(agent.search((words,), 1)[0].caption), words
+    for words, setting in (("at night", "night"), ("in the snow", "snow"), ("a cat on the beach", "beach")):
+        assert setting_named(agent.search((words,), 1)[0].caption) == setting, words

@@ -105,7 +105,10 @@ def _index_pictures(
     pictures: Path, out: Path, model: str | None, captions: Path | None, batch_size: int, device: str
 ) -> None:
     from fromage_lite.indexing import index_pictures
+    from fromage_lite.start import is_playground
 
+    if is_playground(model) and pictures.exists():
+        console.complain("The playground's model knows its pictograms only; photographs need another --model.")
     report, manifest = index_pictures(
         pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=progress_bar
     )

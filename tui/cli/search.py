@@ -55,7 +55,7 @@ def search(
 
     fromage-lite search "a cat on the beach" --top 3
     fromage-lite search "at night" --image cat.png
-    fromage-lite search "a cat on the beach" - beach + "0.5:at night"
+    fromage-lite search "a cat on the beach" - "on the beach" + "at night"
     """
     if as_json and show:
         raise ConfigError("--json prints for programs, --show for people.", "Give only one of them.")

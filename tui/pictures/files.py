@@ -85,6 +85,8 @@ def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Pat
         target = target.expanduser()
         if target.is_dir():
             target /= suggested_name(picture)
+        if "\0" in str(target):
+            raise ValueError("there is a NUL in it")
         if not target.absolute().parent.is_dir():
             folder = sanitize(str(target.absolute().parent))
             raise ImageError(f"There is no folder {folder}.", "Make it first, or name another one.")

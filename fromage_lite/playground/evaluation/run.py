@@ -53,8 +53,12 @@ def evaluate_playground(
         add(prefix, measured.language_model())
         add(prefix, measured.probe(probe))
         for part in (
-            measured.captions, measured.retrieval, measured.questions, measured.later_questions, measured.requests,
-        ):  # fmt: skip
+            measured.captions,
+            measured.retrieval,
+            measured.questions,
+            measured.later_questions,
+            measured.requests,
+        ):
             add(prefix, part())
         if split == "val":  # what these ask of is the same in both
             add(prefix, measured.first_contact())

@@ -207,8 +207,14 @@ def pretrain(
     for number, count in enumerate(steps):
         before = sum(steps[:number])
         state = work / ("lm.pt" if number == 0 else f"lm-{number + 1}.pt")
-        train_round(trainer, tokenizer, state, steps=count, peak_lr=PEAK_RATES[min(number, 1)],
-                    batches=partial(_batches, tokenizer, seed, before, tokens))  # fmt: skip
+        train_round(
+            trainer,
+            tokenizer,
+            state,
+            steps=count,
+            peak_lr=PEAK_RATES[min(number, 1)],
+            batches=partial(_batches, tokenizer, seed, before, tokens),
+        )
     save(trainer.model, tokenizer, out)
 
 

@@ -40,13 +40,29 @@ MY_PICTURE = ("what is in my picture?", "describe my picture.", "what did i show
 def _what(scene: Scene, rng: random.Random) -> Question:
     text = rng.choice(
         (
-            "what is in the picture?", "what is in this picture?", "what do you see?", "what is this?",
-            "describe the picture.", "what can you see in this picture?", "describe this.", "what is here?",
-            "tell me what you see.", "describe it.", "what is on this picture?", "what is it?", "what is that?",
-            "what did you find?", "what is shown?", "what is in it?", "what does it show?", "what is in the photo?",
-            "tell me what is in the picture.", "what does the picture show?", *MY_PICTURE,
+            "what is in the picture?",
+            "what is in this picture?",
+            "what do you see?",
+            "what is this?",
+            "describe the picture.",
+            "what can you see in this picture?",
+            "describe this.",
+            "what is here?",
+            "tell me what you see.",
+            "describe it.",
+            "what is on this picture?",
+            "what is it?",
+            "what is that?",
+            "what did you find?",
+            "what is shown?",
+            "what is in it?",
+            "what does it show?",
+            "what is in the photo?",
+            "tell me what is in the picture.",
+            "what does the picture show?",
+            *MY_PICTURE,
         )
-    )  # fmt: skip
+    )
     return Question("what", text, description(scene))
 
 
@@ -71,10 +87,16 @@ def _how_many(scene: Scene, rng: random.Random) -> Question:
     group = rng.choice(scene.groups)
     things = plural(group.thing)
     text = rng.choice(
-        (f"how many {things} are there?", f"how many {things} do you see?", f"how many {things}?",
-         f"count the {things}.", f"how many {things} are in the picture?", f"how many {things} can you see?",
-         *(("how many are there?", "how many?") if len(scene.groups) == 1 else ()))
-    )  # fmt: skip
+        (
+            f"how many {things} are there?",
+            f"how many {things} do you see?",
+            f"how many {things}?",
+            f"count the {things}.",
+            f"how many {things} are in the picture?",
+            f"how many {things} can you see?",
+            *(("how many are there?", "how many?") if len(scene.groups) == 1 else ()),
+        )
+    )
     return Question("how_many", text, f"{NUMBERS[group.count]}.")
 
 
@@ -87,9 +109,12 @@ def _colour(scene: Scene, rng: random.Random) -> Question | None:
     word = rng.choice(("colour", "color"))
     it = "it" if group.count == 1 else "they"
     text = rng.choice(
-        (f"what {word} {be} the {noun(group)}?", f"which {word} {be} the {noun(group)}?",
-         *((f"what {word} {be} {it}?",) if len(scene.groups) == 1 else ()))
-    )  # fmt: skip
+        (
+            f"what {word} {be} the {noun(group)}?",
+            f"which {word} {be} the {noun(group)}?",
+            *((f"what {word} {be} {it}?",) if len(scene.groups) == 1 else ()),
+        )
+    )
     return Question("colour", text, f"{group.colour}.")
 
 
@@ -97,9 +122,12 @@ def _size(scene: Scene, rng: random.Random) -> Question:
     group = rng.choice(scene.groups)
     be = "is" if group.count == 1 else "are"
     text = rng.choice(
-        (f"{be} the {noun(group)} big or small?", f"what size {be} the {noun(group)}?",
-         f"how big {be} the {noun(group)}?")
-    )  # fmt: skip
+        (
+            f"{be} the {noun(group)} big or small?",
+            f"what size {be} the {noun(group)}?",
+            f"how big {be} the {noun(group)}?",
+        )
+    )
     return Question("size", text, f"{group.size}.")
 
 
@@ -111,9 +139,12 @@ def _side(scene: Scene, rng: random.Random) -> Question | None:
     j = i - 1 if side == "left" else i + 1
     group = scene.groups[i]
     text = rng.choice(
-        (f"what is to the {side} of the {noun(group)}?", f"what is {side} of the {noun(group)}?",
-         f"what do you see to the {side} of the {noun(group)}?")
-    )  # fmt: skip
+        (
+            f"what is to the {side} of the {noun(group)}?",
+            f"what is {side} of the {noun(group)}?",
+            f"what do you see to the {side} of the {noun(group)}?",
+        )
+    )
     answer = phrase(scene.groups[j]) if 0 <= j < len(scene.groups) else "nothing"
     return Question("side", text, f"{answer}.")
 
@@ -127,9 +158,16 @@ def _is_there(scene: Scene, rng: random.Random) -> Question:
     thing = rng.choice(scene.groups).thing if present else _absent(scene, rng)
     a = f"{article(thing)} {thing}"
     text = rng.choice(
-        (f"is there {a}?", f"do you see {a}?", f"is there {a} in the picture?", f"can you see {a}?",
-         f"is that {a}?", f"is it {a}?", f"is this {a}?")
-    )  # fmt: skip
+        (
+            f"is there {a}?",
+            f"do you see {a}?",
+            f"is there {a} in the picture?",
+            f"can you see {a}?",
+            f"is that {a}?",
+            f"is it {a}?",
+            f"is this {a}?",
+        )
+    )
     return Question("is_there", text, "yes." if present else "no.")
 
 
@@ -177,9 +215,14 @@ def _missing(scene: Scene, rng: random.Random) -> Question:
         return Question("missing", f"what colour {be} {asked}?", "i can not tell.")
     thing = _absent(scene, rng, sorted(TINTABLE) if rng.random() < 0.3 else THINGS)
     text = rng.choice(
-        (f"how many {plural(thing)} are there?", f"where is the {thing}?", f"what colour is the {thing}?",
-         f"is the {thing} big or small?", f"what is to the left of the {thing}?")
-    )  # fmt: skip
+        (
+            f"how many {plural(thing)} are there?",
+            f"where is the {thing}?",
+            f"what colour is the {thing}?",
+            f"is the {thing} big or small?",
+            f"what is to the left of the {thing}?",
+        )
+    )
     return Question("missing", text, f"there is no {thing}.")
 
 

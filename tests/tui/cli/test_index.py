@@ -28,6 +28,14 @@ def run(tiny_checkpoint):
     return run
 
 
+def test_the_playgrounds_model_says_what_it_knows(album, tmp_path, monkeypatch):
+    told = "knows its pictograms only"
+    monkeypatch.setattr("fromage_lite.indexing.load_model", lambda *_: 1 / 0)  # it is told before the model loads
+    assert told in call("index", str(album), "--out", str(tmp_path / "index")).stderr
+    other = call("index", str(album), "--out", str(tmp_path / "index"), "--model", str(tmp_path / "mine"))
+    assert told not in other.stderr
+
+
 def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
     (album / "one" / "bad.png").write_text("no picture")
     said = run(album, "--out", tmp_path / "index", "--batch-size", 5).stdout

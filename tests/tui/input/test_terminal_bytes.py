@@ -82,6 +82,24 @@ def test_a_terminal(tmp_path: Path, how: str, typed: bytes, meant: str) -> None:
     assert out.read_text("utf-8") == meant
 
 
+@pytest.mark.parametrize("how", ["full", "inline"])
+def test_an_app_whose_terminal_is_gone_ends_though_no_signal_says_so(tmp_path: Path, how: str) -> None:
+    master, slave = pty.openpty()
+    ignoring = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command(APP, tmp_path / "typed", how)]
+    process = subprocess.Popen(
+        ignoring, stdin=slave, stdout=slave, stderr=slave, env=environment(), start_new_session=True
+    )
+    os.close(slave)
+    shown = b""
+    while b"READY" not in shown:
+        shown += os.read(master, 65536)
+    os.close(master)
+    try:
+        assert process.wait(60) == 129
+    finally:
+        process.kill()
+
+
 def test_a_browser(tmp_path: Path) -> None:
     out = tmp_path / "typed"
     process = subprocess.Popen(

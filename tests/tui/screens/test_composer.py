@@ -135,10 +135,11 @@ async def test_a_bad_picture_is_told_and_nothing_is_lost(
         assert agent.messages == [(ImageSegment(str(cat)), "and this?")]
 
 
-async def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+async def test_a_folder_among_pictures_is_no_picture(tmp_path: Path, cat: Path) -> None:
     async with chatting(size=(160, 30)) as chat:
-        await chat.type(f"/image {tmp_path}")
+        await chat.type(f"/image {tmp_path} {cat}")
         await chat.until(lambda: any("is a folder" in note for note in chat.notes))
+        await chat.until(lambda: len(chat.screen.composer.pictures) == 1)
 
 
 async def test_enter_sends_and_other_keys_make_lines(cat: Path) -> None:

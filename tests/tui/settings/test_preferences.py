@@ -26,8 +26,8 @@ ret_mode = "always"
 seed = 5
 
 [keys]
-settings = "f4"
-send = ["ctrl+x", "f9"]
+settings = "f10"
+send = ["f8", "f9"]
 """
 
 
@@ -46,7 +46,7 @@ def test_what_the_file_says_holds(file: Path) -> None:
     preferences = write(file, GOOD)
     assert preferences.problems == ()
     assert preferences.settings == GenerationSettings(temperature=0.7, ret_mode="always", seed=5)
-    assert preferences.keys == {"settings": "f4", "send": "ctrl+x,f9"}
+    assert preferences.keys == {"settings": "f10", "send": "f8,f9"}
     assert preferences.theme == "fromage-light" and preferences.images == "none"
 
 
@@ -86,7 +86,7 @@ def test_one_mistake_does_not_spoil_the_rest(file: Path) -> None:
 def test_writing_keeps_comments_and_everything_else(file: Path) -> None:
     write(file, GOOD).keep({"temperature": 0.9, "seed": None, "top_p": 0.8, "theme": "nord"})
     text = file.read_text()
-    assert "# mine" in text and "# lively" in text and 'settings = "f4"' in text
+    assert "# mine" in text and "# lively" in text and 'settings = "f10"' in text
     data = tomllib.loads(text)
     assert data["settings"] == {"temperature": 0.9, "ret_mode": "always", "top_p": 0.8} and data["theme"] == "nord"
 
@@ -156,4 +156,4 @@ def test_the_report_is_a_config_file_that_says_the_same(file: Path, tmp_path: Pa
     copy.write_text("\n".join(lines))
     again = Preferences.read(copy)
     assert again.problems == () and again.settings == preferences.settings and again.theme == preferences.theme
-    assert again.keys["settings"] == "f4" and again.keys["send"] == "ctrl+x,f9" and again.keys["stop"] == "escape"
+    assert again.keys["settings"] == "f10" and again.keys["send"] == "f8,f9" and again.keys["stop"] == "escape"
