@@ -65,7 +65,8 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   output projections of the attention had no bias, and the text grew between rounds: dialogues that come back to an
   earlier picture are in it from the second on, requests for any animal or for plain "cats" from the third, questions
   without an end mark from the fourth; searches in plain words, found pictures that differ from what was asked for, and
-  more small talk in the fifth, whose tag-foretelling heads began anew.)
+  more small talk from the fifth; the user's own picture told apart from found ones in the sixth. The tag-foretelling
+  heads began anew in the fifth and the sixth.)
 - **`encoder/`**: a CLIP in open_clip's format (ModifiedResNet, 96 px, and a text tower of 2 layers), pretrained on
   rendered scenes and captions. Beside the contrastive loss its pooled feature learned, through linear heads that are
   thrown away, to name the things in a scene and, from left to right, count, size, colour and name of each group.

@@ -16,7 +16,7 @@ from index.files import write_bytes
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
-LM_STEPS = (8_500, 3_000, 2_000, 2_500, 3_000)
+LM_STEPS = (8_500, 3_000, 2_000, 2_500, 2_400, 900)
 ENCODER_STEPS = 3_000
 READOUT_STEPS = (1_200, 1_000)
 
