@@ -106,8 +106,8 @@ def meaning(words: str) -> frozenset[int] | None:
     """The classes that words mean, or None if they mean nothing here.
 
     Args:
-        words: a name, a synonym or a kind, singular or plural, with or without an article, in any case. A word of several
-            meanings reaches them all: `crane` the bird and the machine.
+        words: a name, a synonym or a kind, singular or plural, with or without an article, in any case. A word of
+            several meanings reaches them all: `crane` the bird and the machine.
     """
     return _MEANINGS.get(_plain(words))
 

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 # fmt: off
+# Stuff, plurals and whole phrases.
 _WITHOUT_ARTICLE: frozenset[str] = frozenset({
-    # Stuff
-    "alcohol", "beer", "bedding", "beverage", "bread", "broccoli", "broth", "cabbage", "camera gear", "cattle",
-    "cauliflower", "chain mail", "chocolate", "chocolate sauce", "clothing", "coffee", "consomme", "corn", "cosmetics", "denim",
-    "dough", "drinkware", "eggnog", "electronics", "equipment", "espresso", "fabric", "face powder", "food", "french bread",
-    "fruit", "fur", "furniture", "guacamole", "hairspray", "hair spray", "hardware", "hay", "jewelry", "jewellery",
-    "ice cream", "kitchenware", "maize", "makeup", "mashed potato", "meat loaf", "meatloaf", "cookware", "nature", "pasta",
-    "paprika", "rapeseed", "red wine", "salmon", "scenery", "soap", "soup", "spaghetti", "sports gear", "stationery",
-    "street furniture", "sunscreen", "sweetcorn", "swimwear", "footwear", "tea", "toilet paper", "underwear", "velvet",
-    "wine", "wool", "yarn", "armor", "armour", "carbonara", "sports equipment", "gym equipment", "camera equipment",
-    "medical equipment", "swine", "printed text", "text", "water",
-    # Plurals
-    "arms", "binoculars", "blinds", "clothes", "dark glasses", "field glasses", "glasses", "jeans", "blue jeans",
-    "eyeglasses", "mashed potatoes", "office supplies", "opera glasses", "pajamas", "pants", "parallel bars", "people",
-    "pyjamas", "scales", "shades", "skis", "spectacles", "sunglasses", "swim trunks", "swimming trunks", "tools",
-    "traffic lights", "trousers", "pills", "alps", "bathing trunks", "pan pipes",
-    # Phrases
-    "something to drink", "something to eat", "something to ride", "something to wear", "someone", "somebody",
+    "alcohol", "alps", "armor", "armour", "arms", "bathing trunks", "bedding", "beer", "beverage", "binoculars",
+    "blinds", "blue jeans", "bread", "broccoli", "broth", "cabbage", "camera equipment", "camera gear", "carbonara",
+    "cattle", "cauliflower", "chain mail", "chocolate", "chocolate sauce", "clothes", "clothing", "coffee",
+    "consomme", "cookware", "corn", "cosmetics", "dark glasses", "denim", "dough", "drinkware", "eggnog",
+    "electronics", "equipment", "espresso", "eyeglasses", "fabric", "face powder", "field glasses", "food",
+    "footwear", "french bread", "fruit", "fur", "furniture", "glasses", "guacamole", "gym equipment", "hair spray",
+    "hairspray", "hardware", "hay", "ice cream", "jeans", "jewellery", "jewelry", "kitchenware", "maize", "makeup",
+    "mashed potato", "mashed potatoes", "meat loaf", "meatloaf", "medical equipment", "nature", "office supplies",
+    "opera glasses", "pajamas", "pan pipes", "pants", "paprika", "parallel bars", "pasta", "people", "pills",
+    "pyjamas", "rapeseed", "red wine", "salmon", "scales", "scenery", "shades", "skis", "soap", "somebody",
+    "someone", "something to drink", "something to eat", "something to ride", "something to wear", "soup",
+    "spaghetti", "spectacles", "sports equipment", "sports gear", "stationery", "sunglasses", "sunscreen",
+    "sweetcorn", "swim trunks", "swimming trunks", "swimwear", "swine", "tea", "text", "toilet paper", "tools",
+    "traffic lights", "trousers", "underwear", "velvet", "wine", "wool", "yarn",
 })
-_AN = ("heirloom", "honest", "hour", "mp3", "rv")
-_A = ("euro", "one", "uni", "used", "ute")
+_AN = ("hour", "mp3", "rv")
+_A = ("euro", "one", "uni", "used")
 _PLURALS: dict[str, str] = {
-    "aircraft": "aircraft", "anemone fish": "anemone fish", "bison": "bison", "buffalo": "buffaloes", "calf": "calves",
-    "clownfish": "clownfish", "coho salmon": "coho salmon", "fish": "fish", "foot": "feet",
-    "goldfish": "goldfish", "goose": "geese", "grouse": "grouse", "half": "halves", "human": "humans", "knife": "knives",
-    "loaf": "loaves", "lionfish": "lionfish", "man": "men", "mouse": "mice", "ox": "oxen", "person": "people",
-    "potato": "potatoes", "pufferfish": "pufferfish", "salmon": "salmon", "scarf": "scarves", "sheep": "sheep",
-    "shelf": "shelves", "spacecraft": "spacecraft", "starfish": "starfish", "swine": "swine", "torpedo": "torpedoes",
-    "trout": "trout", "volcano": "volcanoes", "wharf": "wharves", "wife": "wives", "wolf": "wolves", "woman": "women",
-    "jellyfish": "jellyfish", "crayfish": "crayfish", "angelfish": "angelfish", "bookshelf": "bookshelves",
-    "crawfish": "crawfish", "blowfish": "blowfish", "garfish": "garfish", "dragonfly": "dragonflies",
-    "fungus": "fungi", "hen-of-the-woods": "hen-of-the-woods", "louse": "lice", "woodlouse": "woodlice", "quiz": "quizzes", "mango": "mangoes", "hovercraft": "hovercraft",
+    "aircraft": "aircraft", "anemone fish": "anemone fish", "angelfish": "angelfish", "bison": "bison",
+    "blowfish": "blowfish", "bookshelf": "bookshelves", "buffalo": "buffaloes", "clownfish": "clownfish",
+    "coho salmon": "coho salmon", "crawfish": "crawfish", "crayfish": "crayfish", "dragonfly": "dragonflies",
+    "fish": "fish", "fungus": "fungi", "garfish": "garfish", "goldfish": "goldfish", "goose": "geese",
+    "grouse": "grouse", "hen-of-the-woods": "hen-of-the-woods", "human": "humans", "jellyfish": "jellyfish",
+    "knife": "knives", "lionfish": "lionfish", "loaf": "loaves", "man": "men", "mouse": "mice", "ox": "oxen",
+    "person": "people", "potato": "potatoes", "pufferfish": "pufferfish", "salmon": "salmon", "scarf": "scarves",
+    "sheep": "sheep", "spacecraft": "spacecraft", "starfish": "starfish", "swine": "swine", "volcano": "volcanoes",
+    "wolf": "wolves", "woman": "women", "woodlouse": "woodlice",
 }
 # fmt: on
 
