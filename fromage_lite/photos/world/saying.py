@@ -1,7 +1,7 @@
 """What can honestly be said of a mixture of class probabilities: one rule for training texts and for figures.
 
-A class of 0.5 and more must be named, one below 0.35 must not; a kind of 0.7 and more must be told, and nothing of a flat
-mixture. The thresholds lie between, so that a model that reads a mixture to within a few hundredths still keeps to them.
+A class of 0.5 and more must be named, one below 0.35 must not; a kind of 0.7 and more must be told, and nothing of a
+flat mixture. The thresholds lie between: a model that reads a mixture to within a few hundredths still keeps to all.
 """
 
 from __future__ import annotations
