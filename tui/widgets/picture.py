@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures.thumbnails import Picture, fit_box
+from tui.pictures.thumbnails import GONE, Picture, fit_box
 
 SMALL_CAPTION = 48  # characters
 PLACEHOLDER = (24, 12)  # pixels; only the ratio counts
@@ -159,6 +159,8 @@ class PictureCard(FocusablePicture):
         parts: list[str] = []
         if self.picture.score is not None:
             parts.append(f"match {self.picture.score:.2f}")
+        if self.picture.gone and self.picture.image is not None:  # else the box says what is wrong
+            parts.append(GONE)
         if self.picture.detail and not self._small:
             parts.append(self.picture.detail)
         return Content("\n".join(parts))

@@ -183,6 +183,33 @@ async def test_a_conversation_is_opened_again_with_its_pictures(path: Path, tmp_
     assert len(words(path)) == 1 and len(words(path)[0]) == 1
 
 
+async def test_a_picture_that_has_gone_since_is_marked_when_its_conversation_is_opened_again(
+    path: Path, tmp_path: Path
+) -> None:
+    """`FakeAgent` has a small copy of every picture, and says which is its number 1."""
+    file = tmp_path / "cat.png"
+    file.write_bytes(picture_bytes())
+
+    class Indexed(FakeAgent):
+        def row(self, id: int) -> tuple[str, str]:
+            return str(file), "a cat"
+
+    script = ["here", ImagesFound((Hit(1, 0.9, str(file), "a cat"),))]
+    async with kept(path, Indexed(script)) as chat:
+        await chat.say("show me a cat")
+        assert "its file is gone" not in chat.text
+    file.unlink()
+    async with kept(path, Indexed(), resume="last") as chat:
+        await chat.until(lambda: chat.cards)
+        await chat.until(lambda: "its file is gone" in chat.text)
+        assert chat.cards[0].picture.image is not None
+    file.write_bytes(picture_bytes())
+    async with kept(path, Indexed(), resume="last") as chat:
+        await chat.until(lambda: chat.cards)
+        await chat.until(lambda: "match 0.90" in chat.text)
+        assert "its file is gone" not in chat.text
+
+
 async def test_the_next_best_and_what_is_hidden_come_back_too(path: Path, tmp_path: Path) -> None:
     files = []
     for colour in ("orange", "blue", "green"):
