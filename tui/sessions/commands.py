@@ -63,23 +63,26 @@ class Sessions(Feature):
             assert which == LAST
             await self.chat.note("There is no earlier conversation; this is the first.")
         else:
-            await self.resume(session)
+            await self.resume(session, at_start=True)
 
-    async def resume(self, session: int) -> None:
-        """Opens a saved conversation in place of the current one."""
+    async def resume(self, session: int, *, at_start: bool = False) -> None:
+        """Opens a saved conversation in place of the current one; at the start of the app, of nothing but notes."""
         self.sending.check_free()
         if session == self.current_session:
             self.chat.hint("This conversation is open")
         else:
             with self.chat.working(OPENING, beside=LOADING):
-                await self._open(*await self.chat.conversation.fetch(session))
+                await self._open(*await self.chat.conversation.fetch(session), at_start=at_start)
 
-    async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
+    async def _open(self, session: Session, ids: Sequence[int] | None, *, at_start: bool = False) -> None:
         conversation = self.chat.conversation
         note = await conversation.go_on_with(session, ids)
         drawn = await conversation.draw(session.items[-DRAWN:], more=True)
         with self.chat.app.batch_update():
+            notes = self.chat.transcript.notes if at_start else []
             await self._redraw(session, drawn)
+            for earlier in notes:
+                await self.chat.note(earlier.text, earlier.kind)
         self.chat.show_agent()  # another index may be open
         if note:
             await self.chat.note(note)

@@ -79,6 +79,11 @@ class Transcript(VerticalScroll):
         return []
 
     @property
+    def notes(self) -> list[Note]:
+        """The lines from the app itself, in their order."""
+        return list(self.feed.query_children(Note))
+
+    @property
     def turns(self) -> list[TurnView]:
         """The messages with their replies, whole or not, in their order."""
         return list(self.feed.query_children(TurnView))
