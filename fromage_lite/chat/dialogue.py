@@ -98,6 +98,10 @@ class Dialogue:
         """As `ChatDialogue.include`."""
         self.excluded -= set(ids)
 
+    def pictures_left(self, message: Sequence[Segment]) -> int:
+        """As `ChatDialogue.pictures_left`."""
+        return self._context.pictures_left(self.turns, clean(message), self.settings.max_new_tokens)
+
     def to_dict(self) -> dict[str, Any]:
         """The dialogue as plain JSON data, with pictures as paths."""
         return {

@@ -29,6 +29,7 @@ from tui.screens.interface import Host, Outgoing
 from tui.screens.navigating import Navigating
 from tui.screens.pictures import Pictures
 from tui.screens.replying import Replying
+from tui.screens.room import Room
 from tui.screens.sending import Sending
 from tui.screens.settings import Settings
 from tui.screens.switching import Switching
@@ -92,7 +93,7 @@ class ChatScreen(Screen[None]):
         self.failed: Outgoing | None = None
         self._workload = Workload(self._show_work)
         self.typing = Typing(self)
-        self._sending, self._pictures = Sending(self), Pictures(self)
+        self._sending, self._pictures, self._room = Sending(self), Pictures(self), Room(self)
         self._features = {kind: kind(self, self._sending) for kind in FEATURES}
         actions = [(action, feature) for kind, feature in self._features.items() for action in actions_of(kind)]
         self._by_name = {action.command.name: (action, feature) for action, feature in actions if action.command}
@@ -177,6 +178,7 @@ class ChatScreen(Screen[None]):
             LOADING: "you can type already",
             REPLYING: "Esc stops the reply",
         }.get(busy, "Enter sends · ^J new line")
+        self._room.update()
 
     # What the app says ------------------------------------------------------------------------------------------
 
@@ -264,6 +266,9 @@ class ChatScreen(Screen[None]):
             self.hint(str(error))
             if argument:  # it would be a pity to type it again
                 self.composer.restore(event.draft)
+
+    def on_composer_changed(self) -> None:
+        self._room.update()
 
     def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
         self.feature(Attaching).attach_files([event.path])

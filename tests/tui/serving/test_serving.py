@@ -93,6 +93,15 @@ async def test_what_the_agent_is_crosses_over():
     assert (agent.model_name, agent.device, agent.index_size, agent.index_path) == ("playground", "cpu", 7, None)
 
 
+async def test_pictures_are_counted_where_the_model_is():
+    agent = FakeAgent()
+    agent.room = 5
+    async with serving(agent) as path:
+        dialogue = await asyncio.to_thread((await visit(path)).dialogue, SETTINGS)
+        draft = (ImageSegment("/a b.png"), "and", ImageSegment("/c.png"))
+        assert await asyncio.to_thread(dialogue.pictures_left, draft) == 3
+
+
 async def test_the_turn_is_there_when_its_end_is_told():
     async with serving(FakeAgent(["one"])) as path:
         dialogue = await asyncio.to_thread((await visit(path)).dialogue, SETTINGS)
