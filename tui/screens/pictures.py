@@ -11,7 +11,7 @@ from fromage_lite.text.message import ImageSegment
 from index.images import is_url
 from tui.pictures.files import file_of, open_outside
 from tui.pictures.thumbnails import GONE, Picture
-from tui.screens.interface import NOT_LOADED, Chat
+from tui.screens.interface import LOADING_FIRST, NOT_LOADED, Chat
 from tui.screens.saving import SavePicture
 from tui.screens.viewer import Viewer
 from tui.widgets.found import Found
@@ -66,7 +66,7 @@ class Pictures:
     async def _similar(self, picture: Picture, series: Sequence[Picture]) -> None:
         chat = self._chat
         if chat.conversation.agent is None:
-            chat.hint(NOT_LOADED)
+            chat.hint(NOT_LOADED, LOADING_FIRST)
             return
         with chat.working("searching"):
             path = await asyncio.to_thread(file_of, picture)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
-from tui.screens.interface import Chat
+from tui.screens.interface import ROOM, Chat
 
 REFUSED = "The last picture doesn't fit any more"
 
@@ -41,7 +41,9 @@ class Room:
     def _show(self, left: int | None) -> None:
         count = _pictures(self._draft())
         if left is not None and left < 0 and count > self._counted:
-            self._chat.hint(REFUSED)
+            self._chat.hint(REFUSED, ROOM)
+        elif left is None or left >= 0:
+            self._chat.forget(ROOM)
         self._counted = count if left is not None else 0
         self._chat.composer.border_title = in_words(left, count) if left is not None else ""
         self._chat.composer.set_class(left is not None and left < 0, "-overfull")

@@ -20,7 +20,7 @@ from index.paths import cache_folder
 from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
 from tui.pictures.thumbnails import Picture
 from tui.sessions.archive import Archive
-from tui.sessions.recording import Recording
+from tui.sessions.recording import Kept, Recording
 from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, SessionInfo
 from tui.sessions.restore import Drawn, described, draft_of, draw, known_ids, parts_of, turns_for
 
@@ -37,6 +37,8 @@ class SavedConversation(Conversation):
 
     Attributes:
         model_path: what answers, as the option `--model` takes it; empty for the shipped model.
+        kept: the last message that was sent, as the store knows it; None before the first, and where nothing is kept.
+        taken_over_note: what the user should know, once the model is there, of a conversation resumed before.
         is_index_named: whether the user has named an index at the start; that one stays when a conversation is resumed.
     """
 
@@ -53,6 +55,8 @@ class SavedConversation(Conversation):
         self.resume_first = resume
         self._is_first = resume is not None
         self.model_path = ""
+        self.kept: Kept | None = None
+        self.taken_over_note = ""
         self.is_index_named = False
         self._resumed: Session | None = None  # for the dialogue that is there once the model is
         self._taken_over: Session | None = None  # that the dialogue has
@@ -70,14 +74,13 @@ class SavedConversation(Conversation):
     async def load(self) -> AsyncGenerator[str | Notice, None]:
         async for text in super().load():
             yield text
-        if note := await self._take_over():
-            yield Notice(note)
+        self.taken_over_note = await self._take_over()
 
     def expect(self, message: Sequence[Segment]) -> None:
         """A message was sent, though its reply may have to wait for the model."""
         self._expected = tuple(message)
         if self.recording is not None:
-            self.recording.begin(message)
+            self.kept = self.recording.begin(message)
 
     def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
         self._regenerating = False
@@ -148,12 +151,8 @@ class SavedConversation(Conversation):
         if self.recording is not None:
             self.recording.hand_back()
 
-    def forget(self, turn: int) -> None:
-        """An interrupted or damaged turn, which the dialogue doesn't have, was taken out of the conversation.
-
-        Args:
-            turn: its id in the store, as `fetch` gives it.
-        """
+    def forget(self, turn: Kept) -> None:
+        """An interrupted or damaged turn, which the dialogue doesn't have, was taken out of the conversation."""
         if self.recording is not None:
             self.recording.forget(turn)
 
@@ -234,6 +233,7 @@ class SavedConversation(Conversation):
         done = [id for id, turn in zip(ids, session.turns, strict=True) if turn.reason is not None]
         last = session.turns[-1] if session.turns else None
         is_unfinished = last is not None and last.reason is None and not last.problem
+        self.kept = Kept(ids[-1]) if is_unfinished else None
         self.recording.take_up(session, done, ids[-1] if is_unfinished else None)
         return note
 
@@ -288,6 +288,13 @@ class SavedConversation(Conversation):
         async for text in super().use_model(model):
             yield text
         self.model_path = self.names.find(model) or ""
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether a shipped model answers."""
+        from fromage_lite.start import is_playground
+
+        return is_playground(self.model_path or None)
 
     async def current(self) -> Session:
         """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""
