@@ -11,6 +11,10 @@ Report = Callable[[str], None]
 """Called with a sentence: what is being done, or what the user should know."""
 
 
+def ignore(text: str) -> None:
+    """A `Report` that nobody hears."""
+
+
 @contextmanager
 def progress_bar(title: str, unit: str) -> Iterator[Progress]:
     """A bar on stderr.

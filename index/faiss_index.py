@@ -15,7 +15,7 @@ from index.commands import index_command
 from index.errors import FingerprintError, StoreError
 from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.images import is_url
+from index.images import is_gone
 from index.inverted_lists import search_lists
 from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
@@ -249,7 +249,7 @@ class ImageIndex:
 
     def _picture(self, id: int) -> _Picture | None:
         source, caption = self.row(id)
-        gone = not is_url(source) and not _is_there(source)
+        gone = is_gone(source)
         return None if gone and not self.store.has_thumbnail(id) else (source, caption, gone)
 
     def row(self, id: int) -> tuple[str, str]:
@@ -263,14 +263,6 @@ class ImageIndex:
     def close(self) -> None:
         """Close the store's files."""
         self.store.close()
-
-
-def _is_there(path: str) -> bool:
-    try:
-        Path(path).stat()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _is_current(path: Path, manifest: IndexManifest) -> bool:

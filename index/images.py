@@ -78,6 +78,17 @@ def is_url(source: str) -> bool:
     return source[:8].lower().startswith(("http://", "https://"))
 
 
+def is_gone(source: str) -> bool:
+    """Whether a source names a file, and there is none."""
+    if is_url(source):
+        return False
+    try:
+        Path(source).stat()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def open_image(source: str | Path | bytes) -> Image.Image:
     """Read a picture as RGB, upright, transparency over white, the first frame of an animation.
 

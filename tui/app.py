@@ -27,6 +27,7 @@ from tui.model_names import ModelNames
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
+from tui.screens.interface import QUITTING
 from tui.sessions.archive import Archive
 from tui.sessions.conversation import SavedConversation
 from tui.settings import paths
@@ -108,9 +109,15 @@ class ChatApp(LastingApp):
             self._idle_collector.note()
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             chat = self.chat
+            if self._quit_armed and not (isinstance(event, events.Key) and event.key in self._interrupt_keys):
+                self._disarm()  # something else is meant after all
             if chat is not None and chat is self.screen and await chat.typing.take(event):
                 return
         await super().on_event(event)
+
+    @property
+    def _interrupt_keys(self) -> list[str]:
+        return self.preferences.keys.get("interrupt", "ctrl+c").split(",")
 
     def _collect(self) -> None:
         if self.chat is not None and self.chat.busy:
@@ -167,7 +174,7 @@ class ChatApp(LastingApp):
         else:
             self._quit_armed = True
             self.set_timer(QUIT_SECONDS, self._disarm)
-            chat.hint("Ctrl+C again quits")
+            chat.hint("Ctrl+C again quits", QUITTING)
 
     def action_suspend_process(self) -> None:
         if self._driver is not None and self._driver.can_suspend:
@@ -177,6 +184,8 @@ class ChatApp(LastingApp):
 
     def _disarm(self) -> None:
         self._quit_armed = False
+        if self.chat is not None:
+            self.chat.forget(QUITTING)
 
 
 def run(

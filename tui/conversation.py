@@ -136,6 +136,11 @@ class Conversation:
 
         return await self._guarded("The visual tokens can't be read", work)
 
+    async def pictures_left(self, segments: Sequence[Segment]) -> int:
+        """As `ChatDialogue.pictures_left`."""
+        _, dialogue = self._ready()
+        return await self._guarded("The pictures can't be counted", lambda: dialogue.pictures_left(segments))
+
     @property
     def hidden(self) -> frozenset[int]:
         """Ids of the pictures that the user does not want to see in this conversation."""

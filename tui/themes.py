@@ -34,7 +34,7 @@ DARK = Theme(
     variables={
         "input-selection-background": "#F4B942 30%",
         "border": "#F4B942",
-        **_bars("#16130F", "#3A3226", "#5A4C36"),
+        **_bars("#16130F", "#4A4030", "#8A7452"),
     },
 )
 LIGHT = Theme(
@@ -53,7 +53,7 @@ LIGHT = Theme(
     variables={
         "input-selection-background": "#8F5400 25%",
         "border": "#8F5400",
-        **_bars("#FBF6EA", "#D8CBAE", "#B9A880"),
+        **_bars("#FBF6EA", "#BFB08A", "#9C8C62"),
     },
 )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fromage_lite.chat.engine import Engine
-from fromage_lite.chat.limits import check_length
+from fromage_lite.chat.limits import check_length, pictures_left
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ImageError
@@ -81,6 +81,19 @@ class Context:
             self._read.append((turn, end))
         embeds = torch.cat([*(e for _, e in view), prompt], dim=1)
         return Prompt(embeds, cached, len(self.state.pending) + embeds.shape[1], tuple(notices))
+
+    def pictures_left(self, turns: Sequence[Turn], message: Sequence[Segment], max_new_tokens: int) -> int:
+        """How many more pictures `prepare` would accept in a message after these turns; see `limits.pictures_left`.
+        Nothing is read or opened."""
+        view = turns[self._first :] or turns
+        room = self._room(max_new_tokens)
+        if view and self.model.config.sees_found:
+            room -= len(view[-1].hits) * self._picture_size()
+
+        def render(segments: Sequence[Segment]) -> Sequence[Segment]:
+            return self.template.render_turn(segments, is_first=not view)
+
+        return pictures_left(self.model, render, message, room, add_bos=not view)
 
     def spans(self) -> list[tuple[Turn, int]]:
         """The turns in view that have been read, oldest first, with the positions of each; after `prepare`, all."""
@@ -191,7 +204,7 @@ class Context:
         is_first = not before
         rendered = self.template.render_turn(message, is_first)
         found = self._found(before[-1] if before else None)
-        check_length(self.model, message, rendered, room - self._size(found), add_bos=is_first)
+        check_length(self.model, message, rendered, room - len(found) * self._picture_size(), add_bos=is_first)
         return self.model.prompt_embeds([*found, *self.engine.open_segments(rendered)], add_bos=is_first)
 
     def _found(self, turn: Turn | None) -> list[Tensor]:
@@ -200,10 +213,10 @@ class Context:
             return []
         return self.engine.found_features(turn.hits)
 
-    def _size(self, pictures: Sequence[Tensor]) -> int:
+    def _picture_size(self) -> int:
         config, language = self.model.config, self.model.language
         around = language.tokenize(config.image_prefix) + language.tokenize(config.image_suffix)
-        return len(pictures) * (config.n_visual_tokens + len(around))
+        return config.n_visual_tokens + len(around)
 
 
 def reply_prompt(template: Template, turn: Turn) -> str:

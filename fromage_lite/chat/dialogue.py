@@ -22,6 +22,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, unexpected
 from fromage_lite.text.message import Segment, clean
 from index.hits import Hit
+from index.images import is_gone
 
 VERSION = 1
 GONE_SKIPPED = 4  # missing pictures to skip before giving up: each may cost a request to the web
@@ -96,6 +97,10 @@ class Dialogue:
     def include(self, ids: Iterable[int]) -> None:
         """As `ChatDialogue.include`."""
         self.excluded -= set(ids)
+
+    def pictures_left(self, message: Sequence[Segment]) -> int:
+        """As `ChatDialogue.pictures_left`."""
+        return self._context.pictures_left(self.turns, clean(message), self.settings.max_new_tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """The dialogue as plain JSON data, with pictures as paths."""
@@ -229,7 +234,8 @@ class Dialogue:
             yield Notice("Every picture that fits has been shown already.")
 
     def _split(self, found: Sequence[Hit], room: int) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
-        """The pictures to show, and the next best. A missing one makes room for the next, if there is one."""
+        """The pictures to show, and the next best. A missing one makes room for the next; where all are missing, they
+        are shown as gone."""
         hits: list[Hit] = []
         looked_at = 0
         for hit in found[: room + GONE_SKIPPED]:
@@ -238,7 +244,10 @@ class Dialogue:
             looked_at += 1
             if self.engine.has_picture(hit):
                 hits.append(hit)
-        return (tuple(hits), tuple(found[looked_at:])) if hits else (tuple(found[:room]), tuple(found[room:]))
+        if hits:
+            return tuple(hits), tuple(found[looked_at:])
+        gone = (dataclasses.replace(hit, gone=is_gone(hit.source)) for hit in found[:room])
+        return tuple(gone), tuple(found[room:])
 
     def _effective_settings(self) -> tuple[GenerationSettings, str | None]:
         """The settings that this agent can follow, and what to tell the user, once, about the difference."""

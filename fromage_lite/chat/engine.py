@@ -14,7 +14,7 @@ from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
 from index.hits import Hit, Retriever
-from index.images import is_url, open_image
+from index.images import is_gone, is_url, open_image
 from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Engine:
 
     def is_at_hand(self, hit: Hit) -> bool:
         """Whether a hit's picture can be shown without a request to the web."""
-        if not is_url(hit.source):
+        if not (is_url(hit.source) or is_gone(hit.source)):
             return True
         try:
             return self.index is not None and bool(self.index.thumbnail(hit.id))

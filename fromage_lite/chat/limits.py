@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fromage_lite.errors import MessageError
-from fromage_lite.text.message import Segment
+from fromage_lite.text.message import ImageSegment, Segment
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
 
 # A message with more characters per position is refused before tokenizing: no tokenizer makes so few tokens of it.
 MAX_CHARACTERS_PER_POSITION = 100
+EXAMPLE = ImageSegment("")  # one more picture: all of them take the same room
 
 
 def check_length(
@@ -37,6 +38,32 @@ def check_length(
     if needed > room:
         words = len(model.language.tokenize(text))
         raise _too_long(len(text), words, room - (needed - words))
+
+
+def pictures_left(
+    model: Fromage,
+    render: Callable[[Sequence[Segment]], Sequence[Segment]],
+    message: Sequence[Segment],
+    room: int,
+    *,
+    add_bos: bool,
+) -> int:
+    """How many more pictures fit into a message; -n if it has n too many, or as much too many words.
+
+    Args:
+        model: whose tokens are counted.
+        render: a message as a prompt.
+        message: what is to be said.
+        room: positions that the prompt may take.
+        add_bos: whether the prompt begins a text.
+    """
+    if sum(len(s) for s in message if isinstance(s, str)) > room * MAX_CHARACTERS_PER_POSITION:
+        return -1
+    none, one, two = (model.prompt_length(render((*(EXAMPLE,) * count, *message)), add_bos) for count in range(3))
+    each = two - one  # the first may cost more: something may stand between it and the words
+    if one <= room:
+        return 1 + (room - one) // each
+    return min(0, (room - none) // each)
 
 
 def _too_long(characters: int, tokens: int | None, room: int) -> MessageError:

@@ -85,6 +85,11 @@ class ChatDialogue(Protocol):
         """Undoes `exclude`."""
         ...
 
+    def pictures_left(self, message: Sequence[Segment]) -> int:
+        """How many more pictures the language model can read in one message with this draft; -n if the draft has n too
+        many, or as much too many words. Its pictures are not opened."""
+        ...
+
 
 class ChatAgent(Protocol):
     """A model and the index of its pictures. Its methods block; only one thread may call them at a time."""

@@ -23,6 +23,7 @@ from fromage_lite.placement import choose_device, choose_placement, count_parame
 from fromage_lite.progress import Report
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
+from fromage_lite.training.length import RunLength
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.state import BEST, LAST, has_checkpoint
@@ -60,7 +61,12 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
     if accelerator.is_main_process:
         report(as_text(parameter_table(model)))
         report(source)
-        report(f"Training {recipe.steps} steps on {accelerator.device}; the run is in {out}.")
+        end = f" up to step {options.max_steps:,}" if (options.max_steps or recipe.steps) < recipe.steps else ""
+        report(f"Training {recipe.steps:,} steps on {accelerator.device}{end}; the run is in {out}.")
+        if options.data is not None and options.steps is None:
+            length = RunLength(recipe, len(data.captions), options.max_steps)
+            report(length.in_passes())
+            trainer.on_pace = lambda seconds: report(length.in_time(seconds))
     result = trainer.fit(options.resume, options.max_steps)
     model.bridge.fold()
     if accelerator.is_main_process:
@@ -171,16 +177,24 @@ def _config(recipe: Recipe, options: RunOptions) -> FromageConfig:
 def _finish(out: Path, export: Path | None, model: Fromage, result: FitResult, report: Report) -> None:
     state = result.state
     if result.interrupted:
-        report(f"Stopped after step {state.step}; everything is saved. Continue with the same options and --resume.")
+        unmeasured = "" if has_checkpoint(out / BEST) else f" There is no {BEST}/ yet: nothing was validated so far."
+        report(
+            f"Stopped after step {state.step}; everything is saved.{unmeasured} "
+            "Continue with the same options and --resume."
+        )
         return
-    best = out / (BEST if has_checkpoint(out / BEST) else LAST)
+    has_best = has_checkpoint(out / BEST)
+    best = out / (BEST if has_best else LAST)
     figures = [entry for entry in state.metrics if "validation/total" in entry]
     chosen = min(figures, key=lambda entry: entry["validation/total"], default={})
     measured = {name.removeprefix("validation/"): value for name, value in chosen.items() if "/" in name}
     if measured:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
         report(f"Best on held-out data at step {chosen['step']}: {shown}.")
-    report(f"Trained {state.step} steps ({result.seconds:.0f} s in this call). The best bridge is in {best}.")
+    where = f"The best bridge is in {best}."
+    if not has_best:
+        where = f"Without held-out captions none is known to be the best; the last bridge is in {best}."
+    report(f"Trained {state.step} steps ({result.seconds:.0f} s in this call). {where}")
     if export is not None:
         load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
         model.provenance = dataclasses.replace(model.provenance, figures=measured)

@@ -33,6 +33,7 @@ from fromage_lite.training.state import BEST, LAST, TrainingState, load_checkpoi
 from fromage_lite.training.validation import validate
 
 LOG_EVERY = 10
+PACE_STEPS, PACE_SECONDS = 5, 10.0  # whichever is first, after the first step
 
 
 class TrainingError(FromageError):
@@ -118,6 +119,7 @@ class Trainer:
         show_progress: whether to draw a progress bar with the remaining time on stderr.
         tensorboard: whether to write the log.
         on_step: called after each step with its number (from 1) and its losses.
+        on_pace: called once, after the first steps, with the seconds that one takes.
     """
 
     model: Fromage
@@ -130,6 +132,7 @@ class Trainer:
     show_progress: bool = True
     tensorboard: bool = True
     on_step: Callable[[int, dict[str, float]], None] | None = None
+    on_pace: Callable[[float], None] | None = None
 
     def __post_init__(self) -> None:
         self._accelerator = self.accelerator or make_accelerator(self.recipe, self.out, self.model.language.device)
@@ -155,17 +158,23 @@ class Trainer:
         state = self._begin(resume)
         start, first = time.perf_counter(), state.step
         end = min(self.recipe.steps, max_steps or self.recipe.steps)
-        with self._tracking(), interrupt_sets(self.stop), self._bar(first) as bar:
+        pace = _Pace(self.on_pace)
+        with self._tracking(), interrupt_sets(self.stop), self._bar(first, end) as bar:
             while state.step < end and not self._stopped():
                 losses = self._step(state.step)
                 state.step += 1
                 bar.update()
+                pace.step()
                 self._log(state, losses, (state.step - first) / (time.perf_counter() - start), bar)
                 if state.step % self.recipe.validate_every == 0 or state.step == self.recipe.steps:
                     self._validate(state)
                 if state.step % self.recipe.save_every == 0 and state.step < end:
                     self._save(LAST, state)
             self._save(LAST, state)
+            if state.step == end and state.best_loss is None:
+                # A run that ends before its first validation leaves a best checkpoint, too. `LAST` doesn't know of it,
+                # so that a resumed run is as if it had never stopped.
+                self._validate(state)
         return FitResult(state, state.step < end, time.perf_counter() - start)
 
     # --- the parts of a step ---
@@ -249,9 +258,33 @@ class Trainer:
         if self.tensorboard:
             self._accelerator.log(values, step=step)
 
-    def _bar(self, first: int) -> tqdm[Any]:
+    def _bar(self, first: int, end: int) -> tqdm[Any]:
         is_hidden = not (self.show_progress and self._accelerator.is_main_process)
-        return tqdm(total=self.recipe.steps, initial=first, unit="step", disable=is_hidden, dynamic_ncols=True)
+        return tqdm(total=end, initial=first, unit="step", disable=is_hidden, dynamic_ncols=True)
+
+
+class _Pace:
+    """Tells how long a step takes, once a few are done. The first one doesn't count: much happens only then.
+
+    Args:
+        tell: gets the seconds of a step; None is not told.
+    """
+
+    def __init__(self, tell: Callable[[float], None] | None) -> None:
+        self._tell, self._counted, self._began = tell, -1, 0.0
+
+    def step(self) -> None:
+        """A step is done."""
+        if self._tell is None:
+            return
+        self._counted += 1
+        now = time.perf_counter()
+        if self._counted == 0:
+            self._began = now
+        elif self._counted >= PACE_STEPS or now - self._began >= PACE_SECONDS:
+            tell, self._tell = self._tell, None
+            with tqdm.external_write_mode():  # not into the bar
+                tell((now - self._began) / self._counted)
 
 
 def make_accelerator(recipe: Recipe, out: Path, device: torch.device | str = "cpu") -> Accelerator:

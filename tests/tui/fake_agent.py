@@ -82,6 +82,9 @@ class FakeDialogue:
     def include(self, ids: Iterable[int]) -> None:
         self.excluded -= set(ids)
 
+    def pictures_left(self, message: Sequence[Segment]) -> int:
+        return self.agent.room - len(image_paths(message))
+
     def _play(
         self, message: tuple[Segment, ...], cancel: threading.Event | None, before: list[Turn]
     ) -> Iterator[Event]:
@@ -129,6 +132,7 @@ class FakeAgent:
         self.searches: list[tuple[Segment, ...]] = []
         self.looked_at: list[str] = []
         self.regenerated = 0
+        self.room = 9  # pictures in a message
         self.patches: PatchGrid | None = None
         self.thumbnails: dict[int, bytes] = {}
         self.last: FakeDialogue | None = None

@@ -44,7 +44,18 @@ AGENT = {
     "tokens_near",
     "patch_grid",
 }
-DIALOGUE = {"settings", "turns", "excluded", "reply", "regenerate", "undo", "reset", "exclude", "include"}
+DIALOGUE = {
+    "settings",
+    "turns",
+    "excluded",
+    "reply",
+    "regenerate",
+    "undo",
+    "reset",
+    "exclude",
+    "include",
+    "pictures_left",
+}
 
 
 def test_the_protocols_are_whole():

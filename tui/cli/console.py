@@ -18,6 +18,7 @@ from index.hits import Hit
 from index.images import one_line, open_image
 from index.paths import cache_folder
 from tui.input.clipboard import keep_picture
+from tui.pictures.thumbnails import GONE
 
 STDIN = "-"
 MAX_PICTURE_BYTES = 200_000_000
@@ -122,8 +123,9 @@ def _picture_from_stdin() -> str:
 
 
 def hit_line(hit: Hit) -> str:
-    """Score, source and caption, safe for the terminal."""
-    return f"{hit.score:.3f}  {one_line(hit.source)}" + (f"  {caption}" if (caption := one_line(hit.caption)) else "")
+    """Score, source and caption, safe for the terminal; and whether the file is gone."""
+    parts = [f"{hit.score:.3f}", one_line(hit.source), one_line(hit.caption), f"({GONE})" if hit.gone else ""]
+    return "  ".join(filter(None, parts))
 
 
 def hit_data(hit: Hit) -> dict[str, Any]:

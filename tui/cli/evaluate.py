@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tui.cli.console import StatusLine
 from tui.cli.options import Device, Dtype, Quantize
 
 
@@ -34,16 +34,18 @@ def evaluate(
     from fromage_lite.playground.evaluation.run import evaluate_playground
     from fromage_lite.playground.figures_file import as_json, write_figures
 
-    figures = evaluate_playground(
-        model or playground_dir(),
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        n=n,
-        n_retrieval=n_retrieval,
-        seed=seed,
-        report=partial(typer.echo, err=True),
-    )
+    with StatusLine() as line:
+        figures = evaluate_playground(
+            model or playground_dir(),
+            device=device,
+            dtype=dtype,
+            quantize=quantize,
+            n=n,
+            n_retrieval=n_retrieval,
+            seed=seed,
+            report=line.keep,
+            progress=line,
+        )
     if json_file is not None:
         write_figures(json_file, figures)
     typer.echo(as_json(figures))

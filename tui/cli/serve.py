@@ -29,6 +29,7 @@ def serve(
 
     Anyone who can open the page acts as you: they can read your picture files and your saved conversations.
     """
+    from fromage_lite.start import is_playground
     from tui.serving.serve import Service, bind
 
     sockets = bind(host, port)  # before the model loads, so that a port in use fails at once
@@ -41,7 +42,7 @@ def serve(
     def announce(address: str) -> None:
         typer.echo(f"The chat is at {one_line(address)} (Ctrl-C stops it).")
 
-    options = {"settings": kept, "save": not no_save}
+    options = {"settings": kept, "save": not no_save, "small_world": is_playground(load.model)}
     Service(partial(load_agent, load), sockets, host, options, log, announce).run()
 
 

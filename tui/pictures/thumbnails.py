@@ -17,6 +17,8 @@ from index.images import open_image, sanitize
 MAX_SIDE = 512
 STRIP_SIDE = 160  # of the next best, which are drawn small; there are eight to a reply
 
+GONE = "its file is gone"
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -44,6 +46,11 @@ class Picture:
     def hit_id(self) -> int | None:
         """The number in the open index; None for the user's own pictures and for those of another index."""
         return self.hit.id if self.hit is not None and self.hit.id >= 0 else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the file was missing when it was found; what is drawn is the small copy in the index."""
+        return self.hit is not None and self.hit.gone
 
 
 class Thumbnails(Protocol):

@@ -16,6 +16,7 @@ from tui.input.clipboard import clipboard_pictures
 from tui.input.commands import Key, command
 from tui.screens.browser import FileBrowser
 from tui.screens.feature import Feature
+from tui.screens.interface import TYPED
 from tui.screens.sending import read_pictures
 
 LAST_FOLDER = "last-folder"
@@ -68,6 +69,7 @@ class Attaching(Feature):
 
     def attach_files(self, files: Iterable[Path]) -> None:
         """Reads these files in the background and adds a chip for each; says which can't be read."""
+        self.chat.forget(TYPED)
         self.chat.start(self._add_chips(list(files)), "attach")
 
     def _take(self, chosen: list[Path] | None) -> None:
@@ -81,7 +83,7 @@ class Attaching(Feature):
             try:
                 self.chat.composer.attach(*await read_pictures([file]))
             except ImageError as error:
-                await self.chat.note_error(error)
+                await self.chat.note_error(error, about=TYPED)
 
     async def _paste(self) -> None:
         await self._add_chips(await asyncio.to_thread(clipboard_pictures, cache_folder() / "clipboard"))

@@ -25,10 +25,11 @@ from tui.screens.busy import LOADING, REPLYING, Occupied, Workload
 from tui.screens.feature import Feature
 from tui.screens.finding import Finding
 from tui.screens.inspecting import Inspecting
-from tui.screens.interface import Host, Outgoing
+from tui.screens.interface import NOTHING, OCCUPIED, TYPED, Host, Outgoing
 from tui.screens.navigating import Navigating
 from tui.screens.pictures import Pictures
 from tui.screens.replying import Replying
+from tui.screens.room import Room
 from tui.screens.sending import Sending
 from tui.screens.settings import Settings
 from tui.screens.switching import Switching
@@ -36,6 +37,7 @@ from tui.screens.typing import Typing
 from tui.screens.viewer import key_line
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
+from tui.sessions.recording import Kept
 from tui.widgets.composer import Composer, Draft, PromptArea
 from tui.widgets.picture import FocusablePicture
 from tui.widgets.status import StatusBar
@@ -88,11 +90,12 @@ class ChatScreen(Screen[None]):
         self.conversation, self.mode, self.host = conversation, mode, host
         self.commands = self.COMMAND_TABLE
         self.turns: list[TurnView] = []
+        self.left: dict[TurnView, Kept] = {}
         self.waiting: Outgoing | None = None
         self.failed: Outgoing | None = None
         self._workload = Workload(self._show_work)
         self.typing = Typing(self)
-        self._sending, self._pictures = Sending(self), Pictures(self)
+        self._sending, self._pictures, self._room = Sending(self), Pictures(self), Room(self)
         self._features = {kind: kind(self, self._sending) for kind in FEATURES}
         actions = [(action, feature) for kind, feature in self._features.items() for action in actions_of(kind)]
         self._by_name = {action.command.name: (action, feature) for action, feature in actions if action.command}
@@ -177,25 +180,38 @@ class ChatScreen(Screen[None]):
             LOADING: "you can type already",
             REPLYING: "Esc stops the reply",
         }.get(busy, "Enter sends · ^J new line")
+        self._room.update()
+        if not busy:
+            self.forget(OCCUPIED)
 
     # What the app says ------------------------------------------------------------------------------------------
 
-    async def note(self, text: str, kind: NoteKind = "info") -> None:
-        await self.transcript.add(Note(text, kind))
+    async def note(self, text: str, kind: NoteKind = "info", about: str = "") -> None:
+        self._replace(about)
+        await self.transcript.add(Note(text, kind, about))
 
-    async def note_error(self, error: FromageError, advice: str = "") -> None:
-        await self.transcript.add(error_note(error, advice))
+    async def note_error(self, error: FromageError, advice: str = "", about: str = "") -> None:
+        self._replace(about)
+        await self.transcript.add(error_note(error, advice, about))
 
-    def hint(self, text: str) -> None:
-        self.status.flash(text)
+    def _replace(self, about: str) -> None:
+        if about and about != TYPED:  # of what was typed, each part may have its own note
+            self.transcript.forget(about)
+
+    def hint(self, text: str, about: str = "") -> None:
+        self.status.flash(text, about)
+
+    def forget(self, about: str) -> None:
+        self.transcript.forget(about)
+        self.status.forget(about)
 
     async def tell(self, error: Exception) -> None:
         """Shows an exception that a feature has not dealt with itself; one that nobody foresaw goes to the log, too."""
         match error:
             case Occupied():
-                self.hint(str(error))
+                self.hint(str(error), OCCUPIED)
             case FromageError():
-                await self.note_error(error)
+                await self.note_error(error, about=TYPED)
             case _:
                 await self.note_error(unexpected("Something went wrong", error))
 
@@ -232,6 +248,7 @@ class ChatScreen(Screen[None]):
             self.composer.prompt.fill(f"/{command.name} ")
             self.composer.prompt.focus()
         else:
+            self.forget(TYPED)
             await self._attempt(self.run_command(command))
 
     async def action_run(self, key: str) -> None:
@@ -246,6 +263,7 @@ class ChatScreen(Screen[None]):
     # What the widgets announce ----------------------------------------------------------------------------------
 
     async def on_composer_submitted(self, event: Composer.Submitted) -> None:
+        self.forget(TYPED)
         if (parsed := parse_command(event.draft.text)) is None:
             await self._attempt(self._sending.submit(event.draft))
             return
@@ -254,16 +272,21 @@ class ChatScreen(Screen[None]):
             await self._attempt(self._sending.submit(event.draft))  # /tmp is a folder
             return
         if command is None:
-            await self.note(f"There is no command /{name}. {self.commands.similar(name)}", "warning")
+            await self.note(f"There is no command /{name}. {self.commands.similar(name)}", "warning", TYPED)
             return
         self.composer.take(Draft(event.draft.text))
         self.composer.pictures = event.draft.pictures
         try:
             await self.run_command(command, argument)
         except Occupied as error:
-            self.hint(str(error))
+            self.hint(str(error), OCCUPIED)
             if argument:  # it would be a pity to type it again
                 self.composer.restore(event.draft)
+
+    def on_composer_changed(self) -> None:
+        if self.composer.prompt.text:
+            self.forget(NOTHING)
+        self._room.update()
 
     def on_composer_picture_chosen(self, event: Composer.PictureChosen) -> None:
         self.feature(Attaching).attach_files([event.path])

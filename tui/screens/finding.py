@@ -10,6 +10,7 @@ from fromage_lite.text.message import Segment, parse_message
 from tui.input.attachments import refuse_folder, to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
+from tui.screens.interface import LOADING_FIRST, TYPED
 from tui.screens.sending import read_pictures
 from tui.widgets.found import Found
 
@@ -29,11 +30,13 @@ class Finding(Feature):
             attached, argument = [*attached, str((await read_pictures([path]))[0].path)], ""
         segments = parse_message(argument, attached)
         if not segments:
-            await self.chat.note("What are you looking for? /find WORDS, with or without attached pictures.")
+            await self.chat.note(
+                "What are you looking for? /find WORDS, with or without attached pictures.", about=TYPED
+            )
         elif self.chat.conversation.agent is None:
             self.sending.after_loading(partial(self._find_later, segments, argument))
             self.chat.composer.pictures = ()
-            self.chat.hint(WAITS if self.chat.busy else f"{WAITS} · /retry loads it")
+            self.chat.hint(WAITS if self.chat.busy else f"{WAITS} · /retry loads it", LOADING_FIRST)
         else:
             self.chat.begin("searching", partial(self._find, segments, argument))
             self.chat.composer.pictures = ()

@@ -26,7 +26,10 @@ TITLES = {
     "SessionsScreen": "Earlier conversations",
     "Confirm": "Questions",
     "AskTitle": "Questions",
+    "ChooseMessage": "Changing an earlier message",
+    "SavePicture": "Saving a copy of a picture",
 }
+NARROW = 60  # columns; as the app's breakpoint
 
 
 class HelpScreen(ModalScreen[None]):
@@ -46,6 +49,7 @@ class HelpScreen(ModalScreen[None]):
         self._commands, self._anywhere, self._keymap = tuple(commands), tuple(anywhere), keymap
 
     def compose(self) -> ComposeResult:
+        self.set_class(self.app.size.width < NARROW, "-narrow")  # Textual does so only after the first drawing
         with Vertical(id="help") as sheet:
             sheet.border_title = "Help"
             sheet.border_subtitle = "Esc closes"

@@ -15,7 +15,7 @@ from tui.input.commands import Key, command
 from tui.pictures.files import file_of
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.feature import Feature
-from tui.screens.interface import NOT_LOADED, Chat
+from tui.screens.interface import LOADING_FIRST, NOT_LOADED, TYPED, Chat
 from tui.screens.sending import Sending, read_pictures
 from tui.widgets.composer import Draft
 from tui.widgets.inspection import TokenTable, WhyView
@@ -38,14 +38,14 @@ class Inspecting(Feature):
     @command("tokens", "Words nearest to a picture's visual tokens", argument="[PATH]", completes="pictures")
     async def tokens(self, argument: str) -> None:
         if self.chat.conversation.agent is None:
-            self.chat.hint(NOT_LOADED)
+            self.chat.hint(NOT_LOADED, LOADING_FIRST)
         else:
             self.chat.begin("looking inside", partial(self._tokens, argument))
 
     async def _tokens(self, argument: str) -> None:
         picture = await self._picture_meant(argument)
         if picture is None:
-            await self.chat.note("Which picture? /tokens PATH, or attach one, or talk about one first.")
+            await self.chat.note("Which picture? /tokens PATH, or attach one, or talk about one first.", about=TYPED)
             return
         path = await asyncio.to_thread(file_of, picture)
         tokens, patches = await self.chat.conversation.tokens_near(str(path), WORDS)
@@ -76,11 +76,10 @@ class Inspecting(Feature):
         if trace is not None:
             await self.chat.transcript.add(WhyView(trace))
         elif turns:
-            await self.chat.note(
-                "The last reply was made before this session; /retry makes another one, which can tell."
-            )
+            words = "The last reply was made before this session; /retry makes another one, which can tell."
+            await self.chat.note(words, about=TYPED)
         else:
-            await self.chat.note("There is no reply yet that could be looked into.")
+            await self.chat.note("There is no reply yet that could be looked into.", about=TYPED)
 
     # /randvqa ---------------------------------------------------------------------------------------------------
 

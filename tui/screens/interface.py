@@ -17,6 +17,7 @@ from fromage_lite.text.message import Segment
 from tui.input.commands import CommandTable
 from tui.pictures.image_mode import ImageMode
 from tui.sessions.conversation import SavedConversation
+from tui.sessions.recording import Kept
 from tui.settings.preferences import Preferences
 from tui.widgets.composer import Composer, Draft
 from tui.widgets.status import StatusBar
@@ -24,6 +25,26 @@ from tui.widgets.transcript import Transcript
 from tui.widgets.turn import NoteKind, TurnView
 
 NOT_LOADED = "The model isn't loaded yet"
+
+# The matters of notes and remarks.
+TYPED = "typed"
+"""What was typed last: over with the next thing that is sent."""
+NOTHING = "nothing"
+"""That nothing was typed."""
+MODEL = "model"
+MEMORY = "memory"
+"""That a model takes much of it."""
+INDEX = "index"
+SETTINGS = "settings"
+LOADING_FIRST = "loading first"
+"""What can't be done until the model is there."""
+WAITING = "waiting"
+"""A message that waits its turn."""
+OCCUPIED = "occupied"
+"""What can't be done until the agent is free."""
+ROOM = "room"
+"""How many pictures fit."""
+QUITTING = "quitting"
 
 
 @dataclass
@@ -65,6 +86,8 @@ class Chat(Protocol):
     mode: ImageMode
     turns: list[TurnView]
     """As many as the dialogue has."""
+    left: dict[TurnView, Kept]
+    """Interrupted turns above the last one: seen, and kept, but no part of the dialogue."""
     waiting: Outgoing | None
     """The message that waits for the model, or for the end of the reply before."""
     failed: Outgoing | None
@@ -99,17 +122,20 @@ class Chat(Protocol):
     def call_later(self, callback: Callable[..., object], *args: object) -> bool:
         """Calls on the screen's thread; from any thread."""
 
-    async def note(self, text: str, kind: NoteKind = "info") -> None:
-        """A line in the transcript."""
+    async def note(self, text: str, kind: NoteKind = "info", about: str = "") -> None:
+        """A line in the transcript; with a matter, in the place of the one about it before."""
 
-    async def note_error(self, error: FromageError, advice: str = "") -> None:
+    async def note_error(self, error: FromageError, advice: str = "", about: str = "") -> None:
         """An error in the transcript, with what to do about it."""
 
     async def tell(self, error: Exception) -> None:
         """Shows an exception, whatever it is."""
 
-    def hint(self, text: str) -> None:
+    def hint(self, text: str, about: str = "") -> None:
         """A passing remark."""
+
+    def forget(self, about: str) -> None:
+        """A matter is over: what was noted and remarked about it goes."""
 
     def notify(
         self,

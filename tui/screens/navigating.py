@@ -6,6 +6,7 @@ from index.images import one_line
 from tui.input.commands import Key, command, key
 from tui.screens.feature import Feature
 from tui.screens.help import HelpScreen
+from tui.screens.interface import TYPED
 
 
 class Navigating(Feature):
@@ -20,7 +21,7 @@ class Navigating(Feature):
             app.theme = name
         else:
             known = ", ".join(sorted(app.available_themes))
-            await self.chat.note(f"There is no theme '{one_line(argument, 60)}'; there are {known}.", "warning")
+            await self.chat.note(f"There is no theme '{one_line(argument, 60)}'; there are {known}.", "warning", TYPED)
 
     @command("help", "Keys and commands", key=Key("f1", "Keys and commands", "help"))
     async def help(self) -> None:

@@ -10,8 +10,8 @@ from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
 from index.images import is_url
 from tui.pictures.files import file_of, open_outside
-from tui.pictures.thumbnails import Picture
-from tui.screens.interface import NOT_LOADED, Chat
+from tui.pictures.thumbnails import GONE, Picture
+from tui.screens.interface import LOADING_FIRST, NOT_LOADED, Chat
 from tui.screens.saving import SavePicture
 from tui.screens.viewer import Viewer
 from tui.widgets.found import Found
@@ -66,7 +66,7 @@ class Pictures:
     async def _similar(self, picture: Picture, series: Sequence[Picture]) -> None:
         chat = self._chat
         if chat.conversation.agent is None:
-            chat.hint(NOT_LOADED)
+            chat.hint(NOT_LOADED, LOADING_FIRST)
             return
         with chat.working("searching"):
             path = await asyncio.to_thread(file_of, picture)
@@ -92,7 +92,7 @@ class Pictures:
     async def _copy(self, picture: Picture, series: Sequence[Picture]) -> None:
         path = picture.path if is_url(picture.path) else str(Path(picture.path).expanduser())
         self._chat.app.copy_to_clipboard(path)
-        self._chat.hint("Path copied")
+        self._chat.hint(f"Path copied · {GONE}" if picture.gone else "Path copied")
 
     async def _hide(self, picture: Picture, series: Sequence[Picture]) -> None:
         if picture.hit_id is None:

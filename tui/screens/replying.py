@@ -77,6 +77,8 @@ class Replying(Feature):
             if chat.turns and chat.turns[-1] is view:
                 await chat.conversation.undo()
                 chat.turns.pop()
+            elif (kept := chat.left.pop(view, None)) is not None:
+                chat.conversation.forget(kept)
         await view.remove()
         await chat.transcript.settle()
         return draft

@@ -18,7 +18,7 @@ from tui.conversation import ReplyItem
 from tui.input.attachments import extract_pictures, refuse_folder, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
-from tui.screens.interface import Chat, Outgoing
+from tui.screens.interface import INDEX, LOADING_FIRST, MEMORY, MODEL, NOTHING, WAITING, Chat, Outgoing
 from tui.widgets.composer import Draft
 from tui.widgets.turn import TurnView
 
@@ -56,32 +56,38 @@ class Sending:
 
     async def _load(self) -> None:
         chat = self._chat
+        chat.forget(MODEL)
+        chat.forget(MEMORY)
         try:
             async with aclosing(chat.conversation.load()) as progress:
                 async for text in progress:
                     if isinstance(text, Notice):
-                        await chat.note(sanitize(text.message))
+                        await chat.note(sanitize(text.message), about=MEMORY)
                         continue
                     chat.status.state = sanitize(text)
                     if chat.waiting is not None:
                         chat.waiting.view.reply.wait_for(sanitize(text))
         except FromageError as error:
             await self.take_back_waiting(by_user=False)
-            await chat.note_error(error, "/retry tries again.")
+            await chat.note_error(error, "/retry tries again.", MODEL)
         else:
             chat.start(self._loaded(), "loaded")  # runs when this has ended, and loading with it
 
     async def _loaded(self) -> None:
         chat = self._chat
         chat.show_agent()
+        chat.forget(LOADING_FIRST)
         while self._after_loading:
             try:
                 await self._after_loading.pop(0)()
             except Exception as error:  # whatever else waits for the model goes on
                 await chat.tell(error)
         self._start_waiting()
-        if chat.conversation.agent is not None and not chat.conversation.agent.index_size:
-            await chat.note(NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one.")
+        if note := chat.conversation.taken_over_note:
+            await chat.note(note, about=INDEX)
+        elif chat.conversation.agent is not None and not chat.conversation.agent.index_size:
+            words = NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one."
+            await chat.note(words, about=INDEX)
 
     def after_loading(self, work: Callable[[], Awaitable[None]]) -> None:
         """Does something as soon as the model is there."""
@@ -91,6 +97,7 @@ class Sending:
         chat = self._chat
         if chat.waiting is not None:
             outgoing, chat.waiting = chat.waiting, None
+            chat.forget(WAITING)
             self.start_reply(outgoing)
 
     async def take_back_waiting(self, *, by_user: bool = True) -> None:
@@ -99,6 +106,7 @@ class Sending:
         chat = self._chat
         if chat.waiting is not None:
             outgoing, chat.waiting = chat.waiting, None
+            chat.forget(WAITING)
             if outgoing.is_kept and by_user:
                 chat.conversation.forget_unfinished()
             elif outgoing.is_kept:
@@ -117,7 +125,7 @@ class Sending:
         """
         self._check_next()
         if not draft.text.strip() and not draft.pictures:
-            self._chat.hint("Write something first · F1 help")
+            self._chat.hint("Write something first · F1 help", NOTHING)
         else:
             self._chat.composer.take(draft)
             self.prepare(self._submit(draft))
@@ -193,7 +201,7 @@ class Sending:
         chat = self._chat
         chat.waiting = outgoing
         await chat.transcript.add(outgoing.view)
-        chat.hint(WAITS)
+        chat.hint(WAITS, WAITING)
         if not chat.busy:  # it has ended just now
             self._start_waiting()
 
@@ -204,6 +212,10 @@ class Sending:
         elif failed is not None and failed.is_handed_back:
             self._chat.conversation.hand_back()
             await failed.view.remove()
+        elif failed is not None:
+            failed.view.give_up()
+            if self._chat.conversation.kept is not None:
+                self._chat.left[failed.view] = self._chat.conversation.kept
         await self._chat.transcript.add(outgoing.view)
 
     async def start_anew(self) -> None:
@@ -218,6 +230,7 @@ class Sending:
         if chat.turns:
             await chat.conversation.reset()
         chat.turns.clear()
+        chat.left.clear()
         chat.waiting = chat.failed = None
         self._after_loading.clear()
         chat.conversation.start_anew()

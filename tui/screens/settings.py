@@ -16,6 +16,7 @@ from fromage_lite.errors import FromageError
 from index.images import sanitize
 from tui.input.commands import Key, command
 from tui.screens.feature import Feature
+from tui.screens.interface import SETTINGS, TYPED
 from tui.settings.change import change_setting
 
 
@@ -153,13 +154,14 @@ class Settings(Feature):
             values = dataclasses.asdict(self.current)
             width = max(map(len, values))
             lines = (f"{name:<{width}}  {'none' if value is None else value}" for name, value in values.items())
-            await self.chat.note("\n".join(["How replies are made", *lines]))
+            await self.chat.note("\n".join(["How replies are made", *lines]), about=SETTINGS)
             return
         self.change(change_setting(self.current, argument))
-        await self.chat.note(f"{sanitize(argument)} · from the next reply on")
+        await self.chat.note(f"{sanitize(argument)} · from the next reply on", about=TYPED)
 
     def change(self, settings: GenerationSettings) -> None:
         """Applies settings to the next reply, and has the app keep them."""
+        self.chat.forget(SETTINGS)
         before, self.chat.conversation.settings = self.current, settings
         self.chat.host.keep_settings(before, settings)
 

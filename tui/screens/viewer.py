@@ -17,7 +17,7 @@ from textual.widgets import Static
 from index.images import sanitize
 from tui.pictures.files import load_large
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget, show_image
-from tui.pictures.thumbnails import Picture, fit_box
+from tui.pictures.thumbnails import GONE, Picture, fit_box
 from tui.widgets.picture import PICTURE_KEYS, SHORT, Wish
 
 FRAME = (4, 7)  # columns and rows that are not the picture's
@@ -114,7 +114,8 @@ class Viewer(ModalScreen[tuple[Wish, Picture] | None]):
         caption = f"⊘ hidden  {picture.caption}" if picture.hit_id in self._hidden() else picture.caption
         self.query_one("#viewer-title", Static).update(Content.assemble((place, "$primary bold"), (caption, "bold")))
         score = f"match {picture.score:.3f} · " if picture.score is not None else ""
-        self.query_one("#viewer-source", Static).update(score + sanitize(picture.path))
+        gone = f"{GONE}, this is the small copy of it · " if picture.gone and picture.image is not None else ""
+        self.query_one("#viewer-source", Static).update(score + gone + sanitize(picture.path))
         self.query_one("#viewer-keys", Static).update(f"{key_line(self.screen, leaf=count > 1)} · Esc closes")
 
     def action_step(self, step: int) -> None:

@@ -108,6 +108,7 @@ class _Visitor:
             "reset": lambda request: self._own.reset(),
             "exclude": lambda request: self._own.exclude(request["ids"]),
             "include": lambda request: self._own.include(request["ids"]),
+            "pictures_left": self._pictures_left,
             "search": self._search,
             "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
@@ -199,6 +200,10 @@ class _Visitor:
     def _undo(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         turn = self._own.undo()
         return None if turn is None else turn_to_dict(turn)
+
+    def _pictures_left(self, request: Mapping[str, Any]) -> int:
+        self._own.settings = GenerationSettings.from_dict(request["settings"])
+        return self._own.pictures_left(message_from_data(request["message"]))
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         hits = self._agent.search(message_from_data(request["message"]), int(request["k"]), set(request["exclude"]))

@@ -267,6 +267,11 @@ class RemoteDialogue:
         self._connection.call("include", ids=ids)
         self.excluded -= set(ids)
 
+    def pictures_left(self, message: Sequence[Segment]) -> int:
+        """As `ChatDialogue.pictures_left`."""
+        data = message_to_data(message)
+        return int(self._connection.call("pictures_left", message=data, settings=self.settings.to_dict()))
+
 
 def end_with(path: str | Path) -> None:
     """Ends this process when the model's process ends, for whatever reason, so that none is left behind."""

@@ -33,6 +33,7 @@ def make_app(connection: Connection) -> ChatApp:
         preferences=preferences,
         state=paths.state_dir(),
         archive=Archive(paths.sessions_file(), save=bool(options.get("save", True))),
+        small_world=bool(options.get("small_world", True)),
     )
     app.conversation.fixed = SHARED
     return app

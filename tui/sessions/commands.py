@@ -13,9 +13,10 @@ from tui.input.attachments import to_path
 from tui.input.commands import Key, command
 from tui.screens.busy import LOADING
 from tui.screens.feature import Feature
-from tui.screens.interface import Outgoing
+from tui.screens.interface import INDEX, TYPED, Outgoing
 from tui.sessions.conversation import LAST
 from tui.sessions.dialogs import Confirm
+from tui.sessions.recording import Kept
 from tui.sessions.records import Session, SessionError
 from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, draft_of, unreadable
 from tui.sessions.screen import SessionChoice, SessionsScreen
@@ -61,51 +62,56 @@ class Sessions(Feature):
             return
         if session is None:
             assert which == LAST
-            await self.chat.note("There is no earlier conversation; this is the first.")
+            await self.chat.note("There is no earlier conversation; this is the first.", about=TYPED)
         else:
-            await self.resume(session)
+            await self.resume(session, at_start=True)
 
-    async def resume(self, session: int) -> None:
-        """Opens a saved conversation in place of the current one."""
+    async def resume(self, session: int, *, at_start: bool = False) -> None:
+        """Opens a saved conversation in place of the current one; at the start of the app, of nothing but notes."""
         self.sending.check_free()
         if session == self.current_session:
             self.chat.hint("This conversation is open")
         else:
             with self.chat.working(OPENING, beside=LOADING):
-                await self._open(*await self.chat.conversation.fetch(session))
+                await self._open(*await self.chat.conversation.fetch(session), at_start=at_start)
 
-    async def _open(self, session: Session, ids: Sequence[int] | None) -> None:
+    async def _open(self, session: Session, ids: Sequence[int] | None, *, at_start: bool = False) -> None:
         conversation = self.chat.conversation
         note = await conversation.go_on_with(session, ids)
         drawn = await conversation.draw(session.items[-DRAWN:], more=True)
         with self.chat.app.batch_update():
-            await self._redraw(session, drawn)
+            notes = self.chat.transcript.notes if at_start else []
+            await self._redraw(session, drawn, ids)
+            for earlier in notes:
+                await self.chat.note(earlier.text, earlier.kind, earlier.about)
         self.chat.show_agent()  # another index may be open
         if note:
-            await self.chat.note(note)
+            await self.chat.note(note, about=INDEX)
         for problem in session.problems:
             await self.chat.note(f"Left out: {problem}.", "warning")
 
-    async def _redraw(self, session: Session, drawn: Sequence[Drawn]) -> None:
+    async def _redraw(self, session: Session, drawn: Sequence[Drawn], ids: Sequence[int] | None) -> None:
         chat = self.chat
         await chat.transcript.clear()
         chat.turns.clear()
+        chat.left.clear()
         chat.waiting = chat.failed = None
         chat.status.statistics = None
         if hidden := len(session.items) - len(drawn):
             await chat.note(f"{hidden:,} earlier turns are kept but not drawn; /export shows them all.")
+        turns = [item.turn for item in drawn if isinstance(item, DrawnTurn)]
+        numbers = iter(ids[-len(turns) :] if ids is not None else [])  # those drawn are the last ones
         for number, item in enumerate(drawn, 1):
             if isinstance(item, DrawnSearch):
                 search = item.search
                 await chat.transcript.add(Found(search.words, item.pictures, chat.mode, like=search.like))
             else:
-                await self._redraw_turn(item, is_last=number == len(drawn))
-        turns = [item.turn for item in drawn if isinstance(item, DrawnTurn)]
+                await self._redraw_turn(item, Kept(next(numbers, None)), is_last=number == len(drawn))
         if chat.turns and turns[-1].statistics is not None:
             chat.status.statistics = turns[-1].statistics
         chat.hint(f"Opened: {session.info.title}")
 
-    async def _redraw_turn(self, turn: DrawnTurn, *, is_last: bool) -> None:
+    async def _redraw_turn(self, turn: DrawnTurn, kept: Kept, *, is_last: bool) -> None:
         if turn.turn.problem and not turn.parts:
             await self.chat.note(unreadable(turn.turn), "warning")
             return
@@ -115,8 +121,11 @@ class Sessions(Feature):
             await view.apply(item)
         if turn.turn.reason is not None:
             self.chat.turns.append(view)
-        elif not turn.turn.problem:
+            return
+        if not turn.turn.problem:
             await self._interrupted(view, turn, is_last=is_last)
+        if self.chat.failed is None or self.chat.failed.view is not view:
+            self.chat.left[view] = kept
 
     async def _interrupted(self, view: TurnView, turn: DrawnTurn, *, is_last: bool) -> None:
         """Ends the view of a reply that never ended. The last one can be asked for again, as one that failed."""
@@ -144,9 +153,9 @@ class Sessions(Feature):
     async def sessions(self, argument: str) -> None:
         archive = self.chat.conversation.archive
         if archive is None or (not archive.saves and not archive.path.exists()):
-            await self.chat.note(NOT_KEPT)
+            await self.chat.note(NOT_KEPT, about=TYPED)
         elif archive.problem is not None:
-            await self.chat.note_error(archive.problem)
+            await self.chat.note_error(archive.problem, about=TYPED)
         else:
             is_busy = bool(self.chat.busy or self.chat.waiting)
             screen = SessionsScreen(archive, self.current_session, argument, is_busy=is_busy)
@@ -166,11 +175,12 @@ class Sessions(Feature):
     async def rename(self, argument: str) -> None:
         title, archive, session = one_line(argument), self.chat.conversation.archive, self.current_session
         if archive is None or not self.chat.conversation.keeps:
-            await self.chat.note(NOT_KEPT if archive is None or archive.problem is None else str(archive.problem))
+            words = NOT_KEPT if archive is None or archive.problem is None else str(archive.problem)
+            await self.chat.note(words, about=TYPED)
         elif not title:
-            await self.chat.note("What should it be called? /rename TITLE")
+            await self.chat.note("What should it be called? /rename TITLE", about=TYPED)
         elif session is None:
-            await self.chat.note("There is nothing to name yet. Say something first.")
+            await self.chat.note("There is nothing to name yet. Say something first.", about=TYPED)
         else:
             await archive.ask(lambda store: store.rename(session, title))
             self.chat.hint(f"Now called: {title}")
@@ -178,7 +188,7 @@ class Sessions(Feature):
     @command("export", "Write this conversation to a .md, .html or .json file", argument="FILE", completes="files")
     async def export(self, argument: str) -> None:
         if not argument:
-            await self.chat.note("Where to? /export FILE.md, FILE.html or FILE.json")
+            await self.chat.note("Where to? /export FILE.md, FILE.html or FILE.json", about=TYPED)
         else:
             self.chat.start(self._export(to_path(argument)), "export")
 
@@ -188,7 +198,7 @@ class Sessions(Feature):
         check_target(path)
         session = await self.chat.conversation.current()
         if not session.turns:
-            await self.chat.note("There is nothing to export yet. Say something first.")
+            await self.chat.note("There is nothing to export yet. Say something first.", about=TYPED)
             return
         if path.exists() and not await self._may_replace(path):
             return
@@ -203,7 +213,7 @@ class Sessions(Feature):
     @command("import", "Open a conversation that was exported as .json", argument="FILE.json", completes="files")
     async def import_(self, argument: str) -> None:
         if not argument:
-            await self.chat.note("Which file? /import FILE.json, as /export writes it")
+            await self.chat.note("Which file? /import FILE.json, as /export writes it", about=TYPED)
         else:
             self.sending.check_free()
             self.chat.start(self._import(to_path(argument)), "resume")

@@ -16,10 +16,11 @@ from fromage_lite.errors import FromageError
 from fromage_lite.text.message import Segment
 from index.hits import Hit
 from index.images import one_line
+from index.paths import cache_folder
 from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
 from tui.pictures.thumbnails import Picture
 from tui.sessions.archive import Archive
-from tui.sessions.recording import Recording
+from tui.sessions.recording import Kept, Recording
 from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, SessionInfo
 from tui.sessions.restore import Drawn, described, draft_of, draw, known_ids, parts_of, turns_for
 
@@ -36,6 +37,8 @@ class SavedConversation(Conversation):
 
     Attributes:
         model_path: what answers, as the option `--model` takes it; empty for the shipped model.
+        kept: the last message that was sent, as the store knows it; None before the first, and where nothing is kept.
+        taken_over_note: what the user should know, once the model is there, of a conversation resumed before.
         is_index_named: whether the user has named an index at the start; that one stays when a conversation is resumed.
     """
 
@@ -50,9 +53,13 @@ class SavedConversation(Conversation):
         self.archive = archive
         self.recording = Recording(archive) if archive is not None else None
         self.resume_first = resume
+        self._is_first = resume is not None
         self.model_path = ""
+        self.kept: Kept | None = None
+        self.taken_over_note = ""
         self.is_index_named = False
         self._resumed: Session | None = None  # for the dialogue that is there once the model is
+        self._taken_over: Session | None = None  # that the dialogue has
         self._noted: set[int] = set()  # hidden pictures that the recording knows of
         self._regenerating = False
         self._expected: tuple[Segment, ...] | None = None  # the message that has no reply yet
@@ -67,14 +74,13 @@ class SavedConversation(Conversation):
     async def load(self) -> AsyncGenerator[str | Notice, None]:
         async for text in super().load():
             yield text
-        if self._resumed is not None and (note := await self._take_over(self._resumed)):
-            yield Notice(note)
+        self.taken_over_note = await self._take_over()
 
     def expect(self, message: Sequence[Segment]) -> None:
         """A message was sent, though its reply may have to wait for the model."""
         self._expected = tuple(message)
         if self.recording is not None:
-            self.recording.begin(message)
+            self.kept = self.recording.begin(message)
 
     def reply(self, segments: Sequence[Segment]) -> AsyncGenerator[ReplyItem, None]:
         self._regenerating = False
@@ -145,12 +151,8 @@ class SavedConversation(Conversation):
         if self.recording is not None:
             self.recording.hand_back()
 
-    def forget(self, turn: int) -> None:
-        """An interrupted or damaged turn, which the dialogue doesn't have, was taken out of the conversation.
-
-        Args:
-            turn: its id in the store, as `fetch` gives it.
-        """
+    def forget(self, turn: Kept) -> None:
+        """An interrupted or damaged turn, which the dialogue doesn't have, was taken out of the conversation."""
         if self.recording is not None:
             self.recording.forget(turn)
 
@@ -222,7 +224,7 @@ class SavedConversation(Conversation):
             there is nothing to say, or the model isn't loaded yet; then `load` tells it.
         """
         self._resumed = session
-        note = await self._take_over(session) if self.agent is not None else ""
+        note = await self._take_over() if self.agent is not None else ""
         if self.recording is None:
             return note
         if ids is None:
@@ -231,11 +233,16 @@ class SavedConversation(Conversation):
         done = [id for id, turn in zip(ids, session.turns, strict=True) if turn.reason is not None]
         last = session.turns[-1] if session.turns else None
         is_unfinished = last is not None and last.reason is None and not last.problem
+        self.kept = Kept(ids[-1]) if is_unfinished else None
         self.recording.take_up(session, done, ids[-1] if is_unfinished else None)
         return note
 
-    async def _take_over(self, session: Session) -> str:
-        agent, _ = self._ready()
+    async def _take_over(self) -> str:
+        """Hands the resumed conversation, if there is one, to the agent; what the user should know of it."""
+        session, agent = self._resumed, self.agent
+        if session is None or agent is None or session is self._taken_over:
+            return ""
+        self._taken_over = session  # the model may come while the conversation is being opened
         note = await self._follow(agent, session.info)
 
         def work() -> ChatDialogue:
@@ -249,13 +256,17 @@ class SavedConversation(Conversation):
         return note
 
     async def _follow(self, agent: ChatAgent, info: SessionInfo) -> str:
-        """Opens the index that a conversation was held with; what the user should know of it."""
+        """Opens the index that a conversation was held with; what the user should know of it. At the start of the app
+        that is in any case where pictures come from."""
         held = self._held_with(agent)
+        is_first, self._is_first = self._is_first, False
+        here = one_line(_pictures_of(agent)) if is_first else ""
         if info.model and info.model != one_line(held.model):
             back = f" /model {info.model_path} brings it back." if info.model_path and not self.fixed else ""
-            return f"This conversation was held with the model {info.model}; {one_line(held.model)} goes on.{back}"
+            other = f"This conversation was held with the model {info.model}; {one_line(held.model)} goes on.{back}"
+            return f"{other} {here}".rstrip()
         if self.fixed or self.is_index_named or info.index_path in ("", held.index_path):
-            return ""
+            return here
         try:
             await self.use_index(info.index_path)
         except FromageError as error:
@@ -278,6 +289,13 @@ class SavedConversation(Conversation):
             yield text
         self.model_path = self.names.find(model) or ""
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether a shipped model answers."""
+        from fromage_lite.start import is_playground
+
+        return is_playground(self.model_path or None)
+
     async def current(self) -> Session:
         """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""
         if self.archive is not None and self.recording is not None and self.keeps:
@@ -293,3 +311,14 @@ class SavedConversation(Conversation):
         else:
             saved = self._resumed.finished().turns if self._resumed is not None else ()
         return Session(SessionInfo(0, "", 0.0, 0.0, turns=len(saved)), saved)
+
+
+def _pictures_of(agent: ChatAgent) -> str:
+    """Where an agent's pictures come from, in a sentence; empty where nobody knows."""
+    if not agent.index_size:
+        return "There is no index, so replies come without pictures."
+    if agent.index_path is None:
+        return ""
+    if cache_folder() in agent.index_path.parents:
+        return f"Pictures come from the model's own index, {agent.index_size:,}."
+    return f"Pictures come from the index {agent.index_path.absolute()}, {agent.index_size:,}."

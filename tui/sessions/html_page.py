@@ -9,7 +9,7 @@ from html import escape
 from fromage_lite.chat.events import TextDelta
 from index.images import make_thumbnail, one_line, sanitize
 from tui.conversation import PicturesFound
-from tui.pictures.thumbnails import Picture
+from tui.pictures.thumbnails import GONE, Picture
 from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable
 
 INSIDE_SIDE = 512  # pixels; some 50 kB a picture
@@ -94,6 +94,8 @@ def _figure(picture: Picture) -> str:
     details = [one_line(picture.detail)] if picture.detail else []
     if picture.score is not None:
         details.insert(0, f"match {picture.score:.2f}")
+    if picture.gone and picture.image is not None:
+        details.append(GONE)
     about = escape(" · ".join(details))
     if picture.image is None:
         body = f'<div class="gone">{escape(one_line(picture.problem) or "This picture is gone.")}</div>'

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fromage_lite.chat.events import TextDelta
 from index.images import one_line, sanitize
 from tui.conversation import PicturesFound
-from tui.pictures.thumbnails import Picture
+from tui.pictures.thumbnails import GONE, Picture
 from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable
 
 # Each of these can begin markup somewhere in a line; CommonMark takes a backslash before any of them.
@@ -75,4 +75,5 @@ def _picture(picture: Picture, link: Link) -> str:
     target = link(picture)
     if target is None:
         return f"▣ {caption}{score}: {escape(one_line(picture.problem or 'this picture is gone'))}"
-    return f"![{caption}]({target})\\\n*{caption}*{score}"
+    gone = f" ({GONE})" if picture.gone else ""
+    return f"![{caption}]({target})\\\n*{caption}*{score}{gone}"

@@ -34,6 +34,17 @@ class Unfinished:
     is_handed_back: bool = False
 
 
+@dataclass
+class Kept:
+    """A turn as the store knows it.
+
+    Attributes:
+        id: its number; None until it is written. Only the archive's thread sets and reads it.
+    """
+
+    id: int | None = None
+
+
 class Recording:
     """Mirrors a dialogue: begin, hear, finish; regenerate, undo, reset.
 
@@ -63,22 +74,25 @@ class Recording:
 
     # A reply ----------------------------------------------------------------------------------------------------
 
-    def begin(self, message: Sequence[Segment]) -> None:
+    def begin(self, message: Sequence[Segment]) -> Kept:
         """A message was sent. The same once more takes the place of its first attempt."""
-        message, created = absolute(message), time.time()
+        message, created, kept = absolute(message), time.time(), Kept()
         self._parts, self._more, self._statistics, self._written = [], [], None, self._clock()
 
         def work(store: SessionStore) -> None:
             session = self._existing(store)
             before, self._open = self._open, None
             if before is not None and before.message == message and store.update_turn(before.id, ()):
+                kept.id = before.id
                 self._open = Unfinished(before.id, message)
                 return
-            self._open = Unfinished(store.add_turn(session, SavedTurn(message, created=created)), message)
+            kept.id = store.add_turn(session, SavedTurn(message, created=created))
+            self._open = Unfinished(kept.id, message)
             if before is not None and before.is_handed_back:
                 store.remove_turn(before.id)
 
         self.archive.write(work)
+        return kept
 
     def hear(self, event: Event) -> None:
         """An event of the reply; its words are written now and then."""
@@ -164,13 +178,14 @@ class Recording:
 
         self.archive.write(work)
 
-    def forget(self, turn: int) -> None:
+    def forget(self, turn: Kept) -> None:
         """A turn that is no part of the dialogue, being interrupted or damaged, was taken out of the conversation."""
 
         def work(store: SessionStore) -> None:
-            if self._open is not None and self._open.id == turn:
+            if self._open is not None and self._open.id == turn.id:
                 self._open = None
-            self._remove(store, turn)
+            if turn.id is not None:
+                self._remove(store, turn.id)
 
         self.archive.write(work)
 

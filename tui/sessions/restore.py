@@ -14,7 +14,7 @@ from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import ImageError
 from fromage_lite.text.message import Segment
 from index.hits import FOREIGN, Hit
-from index.images import is_url, make_thumbnail, one_line, open_image, sanitize
+from index.images import is_gone, is_url, make_thumbnail, one_line, open_image, sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import UNREADABLE, SavedSearch, SavedTurn
@@ -148,6 +148,7 @@ def hit_pictures(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture,
 
 
 def _hit_picture(agent: ChatAgent | None, hit: Hit) -> Picture:
+    hit = dataclasses.replace(hit, gone=is_gone(hit.source))  # as it is now, not as it was when it was found
     try:
         return load_hit(agent if agent is not None and _has(agent, hit) else _Files(), hit)
     except ValueError:  # a source that looks like an address and is none
@@ -156,7 +157,8 @@ def _hit_picture(agent: ChatAgent | None, hit: Hit) -> Picture:
 
 def _at_hand(agent: ChatAgent | None, hits: Sequence[Hit]) -> tuple[Picture, ...]:
     def is_near(hit: Hit) -> bool:
-        return not is_url(hit.source) or (agent is not None and _has(agent, hit) and agent.is_at_hand(hit))
+        from_file = not (is_url(hit.source) or is_gone(hit.source))
+        return from_file or (agent is not None and _has(agent, hit) and agent.is_at_hand(hit))
 
     near = [hit for hit in hits if is_near(hit)]
     return tuple(picture for picture in hit_pictures(agent, near) if picture.image is not None)

@@ -16,6 +16,7 @@ from tui.pictures.image_mode import CHOICES
 
 SECTIONS = ("theme", "images", "settings", "keys")
 DEFAULTS = GenerationSettings()
+LOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,36 @@ class Preferences:
         """
         if self.path is None or not changes:
             return
-        import tomlkit
+        from filelock import FileLock
         from tomlkit.exceptions import TOMLKitError
 
         path = self.path.resolve()  # a link stays one
         try:
-            document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-            for name, value in changes.items():
-                table: Any = document
-                if name not in SECTIONS:
-                    table = document.setdefault("settings", tomlkit.table())
-                if value is None:
-                    table.pop(name, None)
-                else:
-                    table[name] = value
-            write_bytes(path, tomlkit.dumps(document).encode())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Another app may be about to write what it has read before this change.
+            with FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
+                write_bytes(path, _with_changes(path, changes).encode())
         except (OSError, UnicodeDecodeError, TOMLKitError, AttributeError, TypeError) as error:
             raise ConfigError(
                 f"{self.path} could not be written ({reason(error)}), so the change holds until you leave.",
                 "Correct the file or its permissions.",
             ) from error
+
+
+def _with_changes(path: Path, changes: Mapping[str, object]) -> str:
+    """The file's text with these values in it."""
+    import tomlkit
+
+    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+    for name, value in changes.items():
+        table: Any = document
+        if name not in SECTIONS:
+            table = document.setdefault("settings", tomlkit.table())
+        if value is None:
+            table.pop(name, None)
+        else:
+            table[name] = value
+    return tomlkit.dumps(document)
 
 
 def changed(before: GenerationSettings, after: GenerationSettings) -> dict[str, object]:

@@ -260,6 +260,9 @@ class Composer(Vertical):
             super().__init__()
             self.draft = draft
 
+    class Changed(Message):
+        """The draft is another: its words or its pictures."""
+
     class PictureChosen(Message):
         """A picture from the list, to be attached."""
 
@@ -297,6 +300,7 @@ class Composer(Vertical):
         await chips.remove_children()
         await chips.mount_all(Chip(number, picture) for number, picture in enumerate(pictures, 1))
         self.set_class(bool(pictures), "-attached")
+        self.post_message(self.Changed())
         if had_focus:
             self.prompt.focus()
 
@@ -321,6 +325,7 @@ class Composer(Vertical):
 
     def on_text_area_changed(self) -> None:
         self.completion.update()
+        self.post_message(self.Changed())
 
     def on_text_area_selection_changed(self) -> None:
         self.completion.update()

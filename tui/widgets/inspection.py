@@ -54,7 +54,7 @@ def _words(matches: Sequence[TokenMatch]) -> list[Content | tuple[str, str]]:
     parts: list[Content | tuple[str, str]] = []
     for rank, match in enumerate(matches):
         word = set_cell_size(visible(match.text), WORD_WIDTH - 2)
-        cosine = f" {match.cosine:5.2f}  ".replace("0.", ".", 1)
+        cosine = f" {f'{match.cosine:.2f}'.replace('0.', '.', 1):>5} "
         parts += [(word, "bold" if rank == 0 else ""), (cosine, "$foreground 60%")]
     return parts
 

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget, show_image
-from tui.pictures.thumbnails import Picture
+from tui.pictures.thumbnails import GONE, Picture
 from tui.widgets.picture import FocusablePicture, PictureCard, PictureGrid
 
 GAP = 1  # columns between two pictures
@@ -130,6 +130,7 @@ class NextBest(FocusablePicture):
         count = len(self._pictures)
         if self._is_focused:
             what = "⊘ hidden in this conversation" if self._is_hidden(picture) else picture.caption
+            what += f" · {GONE}" if picture.gone else ""
             title = Content.assemble((f"{self._chosen + 1} of {count}  ", "$primary bold"), what)
         else:
             title = Content.styled("next best", "$foreground 60%")

@@ -15,9 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures.thumbnails import Picture, fit_box
+from tui.pictures.thumbnails import GONE, Picture, fit_box
 
-SMALL_CAPTION = 48  # characters
+SMALL_CAPTION = 120  # characters: file names are whole
+TILE = 16  # columns of a picture in a grid
 PLACEHOLDER = (24, 12)  # pixels; only the ratio counts
 
 Wish = Literal["view", "use", "similar", "open", "save", "copy", "hide"]
@@ -150,7 +151,7 @@ class PictureCard(FocusablePicture):
         if self.hidden:
             return Content.assemble((rank, "$primary bold"), "⊘ hidden in this conversation")
         if self._small and len(name) > SMALL_CAPTION:
-            name = f"{name[:SMALL_CAPTION].rsplit(' ', 1)[0]} …"
+            name = f"{name[:SMALL_CAPTION].rsplit(' ', 1)[0].rstrip()} …"
         if self._mode is ImageMode.NONE:
             name = f"▣ {name}"
         return Content.assemble((rank, "$primary bold"), name)
@@ -159,6 +160,8 @@ class PictureCard(FocusablePicture):
         parts: list[str] = []
         if self.picture.score is not None:
             parts.append(f"match {self.picture.score:.2f}")
+        if self.picture.gone and self.picture.image is not None:  # else the box says what is wrong
+            parts.append(GONE)
         if self.picture.detail and not self._small:
             parts.append(self.picture.detail)
         return Content("\n".join(parts))
@@ -177,7 +180,7 @@ class PictureCard(FocusablePicture):
         """Gives the picture the largest box that the terminal's size allows."""
         width, height = self.app.size
         if self._small:
-            limit = (16, 7)
+            limit = (TILE, 7)
         else:
             limit = (max(8, min(44, width - 10)), max(5, min(18, height * 2 // 5)))
         size = self.picture.image.size if self.picture.image is not None else PLACEHOLDER
@@ -204,4 +207,5 @@ class PictureGrid(ItemGrid):
             PictureCard(picture, mode, rank=rank, small=True, series=series)
             for rank, picture in enumerate(pictures, first)
         ]
-        super().__init__(*cards, min_column_width=16, max_column_width=18, stretch_height=False)
+        super().__init__(*cards, min_column_width=TILE, stretch_height=False)
+        self.styles.grid_columns = str(TILE)  # not a share of the width, which would leave uneven gaps

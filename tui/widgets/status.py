@@ -25,19 +25,26 @@ class StatusBar(Widget):
     remark = reactive("")
     keys = reactive("")
     """What the keys do with what has the focus; shown in place of the details."""
+    remark_about = ""
+    """The matter of the remark, with which it goes."""
     _timer: Timer | None = None
 
     SIGNS = {"busy": ("◔", "$warning"), "ready": ("●", "$success"), "error": ("✗", "$error")}
 
-    def flash(self, text: str) -> None:
-        """Shows a passing remark in place of the details."""
-        self.remark = text
+    def flash(self, text: str, about: str = "") -> None:
+        """Shows a passing remark in place of the details, until its matter is over or for a moment."""
+        self.remark, self.remark_about = text, about
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(REMARK_SECONDS, self.clear_remark)
 
     def clear_remark(self) -> None:
-        self.remark = ""
+        self.remark = self.remark_about = ""
+
+    def forget(self, about: str) -> None:
+        """Removes the remark if its matter is over."""
+        if self.remark_about == about:
+            self.clear_remark()
 
     def render(self) -> Content:
         sign, colour = self.SIGNS[self.kind]

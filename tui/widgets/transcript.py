@@ -55,6 +55,14 @@ class Transcript(VerticalScroll):
         await self.feed.remove_children()
         await self.feed.mount(Welcome(self._small_world))
 
+    async def set_small_world(self, small_world: bool) -> None:
+        """Another model answers; the welcome says what holds now."""
+        if small_world != self._small_world:
+            self._small_world = small_world
+            for welcome in self.feed.query_children(Welcome):
+                await self.feed.mount(Welcome(small_world), before=welcome)
+                await welcome.remove()
+
     async def settle(self) -> None:
         """Shows the welcome if nothing but notes is left."""
         if all(isinstance(child, Note | Welcome) for child in self.feed.children):
@@ -77,6 +85,17 @@ class Transcript(VerticalScroll):
             if pictures := [widget for widget in child.query(FocusablePicture) if widget.display]:
                 return pictures
         return []
+
+    def forget(self, about: str) -> None:
+        """Removes the notes about a matter that is over."""
+        for note in self.notes:
+            if note.about == about:
+                note.remove()
+
+    @property
+    def notes(self) -> list[Note]:
+        """The lines from the app itself, in their order."""
+        return list(self.feed.query_children(Note))
 
     @property
     def turns(self) -> list[TurnView]:

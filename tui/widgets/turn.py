@@ -34,21 +34,35 @@ SIGNS: dict[NoteKind, str] = {"info": "·", "warning": "!", "error": "✗"}
 
 
 class Note(HorizontalGroup):
-    """A line from the app itself. The sign in front says what kind it is, not the colour alone."""
+    """A line from the app itself. The sign in front says what kind it is, not the colour alone.
 
-    def __init__(self, text: str, kind: NoteKind = "info") -> None:
+    Args:
+        text: what it says.
+        kind: how it is drawn.
+        about: its matter, with which it goes; empty if it stays.
+        advice: what can be done about it as long as nothing else happens; one more line.
+    """
+
+    def __init__(self, text: str, kind: NoteKind = "info", about: str = "", advice: str = "") -> None:
         super().__init__(classes=f"note -{kind}")
-        self.text = sanitize(text)
-        self.kind = kind
+        self._lasting = sanitize(text)
+        self.text = "\n".join(filter(None, (self._lasting, sanitize(advice))))
+        self.kind, self.about = kind, about
 
     def compose(self) -> ComposeResult:
         yield Static(SIGNS[self.kind], markup=False, classes="sign")
         yield Static(self.text, markup=False, classes="note-text")
 
+    def drop_advice(self) -> None:
+        """The advice holds no longer."""
+        if self.text != self._lasting:
+            self.text = self._lasting
+            self.query_one(".note-text", Static).update(self.text)
 
-def error_note(error: FromageError, advice: str = "/retry tries again.") -> Note:
+
+def error_note(error: FromageError, advice: str = "/retry tries again.", about: str = "") -> Note:
     """An error with what to do about it."""
-    return Note("\n".join(line for line in (error.message, error.hint, advice) if line), "error")
+    return Note("\n".join(line for line in (error.message, error.hint) if line), "error", about, advice)
 
 
 class Prose(Static):
@@ -259,6 +273,11 @@ class TurnView(VerticalGroup):
     def compose(self) -> ComposeResult:
         yield self.message
         yield self.reply
+
+    def give_up(self) -> None:
+        """The reply that failed can't be asked for again."""
+        for note in self.reply.query(Note):
+            note.drop_advice()
 
     async def begin_again(self) -> None:
         """Makes room for another reply; the one before is hidden until the new one is there."""

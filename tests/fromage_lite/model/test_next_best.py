@@ -10,6 +10,7 @@ from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, StoreError
+from index.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, hear
 
 
@@ -87,4 +88,11 @@ def test_if_every_picture_is_gone_the_best_is_named_all_the_same(agent, script):
     script.say("a[RET]")
     agent.engine.index = Gone()
     (event,) = found(hear(agent.dialogue().reply("one"))[0])
-    assert ids(event.hits) == [0]
+    assert ids(event.hits) == [0] and event.hits[0].gone
+
+
+def test_a_picture_is_at_hand_as_its_file_or_as_a_small_copy_of_it(agent, tmp_path):
+    (there := tmp_path / "there.png").touch()
+    agent.engine.index = Gone(2)
+    sources = {0: str(there), 1: str(tmp_path / "lost.png"), 2: str(tmp_path / "kept.png"), 3: "https://example.org/3"}
+    assert [agent.is_at_hand(Hit(id, 0.5, source)) for id, source in sources.items()] == [True, False, True, False]

@@ -71,6 +71,31 @@ def test_a_run_on_a_table_ends_in_a_model_that_loads(recipe, options, tmp_path):
     assert not run(recipe, dataclasses.replace(options, resume=True), lines.append)
 
 
+def test_a_run_whose_length_nobody_chose_says_what_it_takes_and_what_would_fit(recipe, options):
+    long = dataclasses.replace(recipe, steps=5000, batch_size=4, warmup_steps=2)
+    lines: list[str] = []
+    assert not run(long, dataclasses.replace(options, export=None, max_steps=7), lines.append)
+    (before,) = (n for n, line in enumerate(lines) if "steps of 4 captions go through" in line)
+    assert "up to step 7" in lines[before - 1] and "7 steps of 4 captions" in lines[before]
+    (measured,) = (n for n, line in enumerate(lines) if "A step takes" in line)
+    assert before < measured < len(lines) - 1
+    assert "Trained 7 steps" in lines[-1] and "The best bridge is in" in lines[-1]
+    assert (options.out / "best" / "model.safetensors").is_file()
+    chosen = dataclasses.replace(options, export=None, steps=3, overwrite=True)
+    lines.clear()
+    run(dataclasses.replace(long, steps=3), chosen, lines.append)
+    assert not [line for line in lines if "would fit" in line or "A step takes" in line]
+
+
+def test_without_held_out_captions_it_says_why_there_is_no_best(recipe, options, tmp_path):
+    (options.images_root / "few.tsv").write_text("a picture 0\t0.png\na picture 1\t1.png\n")
+    few = dataclasses.replace(options, data=options.images_root / "few.tsv", export=None)
+    lines: list[str] = []
+    run(dataclasses.replace(recipe, batch_size=2), few, lines.append)
+    assert not (options.out / "best").exists()
+    assert "Without held-out captions" in lines[-1] and f"the last bridge is in {options.out / 'last'}" in lines[-1]
+
+
 def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_captions_embeddings(recipe, options):
     values = {**recipe.to_dict(), "visual_rate": 1e-9, "visual_init": "text", "whiten_features": True}
     run(Recipe.from_dict(values), dataclasses.replace(options, export=None), lambda line: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -133,6 +134,22 @@ def test_a_run_without_validation_has_a_last_checkpoint_only(make_model, tmp_pat
     model = make_model()
     fit(model, tmp_path, data=make_data(model, held_out=False))
     assert has_checkpoint(tmp_path / "last") and not has_checkpoint(tmp_path / "best")
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_run_that_stops_before_its_first_validation_leaves_a_best_checkpoint(make_model, tmp_path, stop):
+    late = dataclasses.replace(RECIPE, validate_every=1000)
+    fit(make_model(), tmp_path, late, max_steps=stop)
+    assert has_checkpoint(tmp_path / "best")
+    model = Fromage.from_pretrained(tmp_path / "best", device="cpu")
+    assert set(model.trained_parameters()) == set(make_model().trained_parameters())
+
+
+def test_the_bar_ends_where_the_run_does(make_model, tmp_path, capsys):
+    model = make_model()
+    Trainer(model, make_data(model), RECIPE, tmp_path, tensorboard=False).fit(max_steps=3)
+    drawn = capsys.readouterr().err
+    assert "3/3" in drawn and f"/{RECIPE.steps} " not in drawn
 
 
 def test_the_checkpoint_is_a_model_with_metrics(make_model, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from fromage_lite.config import playground_dir
 from tests.tui.command_line import call
+from tui.cli import console
 
 
 @pytest.fixture
@@ -16,8 +17,9 @@ def measured(monkeypatch):
     """The folders that were evaluated, with the options."""
     asked = []
 
-    def evaluate(folder, *, report, **options):
+    def evaluate(folder, *, report, progress, **options):
         asked.append((folder, options))
+        progress("Measuring captions, 3 of 15 …")
         report("vqa 0.912")
         return {"vqa": 0.912345, "t2i_r1": 0.5}
 
@@ -41,6 +43,11 @@ def test_figures_on_stdout_and_in_the_file_are_the_same(measured, tmp_path):
     assert json.loads(result.stdout) == {"vqa": 0.9123, "t2i_r1": 0.5}
     assert file.read_text() == result.stdout
     assert result.stderr == "vqa 0.912\n"
+
+
+def test_what_is_being_measured_stands_on_a_line_of_its_own(measured, monkeypatch):
+    monkeypatch.setattr(console.StatusLine, "PATIENCE", -1.0)
+    assert call("evaluate").stderr == "Measuring captions, 3 of 15 …\nvqa 0.912\n"
 
 
 def test_a_file_that_cannot_be_written_is_one_line(measured, tmp_path):

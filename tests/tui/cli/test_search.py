@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,20 @@ def test_a_picture_that_is_gone_is_a_line(agent):
     result = call("search", "a cat", "--top", "2", "--show", "--images", "halfblock")
     assert result.exit_code == 0 and "(It is gone.)" in result.stdout
     assert "38;2;255;165;0" in result.stdout, "the next one is drawn"
+
+
+def test_a_hit_whose_file_is_gone_says_so_to_people_and_to_programs(agent, script):
+    first, second = agent.index.hits[:2]
+    agent.index.hits = [replace(first, gone=True), second]
+    lines = ["0.900  /pictures/0.png  picture number 0  (its file is gone)", "0.800  /pictures/1.png  picture number 1"]
+    assert [line.split(maxsplit=1)[1] for line in call("search", "a cat").stdout.splitlines()] == lines
+    images = json.loads(call("search", "a cat", "--json").stdout)["images"]
+    assert [image.get("gone") for image in images] == [True, None]
+    script.say("here.[RET]", "here.[RET]", "here.[RET]")
+    assert lines[0] in call("ask", "a cat").stdout
+    assert json.loads(call("ask", "a cat", "--json").stdout)["images"][0]["gone"] is True
+    events = map(json.loads, call("ask", "a cat", "--events").stdout.splitlines())
+    assert [e["images"][0]["gone"] for e in events if e["event"] == "images_found"] == [True]
 
 
 def test_show_is_for_people(agent):

@@ -12,7 +12,7 @@ import pytest
 
 from fromage_lite.errors import ImageError
 from tests.tui.driver import Driver, chatting
-from tests.tui.fake_agent import FakeAgent, image_paths, picture_bytes
+from tests.tui.fake_agent import FakeAgent, Gate, image_paths, loader, picture_bytes
 from tui.input.clipboard import MOST_KEPT, clipboard_pictures
 from tui.input.prompt_history import MOST_PROMPTS, PromptHistory, read_prompts
 from tui.pictures.image_mode import ImageMode
@@ -386,3 +386,41 @@ async def test_a_chip_keeps_its_mark_however_long_the_name_is(tmp_path: Path) ->
             await chat.until(lambda: "[Image #1]" in chat.text)
             (line,) = (line for line in chat.text.splitlines() if "[Image #1]" in line)
             assert ".png ✕" in line and "…" in line
+
+
+async def test_the_composer_says_how_many_more_pictures_fit(cat: Path, dog: Path) -> None:
+    agent = FakeAgent()
+    agent.room = 3
+    async with chatting(agent, size=(40, 24)) as chat:
+        assert "fit" not in chat.text
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: "2 more pictures fit" in chat.text)
+        chat.screen.composer.prompt.fill(f"is it like <image:{dog}>?")
+        await chat.until(lambda: "1 more picture fits" in chat.text)
+        await chat.pilot.press("ctrl+u")
+        await chat.until(lambda: "fit" not in chat.text)
+
+
+async def test_attaching_one_too_many_says_so_at_once(cat: Path, dog: Path) -> None:
+    agent = FakeAgent()
+    agent.room = 1
+    async with chatting(agent) as chat:
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: "no more pictures fit" in chat.text)
+        await chat.type(f"/image {dog}")
+        await chat.until(lambda: "1 picture too many" in chat.text and "doesn't fit any more" in chat.text)
+        await chat.type(f"/image {dog}")
+        await chat.until(lambda: "2 pictures too many" in chat.text)
+        await chat.pilot.press("home", "backspace", "backspace")
+        await chat.until(lambda: "no more pictures fit" in chat.text)
+
+
+async def test_pictures_are_counted_as_soon_as_the_model_is_there(cat: Path) -> None:
+    agent, gate = FakeAgent(["one"]), Gate()
+    agent.room = 4
+    async with chatting(load=loader(agent, gate), wait=False) as chat:
+        await chat.type(f"/image {cat}")
+        await chat.until(lambda: chat.screen.query(Chip))
+        assert "fit" not in chat.text
+        gate.open()
+        await chat.until(lambda: "3 more pictures fit" in chat.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,21 @@ async def test_randvqa_of_a_bad_file_is_told(tmp_path: Path) -> None:
     async with chatting() as chat:
         await chat.type(f"/randvqa {path}")
         await chat.until(lambda: "no annotations" in chat.text)
+
+
+async def test_the_columns_of_the_nearest_words_stand_under_each_other(cat: Path) -> None:
+    agent = FakeAgent()
+    cosines = [[1.0, 0.97, -0.5], [0.5, 1.0, 0.25], [-1.0, -0.01, 1.0]]
+    agent.tokens_near = lambda path, k: [
+        [TokenMatch(n, f" word{n}", cosine) for n, cosine in enumerate(row)] for row in cosines
+    ]
+    async with chatting(agent, size=(100, 40)) as chat:
+        await chat.type(f"/tokens {cat}")
+        await chat.until(lambda: "word2" in chat.text)
+        rows = [line for line in chat.text.splitlines() if "word2" in line]
+        assert len(rows) == 3
+        for column in range(3):
+            assert len({row.index(f"word{column}") for row in rows}) == 1
+        ends = [[match.end() for match in re.finditer(r"-?\d?\.\d\d", row)] for row in rows]
+        assert ends[0] == ends[1] == ends[2] and len(ends[0]) == 3
+        assert "1.00" in rows[0] and " .97" in rows[0] and "-.50" in rows[0] and "-1.00" in rows[2]

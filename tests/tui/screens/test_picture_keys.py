@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,25 @@ async def test_strip_and_viewer_fit_every_size(size: tuple[int, int], mode: Imag
             assert keys.bottom <= rows and keys.right <= columns
         await chat.pilot.press("q")
         await chat.until(lambda: chat.app.screen is chat.screen)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (80, 40), (120, 50)])
+async def test_a_found_picture_whose_file_is_gone_says_so_wherever_it_is_seen(size: tuple[int, int]) -> None:
+    lost, kept = replace(hit(1, "a lost cat"), gone=True), hit(2, "a kept cat")
+    lost_next = replace(hit(3, "a lost next"), gone=True)
+    async with chatting(FakeAgent(found(lost), found(lost, kept, more=(lost_next,))), size=size) as chat:
+        await chat.say("show me")
+        assert chat.text.count("its file is gone") == 1
+        await chat.say("show me two")  # a grid of both
+        card, other = chat.cards[-2:]
+        assert "its file is gone" in str(card.query_one(".details").render())
+        assert "gone" not in str(other.query_one(".details").render())
+        chat.screen.query(NextBest).last().focus()
+        await chat.until(lambda: "a lost next · its file is gone"[: size[0] - 20] in chat.text)
+        card.focus()
+        await chat.pilot.press("enter")
+        await chat.until(lambda: shows_viewer(chat))
+        assert "its file is gone" in chat.text
+        await chat.pilot.press("right")
+        await chat.until(lambda: "a kept cat" in chat.text)
+        assert "its file is gone" not in chat.text

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.color import Color, ColorSystem
+from textual.theme import Theme
 from textual.widgets import Static
 
 from fromage_lite.chat.events import ImagesFound
@@ -117,7 +120,69 @@ async def test_the_welcome_of_another_model_promises_no_small_world() -> None:
         assert "pictograms" not in chat.text and "It sees your pictures" in chat.text
 
 
+async def test_the_welcome_follows_the_model(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with chatting() as chat:
+        assert "pictograms" in chat.text
+        chat.app.conversation.load_other = lambda model, progress: FakeAgent()
+        await chat.type(f"/model {tmp_path / 'other'}")
+        await chat.until(lambda: "pictograms" not in chat.text)
+        assert "It sees your pictures" in chat.text and chat.screen.transcript.shows_welcome
+        await chat.say("hello")
+        await chat.type("/reset")
+        await chat.until(lambda: chat.screen.transcript.shows_welcome)
+        assert "pictograms" not in chat.text
+        await chat.type("/model default")
+        await chat.until(lambda: "pictograms" in chat.text)
+
+
 async def test_welcome_fits_forty_columns() -> None:
     async with chatting(size=(40, 24)) as chat:
         assert "fromage_lite" in chat.text and "/image PATH" in chat.text
         assert all(len(line) <= 40 for line in chat.text.splitlines())
+
+
+@pytest.mark.parametrize("size", [(40, 30), (60, 30), (80, 40), (100, 40), (120, 50)])
+async def test_gaps_between_pictures_are_even_and_names_whole(size: tuple[int, int]) -> None:
+    names = ["IMG_20240131_174502_from_the_old_camera_of_grandmother_Hildegard (2).jpeg", "b.png", "a cat by the sea"]
+    hits = [hit(n, names[n % 3]) for n in range(8)]
+    async with chatting(FakeAgent(hits=hits), size=size) as chat:
+        await chat.type("/find cats")
+        await chat.until(lambda: len(chat.cards) == 8 and not chat.screen.busy)
+        await chat.pilot.pause()
+        rows: dict[int, list[int]] = {}
+        for card in chat.cards:
+            rows.setdefault(card.region.y, []).append(card.region.x)
+        steps = {right - left for row in rows.values() for left, right in pairwise(row)}
+        assert len(steps) == 1, "every picture is as far from the next one"
+        assert {card.region.width for card in chat.cards} == {16}
+        for card, name in zip(chat.cards, names * 3, strict=False):
+            caption = card.query_one(".caption", Static)
+            drawn = "".join(strip.text.strip() for strip in caption.render_lines(caption.region.reset_offset))
+            assert name.replace(" ", "") in drawn.replace(" ", "")
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
+@pytest.mark.parametrize("colours", [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT], ids=lambda colours: colours.name)
+def test_scrollbars_can_be_seen_with_256_colours(theme: Theme, colours: ColorSystem) -> None:
+    """The contrast ratio of WCAG 2, after what Rich makes of a colour in such a terminal."""
+
+    def luminance(name: str) -> float:
+        rgb = Color.parse(name).downgrade(colours).get_truecolor()
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in rgb)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    ground = luminance(theme.variables["scrollbar-background"])
+    bars = [luminance(theme.variables[name]) for name in ("scrollbar", "scrollbar-hover")]
+    ratios = [(max(bar, ground) + 0.05) / (min(bar, ground) + 0.05) for bar in bars]
+    assert ratios[0] >= 1.8 and ratios[1] > ratios[0] + 0.5
+
+
+@pytest.mark.parametrize("width", [40, 50])
+async def test_the_help_of_a_narrow_screen_has_its_words_under_the_keys(width: int) -> None:
+    async with chatting(size=(width, 30)) as chat:
+        await chat.pilot.press("f1")
+        await chat.until(lambda: isinstance(chat.app.screen, HelpScreen) and "Send the message" in chat.text)
+        for row in chat.app.screen.query(".help-row"):
+            key, words = row.query_one(".help-key"), row.query_one(".help-text")
+            assert words.region.y == key.region.bottom and words.region.width >= width - 12

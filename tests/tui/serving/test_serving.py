@@ -93,6 +93,15 @@ async def test_what_the_agent_is_crosses_over():
     assert (agent.model_name, agent.device, agent.index_size, agent.index_path) == ("playground", "cpu", 7, None)
 
 
+async def test_pictures_are_counted_where_the_model_is():
+    agent = FakeAgent()
+    agent.room = 5
+    async with serving(agent) as path:
+        dialogue = await asyncio.to_thread((await visit(path)).dialogue, SETTINGS)
+        draft = (ImageSegment("/a b.png"), "and", ImageSegment("/c.png"))
+        assert await asyncio.to_thread(dialogue.pictures_left, draft) == 3
+
+
 async def test_the_turn_is_there_when_its_end_is_told():
     async with serving(FakeAgent(["one"])) as path:
         dialogue = await asyncio.to_thread((await visit(path)).dialogue, SETTINGS)
@@ -320,9 +329,10 @@ async def test_a_visitors_chat_begins_with_the_servers_options_and_the_config_fi
     file = home / "config" / "fromage-lite" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text('images = "kitty"\n[settings]\ntop_p = 0.5\ntemperature = 0.2\n')
-    async with serving(FakeAgent(), settings={"temperature": 0.9}, save=False) as path:
+    async with serving(FakeAgent(), settings={"temperature": 0.9}, save=False, small_world=False) as path:
         app = make_app(await asyncio.to_thread(connect, path))
     assert app.conversation.settings == GenerationSettings(temperature=0.9, top_p=0.5)
+    assert not app.small_world
     assert app.mode is ImageMode.HALFBLOCK, "a browser draws no Kitty pictures"
     assert app.conversation.archive is not None and not app.conversation.archive.saves
     app.conversation.archive.close()

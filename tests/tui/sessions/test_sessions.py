@@ -14,6 +14,7 @@ from fromage_lite.errors import FromageError
 from index.hits import Hit
 from tests.tui.driver import Driver
 from tests.tui.fake_agent import FakeAgent, Gate, image_paths, loader, picture_bytes
+from tests.tui.saved import say, turn
 from tui.app import ChatApp
 from tui.pictures.image_mode import ImageMode
 from tui.screens.chat import ChatScreen
@@ -183,6 +184,33 @@ async def test_a_conversation_is_opened_again_with_its_pictures(path: Path, tmp_
     assert len(words(path)) == 1 and len(words(path)[0]) == 1
 
 
+async def test_a_picture_that_has_gone_since_is_marked_when_its_conversation_is_opened_again(
+    path: Path, tmp_path: Path
+) -> None:
+    """`FakeAgent` has a small copy of every picture, and says which is its number 1."""
+    file = tmp_path / "cat.png"
+    file.write_bytes(picture_bytes())
+
+    class Indexed(FakeAgent):
+        def row(self, id: int) -> tuple[str, str]:
+            return str(file), "a cat"
+
+    script = ["here", ImagesFound((Hit(1, 0.9, str(file), "a cat"),))]
+    async with kept(path, Indexed(script)) as chat:
+        await chat.say("show me a cat")
+        assert "its file is gone" not in chat.text
+    file.unlink()
+    async with kept(path, Indexed(), resume="last") as chat:
+        await chat.until(lambda: chat.cards)
+        await chat.until(lambda: "its file is gone" in chat.text)
+        assert chat.cards[0].picture.image is not None
+    file.write_bytes(picture_bytes())
+    async with kept(path, Indexed(), resume="last") as chat:
+        await chat.until(lambda: chat.cards)
+        await chat.until(lambda: "match 0.90" in chat.text)
+        assert "its file is gone" not in chat.text
+
+
 async def test_the_next_best_and_what_is_hidden_come_back_too(path: Path, tmp_path: Path) -> None:
     files = []
     for colour in ("orange", "blue", "green"):
@@ -235,6 +263,58 @@ async def test_continue_with_nothing_to_continue_and_a_number_that_is_none(path:
         await chat.until(lambda: chat.notes)
         assert "no conversation 99" in chat.notes[0]
         await chat.say("still works")
+
+
+async def undone(chat: Driver) -> list[str]:
+    """Takes every turn back; the first words of what came back, in that order."""
+    back = []
+    while chat.screen.transcript.turns:
+        before = len(chat.screen.transcript.turns)
+        chat.screen.composer.prompt.fill("")
+        await chat.pilot.press("ctrl+t")
+        await chat.until(lambda: len(chat.screen.transcript.turns) < before)  # noqa: B023
+        back.append(chat.typed)
+    return back
+
+
+async def test_undo_takes_back_the_last_visible_turn_be_it_interrupted_or_whole(path: Path) -> None:
+    store = SessionStore.open(path)
+    turns = [turn("one", "1"), turn("two", "half", reason=None), turn("three", "3"), turn("four", "hal", reason=None)]
+    say(store, *turns)
+    store.close()
+    agent = FakeAgent(["5"])
+    async with kept(path, agent, resume="last") as chat:
+        await chat.until(lambda: len(chat.screen.transcript.turns) == 4)
+        await chat.say("five")
+        for rest in (["one", "two", "three", "four"], ["one", "two", "three"], ["one", "two"], ["one"]):
+            before = len(chat.screen.transcript.turns)
+            await chat.pilot.press("ctrl+t")
+            await chat.until(lambda: len(chat.screen.transcript.turns) < before)  # noqa: B023
+            await chat.ready()
+            await chat.until(lambda: [m[0] for m, _, _ in words(path)[0]] == rest)  # noqa: B023
+            finished = [message for message in rest if message in ("one", "three")]
+            assert [t.message[0] for t in agent.last.turns] == finished
+    async with kept(path, resume="last") as chat:
+        await chat.until(lambda: len(chat.screen.transcript.turns) == 1)
+        assert await undone(chat) == ["one"]
+    assert words(path) == []
+
+
+async def test_undo_of_a_failed_message_above_the_last_takes_it_out_of_the_kept_conversation(path: Path) -> None:
+    agent, gate = FakeAgent(["1"], [" half", Gate(), FromageError("It broke.")], ["3"]), Gate()
+    agent.scripts[1][1] = gate
+    async with kept(path, agent) as chat:
+        await chat.say("one")
+        await chat.type("two")
+        await chat.until(gate.reached.is_set)
+        chat.screen.composer.prompt.fill("three")  # so that the failed one is not handed back
+        gate.open()
+        await chat.until(lambda: "It broke." in chat.text and "/retry tries again." in chat.text)
+        await chat.pilot.press("enter")
+        await chat.until(lambda: len(chat.screen.turns) == 2)
+        assert "It broke." in chat.text and "/retry" not in chat.text
+        assert await undone(chat) == ["three", "two", "one"]
+    assert words(path) == []
 
 
 async def test_an_interrupted_reply_is_shown_and_not_told_to_the_model(path: Path) -> None:

@@ -15,7 +15,7 @@ from fromage_lite.chat.turns import Turn
 from fromage_lite.text.message import ImageSegment
 from tests.tui.fake_agent import STATISTICS, hit
 from tui.sessions.archive import Archive
-from tui.sessions.recording import Recording
+from tui.sessions.recording import Kept, Recording
 from tui.sessions.records import SavedSearch, SavedTurn
 from tui.sessions.search import search
 from tui.sessions.store import SessionStore
@@ -157,7 +157,7 @@ def test_a_turn_that_the_dialogue_does_not_have_can_be_taken_out(said: Said, pat
     store = SessionStore.open(path)
     _, ids = store.load(said.recording.session)
     store.close()
-    said.recording.forget(ids[1])
+    said.recording.forget(Kept(ids[1]))
     assert [t.message for t in said.turns()] == [("one",), ("three",)]
     said.recording.undo()
     assert [t.message for t in said.turns()] == [("one",)]

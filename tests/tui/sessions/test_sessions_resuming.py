@@ -14,10 +14,14 @@ from tests.tui.driver import Driver
 from tests.tui.fake_agent import FakeAgent, Gate, hit, loader, picture_bytes
 from tests.tui.saved import say, turn
 from tests.tui.sessions.test_sessions import kept
+from tui.app import ChatApp
+from tui.pictures.image_mode import ImageMode
+from tui.sessions.archive import Archive
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
 from tui.sessions.records import HeldWith
 from tui.sessions.store import SessionStore
+from tui.settings.preferences import Preferences
 from tui.widgets.found import Found
 from tui.widgets.picture import FocusablePicture
 
@@ -134,6 +138,29 @@ async def test_the_index_is_opened_when_the_model_is_there(path: Path, indices) 
 
 
 @pytest.mark.parametrize(
+    ("folder", "size", "words"),
+    [
+        ("photos", 1234, "Pictures come from the index {}, 1,234."),
+        ("cache/fromage-lite/playground/index", 2000, "Pictures come from the model's own index, 2,000."),
+        (None, 0, "There is no index, so replies come without pictures."),
+    ],
+)
+async def test_going_on_at_the_start_says_which_index_answers(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None, size: int, words: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    agent = FakeAgent(index_size=size)
+    agent.index_path = tmp_path / folder if folder else None
+    first = held(path, index_path=str(agent.index_path) if folder else "none")
+    second = held(path, index_path=str(agent.index_path) if folder else "none")
+    async with kept(path, agent, resume=first) as chat:
+        said = words.format(agent.index_path)
+        await chat.until(lambda: [note for note in chat.notes if note.startswith(said[:-1])])
+        await chat.screen.feature(Sessions).resume(second)  # the same index: nothing to say
+        assert said not in chat.notes
+
+
+@pytest.mark.parametrize(
     ("wanted", "note", "size"),
     [
         ("/indices/gone", "can't be opened: There is no index at /indices/gone", 2000),
@@ -176,6 +203,21 @@ async def test_another_model_is_named_and_its_index_left_alone(path: Path, indic
         (note,) = chat.notes
         assert "held with the model opt; playground goes on. /model /models/opt brings it back." in note
         assert agent.index_path is None
+
+
+async def test_notes_of_the_start_are_not_lost_when_the_conversation_is_opened(path: Path) -> None:
+    session, problem = held(path), "The config file has a line that can't be used."
+    app = ChatApp(
+        loader(FakeAgent()),
+        ImageMode.NONE,
+        archive=Archive(path),
+        resume=session,
+        preferences=Preferences(problems=(problem,)),
+    )
+    async with app.run_test() as pilot:
+        chat = Driver(app, pilot)
+        await chat.until(lambda: len(chat.screen.turns) == 1)
+        await chat.until(lambda: chat.notes == [problem])
 
 
 async def test_a_message_taken_back_has_its_pictures(path: Path, cat: Path, dog: Path) -> None:

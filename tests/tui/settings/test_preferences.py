@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,23 @@ def test_what_the_file_says_holds(file: Path) -> None:
     assert preferences.settings == GenerationSettings(temperature=0.7, ret_mode="always", seed=5)
     assert preferences.keys == {"settings": "f10", "send": "f8,f9"}
     assert preferences.theme == "fromage-light" and preferences.images == "none"
+
+
+@pytest.mark.parametrize("text", ["", GOOD], ids=["new", "there"])
+def test_changes_of_several_apps_at_once_all_arrive(file: Path, text: str) -> None:
+    write(file, text)
+    changes = {"temperature": 0.25, "top_p": 0.5, "seed": 11, "max_images": 2, "max_new_tokens": 33, "theme": "nord"}
+    start = threading.Barrier(len(changes))
+
+    def keep(name: str) -> None:
+        preferences = Preferences.read(file)
+        start.wait()
+        preferences.keep({name: changes[name]})
+
+    with ThreadPoolExecutor(len(changes)) as threads:
+        assert list(threads.map(keep, changes)) == [None] * len(changes)
+    written = tomllib.loads(file.read_text())
+    assert {**written["settings"], "theme": written["theme"]}.items() >= changes.items()
 
 
 def test_no_file_is_no_problem(file: Path) -> None:
