@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.commands import index_command
+from index.containers import container_of
 from index.errors import FingerprintError, StoreError
 from index.files import replacing, sync_folder
 from index.hits import Hit
@@ -249,7 +250,7 @@ class ImageIndex:
 
     def _picture(self, id: int) -> _Picture | None:
         source, caption = self.row(id)
-        gone = not is_url(source) and not _is_there(source)
+        gone = not is_url(source) and not _is_there(container_of(source))
         return None if gone and not self.store.has_thumbnail(id) else (source, caption, gone)
 
     def row(self, id: int) -> tuple[str, str]:

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from PIL import Image
 
 from index.build import Embed
 from index.commands import index_command
+from index.containers import stamp_of
 from index.errors import ImageError, StoreError
 from index.faiss_index import ImageIndex
 from index.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
@@ -120,12 +120,10 @@ def _pictures(
         source, _ = store.row(id)
         if is_url(source):
             continue
-        try:
-            status = Path(source).stat()
-        except (OSError, ValueError):
+        if (stamp := stamp_of(source)) is None:
             missed["gone"] += 1
             continue
-        if store.stamp(id) not in ((status.st_size, status.st_mtime_ns), (None, None)):
+        if store.stamp(id) not in (stamp, (None, None)):
             missed["changed"] += 1
             continue
         try:

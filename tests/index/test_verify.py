@@ -103,7 +103,7 @@ def test_rows_that_are_missing_are_found(out):
 
 def test_an_update_that_was_interrupted_is_told_with_the_command(out, album, encode, painter):
     for number in range(6):
-        painter(album / "zz" / f"{number}.png", 0.3)
+        painter(album / "zz" / f"{number}.png", 0.3, (50 + number, 9))
     calls = []
 
     def embed(images):
