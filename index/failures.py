@@ -78,8 +78,8 @@ class Failures:
             self._causes[name] = Cause(name, 1, sanitize(bad.source), bad.reason)
 
     def causes(self) -> list[Cause]:
-        """The causes, most frequent first."""
-        return sorted(self._causes.values(), key=lambda cause: -cause.count)
+        """The causes, most frequent first, and then by name."""
+        return sorted(self._causes.values(), key=lambda cause: (-cause.count, cause.cause))
 
     def write(self, folder: Path, tried: int) -> None:
         """Write both reports into a folder: `BAD_LIST`, every failure in a line, and `FAILURES`, the causes.

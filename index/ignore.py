@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
+from pathspec import GitIgnoreSpec, PathSpec
 
 from index.errors import StoreError, reason
 from index.tables import decode
@@ -38,7 +39,7 @@ class IgnoreRules:
     def __init__(self, root: Path, exclude: Sequence[str] = ()) -> None:
         self._root = str(root)
         self._excluded = _spec(list(exclude), "--exclude")
-        self._specs: dict[str, GitIgnoreSpec] = {}
+        self._specs: dict[str, _Spec] = {}
 
     def enter(self, folder: str) -> str:
         """Read the rules of a folder that is about to be walked; what is wrong with them, "" for nothing."""
@@ -63,13 +64,12 @@ class IgnoreRules:
         name = os.path.basename(path)  # noqa: PTH119
         if name.startswith(".") or (is_folder and name in SYSTEM_FOLDERS):
             return True
-        slash = "/" if is_folder else ""
-        if self._excluded is not None and _verdict(self._excluded, path, self._root, slash):
+        if self._excluded is not None and self._excluded.verdict(path, self._root, is_folder):
             return True
         folder = os.path.dirname(path)  # noqa: PTH120
         while True:
             spec = self._specs.get(folder)
-            verdict = _verdict(spec, path, folder, slash) if spec is not None else None
+            verdict = spec.verdict(path, folder, is_folder) if spec is not None else None
             if verdict is not None:
                 return verdict
             if folder == self._root or len(folder) <= len(self._root):
@@ -77,13 +77,23 @@ class IgnoreRules:
             folder = os.path.dirname(folder)  # noqa: PTH120
 
 
-def _spec(lines: list[str], where: str) -> GitIgnoreSpec | None:
+@dataclass(frozen=True)
+class _Spec:
+    """The same patterns for files and for folders: for a file git lets `drafts/` count less than `*.png`, and of those
+    that fit a folder the last decides."""
+
+    files: GitIgnoreSpec
+    folders: PathSpec
+
+    def verdict(self, path: str, base: str, is_folder: bool) -> bool | None:
+        """True: ignored; False: taken back; None: no pattern fits."""
+        relative = os.path.relpath(path, base).replace(os.sep, "/")
+        return (self.folders.check_file(f"{relative}/") if is_folder else self.files.check_file(relative)).include
+
+
+def _spec(lines: list[str], where: str) -> _Spec | None:
     try:
-        return GitIgnoreSpec.from_lines(lines) if any(lines) else None
+        files = GitIgnoreSpec.from_lines(lines)
     except ValueError as error:
         raise StoreError(f"A pattern of {where} can't be understood: {reason(error)}.") from error
-
-
-def _verdict(spec: GitIgnoreSpec, path: str, base: str, slash: str) -> bool | None:
-    """True: ignored; False: taken back; None: no pattern fits."""
-    return spec.check_file(os.path.relpath(path, base).replace(os.sep, "/") + slash).include
+    return _Spec(files, PathSpec(files.patterns)) if any(lines) else None

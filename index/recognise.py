@@ -100,5 +100,5 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
 
 
 def _holds_tars(path: Path) -> bool:
-    """Whether a folder has tars and no pictures directly in it."""
-    return path.is_dir() and bool(shards(path)) and not any(is_picture_name(file) for file in path.iterdir())
+    """Whether a folder has tars directly in it, and no picture file there or deeper."""
+    return path.is_dir() and bool(shards(path)) and all(picture.problem for picture in FolderReader(path))

@@ -15,7 +15,7 @@ from index.errors import ImageError, StoreError, reason
 from index.images import is_picture_name
 from index.readers import FILES_AT_ONCE, MOST_CAPTION_BYTES, PictureFile
 from index.tables import decode
-from index.text import one_line
+from index.text import one_line, sanitize
 
 LARGEST_JSON = 1_000_000
 """Bytes of a sample's metadata."""
@@ -68,22 +68,22 @@ class TarReader:
         return place is not None and self._root in ((container := Path(place[0])), container.parent)
 
     def _shard(self, path: Path) -> Iterator[PictureFile]:
+        sample: list[Member] = []
+        mtime_ns, problem = 0, ""
         try:
-            stamp = container_stamp(path)
-            key: str | None = None
-            sample: list[Member] = []
+            _, mtime_ns = container_stamp(path)
             for member in tar_members(path):
-                found = _key(member.name)
-                if found != key and sample:
-                    yield from _pictures(path, sample, stamp[1])
+                if sample and _key(member.name) != _key(sample[0].name):
+                    yield from _pictures(path, sample, mtime_ns)
                     sample = []
-                key = found
                 sample.append(member)
-            yield from _pictures(path, sample, stamp[1])
         except StoreError as error:
-            yield PictureFile(str(path), problem=error.message.removesuffix("."), cause="damaged tar")
+            problem = f"it {error.message.removeprefix(sanitize(str(path))).strip(' .')}"
         except OSError as error:
-            yield PictureFile(str(path), problem=f"it can't be read: {reason(error)}", cause="damaged tar")
+            problem = f"it can't be read: {reason(error)}"
+        yield from _pictures(path, sample, mtime_ns)
+        if problem:
+            yield PictureFile(str(path), problem=problem, cause="damaged tar")
 
 
 def shards(folder: Path) -> list[Path]:

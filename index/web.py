@@ -98,7 +98,7 @@ def is_public(address: str) -> bool:
         inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
         if ip in ipaddress.ip_network("64:ff9b::/96"):
             inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        elif ip.ipv4_mapped is None and not ip.is_global:
+        elif ip.ipv4_mapped is None and (ip.is_multicast or not ip.is_global):
             return False
         return all(is_public(str(part)) for part in inner if part is not None)
     return ip.is_global and not ip.is_multicast and ip not in _SHARED

@@ -151,10 +151,10 @@ def open_outside(picture: Picture) -> None:
 def load_large(picture: Picture) -> Image.Image | None:
     """The picture as large as a screen can use it; what there is of it where its file is gone."""
     path = source_file(picture)
-    if path is None:
+    if path is None and container_of(picture.path) == picture.path:
         return picture.image
     try:
-        image = open_image(path)
+        image = open_image(path or picture.path)
     except ImageError:
         return picture.image
     if max(image.size) > LARGE_SIDE:
