@@ -50,6 +50,7 @@ class BuildReport:
         unchanged: pictures that were in the store already.
         changed: pictures embedded because their file differs from the one in the store.
         removed: pictures that are gone or have become unreadable.
+        mended: pictures whose features in the store were damaged, by their checksum: they were embedded again.
         duplicates: rows that named a picture a second time.
         failed: pictures that can't be read; the next build tries them again, but for web addresses that are dead.
         bad: the first of them (`index.failures.MOST_KEPT`).
@@ -63,6 +64,7 @@ class BuildReport:
     unchanged: int = 0
     changed: int = 0
     removed: int = 0
+    mended: int = 0
     duplicates: int = 0
     failed: int = 0
     bad: list[BadPicture] = field(default_factory=list)
@@ -86,8 +88,8 @@ def build_store(
 
     Each batch is on disk before the next one is embedded, so an interruption (an exception, Ctrl-C, a kill) costs at
     most one batch, and the finished store is the same as without it. Pictures already in the store whose file is
-    unchanged (size and date) are not opened; of those with the bytes of another picture, moved or copied ones, the
-    feature is taken from it. Pictures that left a folder are marked as removed.
+    unchanged (size and date) are not opened, unless their features in the store are damaged; those with the bytes of
+    another picture, moved or copied ones, take its feature. Pictures that left a folder are marked as removed.
 
     Args:
         reader: `index.recognise.open_source`, or another `Reader`.
@@ -107,6 +109,7 @@ def build_store(
         if retry_failed:
             writer.forget_failed()
         build = _Build(reader, writer, progress)
+        build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
         pools = [ThreadPoolExecutor(count) for count in (reader.at_once, min(4, os.cpu_count() or 1))]
         for pool in pools:

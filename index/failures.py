@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from index.files import replacing, write_bytes
+from index.manifest import storage_errors
 from index.text import one_line, sanitize
 
 BAD_LIST = "bad_pictures.tsv"
@@ -64,11 +65,16 @@ class Failures:
         return self._count
 
     def add(self, bad: BadPicture) -> None:
-        """Count a failure."""
+        """Count a failure.
+
+        Raises:
+            StoreError: the disk of temporary files is full.
+        """
         self._count += 1
         if len(self.first) < MOST_KEPT:
             self.first.append(bad)
-        self._lines.write(f"{sanitize(bad.source)}\t{bad.reason}\n".encode())
+        with storage_errors(Path(tempfile.gettempdir()), "write to"):
+            self._lines.write(f"{sanitize(bad.source)}\t{bad.reason}\n".encode())
         name = one_line(bad.cause, 100) or OTHER
         if name not in self._causes and len(self._causes) >= MOST_CAUSES:
             name = OTHER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple, NotRequired, TypedDict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -24,6 +25,25 @@ ADDED_COLUMNS = ("ALTER TABLE rows ADD COLUMN content BLOB",)
 CONTENT_INDEX = "CREATE INDEX IF NOT EXISTS row_content ON rows (content) WHERE content IS NOT NULL"
 
 RESUME = "resume"  # the name in `meta` of the command's arguments, a JSON list
+
+
+class NewRow(TypedDict):
+    """What `FeatureStoreWriter.append` needs to know of a picture."""
+
+    source: str
+    caption: str
+    stamp: NotRequired[tuple[int, int] | None]  # the file's size in bytes and mtime in ns, which tell a changed one
+    replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
+    content: NotRequired[bytes]  # the SHA-256 of the file's bytes, by which copies are found
+
+
+class KnownRow(NamedTuple):
+    """A live row that a source already has."""
+
+    id: int
+    caption: str
+    stamp: tuple[int | None, int | None]
+    content: bytes | None
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:

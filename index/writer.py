@@ -11,37 +11,19 @@ from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NotRequired, Self, TypedDict
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
+from index.files import read_at
 from index.lock import BuilderLock, in_use
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-from index.rows import ADDED_COLUMNS, CONTENT_INDEX, RESUME, SCHEMA
+from index.rows import ADDED_COLUMNS, CONTENT_INDEX, RESUME, SCHEMA, KnownRow, NewRow
 
 MOST_UNCOMMITTED = 256
 """Failures that an interruption may make one try again."""
-
-
-class NewRow(TypedDict):
-    """What `FeatureStoreWriter.append` needs to know of a picture."""
-
-    source: str
-    caption: str
-    stamp: NotRequired[tuple[int, int] | None]  # the file's size in bytes and mtime in ns, which tell a changed one
-    replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
-    content: NotRequired[bytes]  # the SHA-256 of the file's bytes, by which copies are found
-
-
-class KnownRow(NamedTuple):
-    """A live row that a source already has."""
-
-    id: int
-    caption: str
-    stamp: tuple[int | None, int | None]
-    content: bytes | None
 
 
 class FeatureStoreWriter:
@@ -124,8 +106,8 @@ class FeatureStoreWriter:
         id, start, end = found
         size = self.dim * self.dtype.itemsize
         with storage_errors(self.path, "read"):
-            feature = np.frombuffer(_read_at(self._features, id * size, size), dtype=self.dtype)
-            return feature, _read_at(self._thumbnails, start, end - start)
+            feature = np.frombuffer(read_at(self._features, id * size, size), dtype=self.dtype)
+            return feature, read_at(self._thumbnails, start, end - start)
 
     def set_stamp(self, id: int, stamp: tuple[int, int] | None) -> None:
         """Change size and date of a row's file of the same bytes; committed by the next `append` or `finish`."""
@@ -196,6 +178,25 @@ class FeatureStoreWriter:
         with storage_errors(self.path, "write to"):
             self._begin()
             self._rows.executemany("UPDATE rows SET removed = 1 WHERE id = ?", ((id,) for id in ids))
+
+    def drop_damaged(self) -> int:
+        """Mark rows as removed whose features are not those that were written, by their checksums; how many were live.
+
+        So a build embeds them again. Committed by the next `append` or `finish`.
+        """
+        dropped = 0
+        with storage_errors(self.path, "write to"):
+            for first, count, crc in self._rows.execute("SELECT first, count, crc FROM blocks").fetchall():
+                size = (self.dim or 0) * self.dtype.itemsize
+                if zlib.crc32(read_at(self._features, first * size, count * size)) == crc:
+                    continue
+                self._begin()
+                block = (first, first + count)
+                query = "SELECT count(*) FROM rows WHERE id >= ? AND id < ? AND removed = 0"
+                dropped += int(self._rows.execute(query, block).fetchone()[0])
+                self._rows.execute("UPDATE rows SET removed = 1, content = NULL WHERE id >= ? AND id < ?", block)
+                self._rows.execute("DELETE FROM blocks WHERE first = ?", (first,))
+        return dropped
 
     def live_sources(self) -> Iterator[tuple[int, str]]:
         """(id, source) of the live rows, streamed; the store must not change meanwhile."""
@@ -326,11 +327,3 @@ def _write_through(file: FileIO, start: int, data: bytes) -> None:
     while rest:  # an unbuffered write may take only a part
         rest = rest[file.write(rest) :]
     os.fsync(file.fileno())
-
-
-def _read_at(file: FileIO, start: int, size: int) -> bytes:
-    file.seek(start)
-    data = bytearray()
-    while len(data) < size and (block := file.read(size - len(data))):
-        data += block
-    return bytes(data)

@@ -1,10 +1,11 @@
-"""Copies, moved files and files that were only touched: nothing is embedded twice. The encoder's pictures are counted."""
+"""Copies, moved files and files that were only touched: the encoder's pictures are counted."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,14 +44,14 @@ def contents(path):
 
 def test_moved_files_keep_their_feature(album, tmp_path, encode):
     build(FolderReader(album), encode, tmp_path / "out")
-    before = {os.path.basename(row[0]): row[2] for row in contents(tmp_path / "out")[1]}
+    before = {Path(row[0]).name: row[2] for row in contents(tmp_path / "out")[1]}
     (album / "one").rename(album / "renamed")
     (album / "two" / "deep" / "00.png").rename(album / "zero.png")
     counting = Counting(encode)
     report = build(FolderReader(album), counting, tmp_path / "out")
     assert counting.calls == 0
     assert (report.reused, report.removed, report.added, report.total) == (12, 12, 0, 23)
-    after = {os.path.basename(row[0]): row[2] for row in contents(tmp_path / "out")[1]}
+    after = {Path(row[0]).name: row[2] for row in contents(tmp_path / "out")[1]}
     assert after.pop("zero.png") == before.pop("00.png") and after == before
     store = FeatureStore.open(tmp_path / "out")
     assert verify_store(store) == [] and compare_pictures(store, encode).differing == ()
@@ -65,7 +66,7 @@ def test_copies_are_embedded_once(album, tmp_path, encode, normalise):
     assert (counting.pictures, report.added, report.reused, report.total) == (23, 23, 33, 56)
     store = FeatureStore.open(tmp_path / "out")
     for id, source, _ in store.iter_rows():
-        same = store.find(str(album / "one" / os.path.basename(source)))
+        same = store.find(str(album / "one" / Path(source).name))
         if same is not None:
             assert (store.features[id] == store.features[same]).all() and store.thumbnail(id) == store.thumbnail(same)
     assert verify_store(store) == [] and compare_pictures(store, encode).differing == ()

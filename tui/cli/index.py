@@ -152,6 +152,7 @@ def _show_build(report: BuildReport, out: Path, kind: str) -> None:
         "changed": report.changed,
         "unchanged": report.unchanged,
         "removed": report.removed,
+        "mended": report.mended,
         "duplicate": report.duplicates,
     }
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
