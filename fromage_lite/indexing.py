@@ -78,7 +78,7 @@ def index_pictures(
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[*_words(model_name, pictures), *options.words()],
+            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
         )
     return report, derive_index(out, projection(model), model.fingerprint())

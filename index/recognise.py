@@ -94,7 +94,7 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     """
     if not path.exists() and not is_picture_name(path):
         raise StoreError(
-            f"There is no file or folder {path}.", "Name a folder of pictures, a picture, a tar or a table."
+            f"There is no folder or file {path}.", "Name a folder of pictures, a picture, a tar or a table."
         )
     return next(kind for kind in KINDS if kind.fits(path)).reader(path, options)
 

@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS failed (source TEXT PRIMARY KEY, reason TEXT NOT NULL
 file's bytes, NULL where it is not known. `blocks`: one for all rows that were appended together, with the CRC-32 of
 their features; an earlier version wrote none. `failed`: web addresses that need not be asked again."""
 
-ADDED_COLUMNS = ("ALTER TABLE rows ADD COLUMN content BLOB",)
-"""What a store of an earlier version lacks."""
+ADDED_COLUMNS = {"content": "BLOB"}
+"""Of `rows`: what a store of an earlier version lacks."""
 CONTENT_INDEX = "CREATE INDEX IF NOT EXISTS row_content ON rows (content) WHERE content IS NOT NULL"
 
 RESUME = "resume"  # the name in `meta` of the command's arguments, a JSON list

@@ -49,7 +49,7 @@ class TarReader:
     def __len__(self) -> int:
         """About how many there are: the first tar is counted, the others are taken to be like it."""
         try:
-            first = sum(is_picture_name(member.name) for member in tar_members(self.paths[0]))
+            first = sum(map(_is_picture, tar_members(self.paths[0])))
         except StoreError:
             first = 0
         sizes = [path.stat().st_size for path in self.paths]
@@ -92,7 +92,7 @@ def shards(folder: Path) -> list[Path]:
         files = sorted(folder.iterdir())
     except OSError:
         return []
-    return [file for file in files if file.suffix.lower() == TAR and not file.name.startswith(".")]
+    return [file for file in files if file.suffix.lower() == TAR and not file.name.startswith(".") and file.is_file()]
 
 
 def _key(name: str) -> str:
@@ -101,8 +101,13 @@ def _key(name: str) -> str:
     return folder + slash + last.partition(".")[0]
 
 
+def _is_picture(member: Member) -> bool:
+    # A Mac's tar keeps attributes of `cat.jpg` as `._cat.jpg`.
+    return is_picture_name(member.name) and not member.name.rpartition("/")[2].startswith(".")
+
+
 def _pictures(path: Path, sample: list[Member], mtime_ns: int) -> Iterator[PictureFile]:
-    pictures = [member for member in sample if is_picture_name(member.name)]
+    pictures = [member for member in sample if _is_picture(member)]
     if not pictures:
         return
     caption, problem = _caption(path, sample)

@@ -67,6 +67,7 @@ def fetch(url: str) -> bytes:
     end = time.monotonic() + DEADLINE
     try:
         request = _Request(_quoted(url), headers=_HEADERS)
+        request.end = end
         with _opener().open(request, timeout=TIMEOUT) as response:
             return _body(response, name, end)
     except urllib.error.HTTPError as error:
@@ -178,11 +179,11 @@ def _patience(end: float) -> float:
     return min(left, TIMEOUT)
 
 
-def _connect(host: str, port: int) -> _Socket:
-    """A connection to a public address of a host; of several to the first that answers.
+def _connect(host: str, port: int, end: float) -> _Socket:
+    """A connection to a public address of a host, until `end`; of several to the first that answers.
 
     Raises:
-        OSError: the name is unknown, or nothing answers.
+        OSError: the name is unknown, or nothing answers in time.
         _RefusedAddress: none of its addresses is public.
     """
     last: OSError | None = None
@@ -193,9 +194,9 @@ def _connect(host: str, port: int) -> _Socket:
             continue
         connection = _Socket(family, kind, protocol)
         try:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(_patience(end))
             connection.connect(address)
-            connection.end = time.monotonic() + DEADLINE
+            connection.end = end
             return connection
         except OSError as error:
             connection.close()
@@ -210,13 +211,21 @@ def _allows_private() -> bool:
 
 
 class _Connection(http.client.HTTPConnection):
+    def __init__(self, host: str, *, end: float = float("inf"), **options: Any) -> None:
+        super().__init__(host, **options)
+        self._end = end
+
     def connect(self) -> None:
-        self.sock = _connect(self.host, self.port)
+        self.sock = _connect(self.host, self.port, self._end)
 
 
 class _SecureConnection(http.client.HTTPSConnection):
+    def __init__(self, host: str, *, end: float = float("inf"), **options: Any) -> None:
+        super().__init__(host, **options)
+        self._end = end
+
     def connect(self) -> None:
-        raw = _connect(self.host, self.port)
+        raw = _connect(self.host, self.port, self._end)
         try:
             secure = _tls().wrap_socket(raw, server_hostname=self.host)
         except BaseException:
@@ -236,6 +245,7 @@ def _tls() -> ssl.SSLContext:
 
 class _Request(urllib.request.Request):
     is_proxied = False
+    end = float("inf")
 
     def set_proxy(self, host: str, type: str) -> None:
         super().set_proxy(host, type)
@@ -243,23 +253,31 @@ class _Request(urllib.request.Request):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> _Request | None:
-        following = super().redirect_request(*arguments)
-        return None if following is None else _Request(following.full_url, headers=_HEADERS)
+    def redirect_request(self, req: urllib.request.Request, *arguments: Any) -> _Request | None:
+        following = super().redirect_request(req, *arguments)
+        if following is None:
+            return None
+        request = _Request(following.full_url, headers=_HEADERS)
+        request.end = req.end if isinstance(req, _Request) else request.end
+        return request
 
 
 class _Http(urllib.request.HTTPHandler):
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(http.client.HTTPConnection if _is_proxied(request) else _Connection, request)
+        if isinstance(request, _Request) and request.is_proxied:
+            return self.do_open(http.client.HTTPConnection, request)
+        return self.do_open(_Connection, request, end=_end_of(request))
 
 
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(http.client.HTTPSConnection if _is_proxied(request) else _SecureConnection, request)
+        if isinstance(request, _Request) and request.is_proxied:
+            return self.do_open(http.client.HTTPSConnection, request)
+        return self.do_open(_SecureConnection, request, end=_end_of(request))
 
 
-def _is_proxied(request: urllib.request.Request) -> bool:
-    return isinstance(request, _Request) and request.is_proxied
+def _end_of(request: urllib.request.Request) -> float:
+    return request.end if isinstance(request, _Request) else time.monotonic() + DEADLINE
 
 
 class _Proxies(urllib.request.ProxyHandler):

@@ -234,9 +234,9 @@ class FeatureStoreWriter:
 
     def _add_columns(self) -> None:
         known = {column[1] for column in self._rows.execute("PRAGMA table_info(rows)")}
-        for statement in ADDED_COLUMNS:
-            if statement.split()[-2] not in known:
-                self._rows.execute(statement)
+        for name, kind in ADDED_COLUMNS.items():
+            if name not in known:
+                self._rows.execute(f"ALTER TABLE rows ADD COLUMN {name} {kind}")
         self._rows.execute(CONTENT_INDEX)
 
     def _begin(self) -> None:

@@ -131,6 +131,7 @@ def test_webdataset_samples_of_several_pictures_and_captions_in_json(tmp_path):
             ("b/002.webp", b"w"),
             ("b/002.txt", "Füße\n".encode()),
             ("b/003.txt", b"a caption of no picture"),
+            ("b/._004.jpg", b"attributes that a Mac keeps"),
             ("b/004.jpg", b"v"),
             ("b/004.txt", b"\xff\xff"),
         ],

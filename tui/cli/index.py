@@ -75,6 +75,8 @@ def index(
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
+    if exclude and (pictures is None or not pictures.is_dir()):
+        raise ConfigError("--exclude needs a folder of pictures.", "Name one, or omit it.")
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits)
     if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
