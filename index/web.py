@@ -131,8 +131,8 @@ def _status_error(error: urllib.error.HTTPError, name: str) -> ImageError:
 def _failure(error: Exception, name: str) -> ImageError:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, _RefusedAddress):
-        hint = f"Set {ALLOW_PRIVATE}=1 to allow it."
-        return ImageError(f"{name} is not fetched: {cause}.", hint, "address that is not public")
+        why = f"{cause} ({ALLOW_PRIVATE}=1 allows it)"
+        return TemporaryImageError(f"{name} is not fetched: {why}.", cause="address that is not public")
     why = sanitize(reason(cause) if isinstance(cause, BaseException) else str(cause))
     message = f"{name} can't be fetched: {why}."
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -202,8 +202,13 @@ def _connect(host: str, port: int, end: float) -> _Socket:
             connection.close()
             last = error
     if last is None and refused:
-        raise _RefusedAddress(f"{sanitize(host)} is {refused}, which is not a public address")
+        raise _refusal(host, refused)
     raise last or OSError(f"{host} has no address")
+
+
+def _refusal(host: str, address: str) -> _RefusedAddress:
+    name = "it" if host == address else sanitize(host)
+    return _RefusedAddress(f"{name} is at {address}, which is not a public address")
 
 
 def _allows_private() -> bool:
@@ -289,7 +294,7 @@ class _Proxies(urllib.request.ProxyHandler):
             host = host_of(req.full_url)
             for address in _addresses(host):
                 if not is_public(address):
-                    raise _RefusedAddress(f"{sanitize(host)} is {address}, which is not a public address")
+                    raise _refusal(host, address)
         return super().proxy_open(req, proxy, type)
 
 

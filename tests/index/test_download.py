@@ -8,7 +8,7 @@ import pytest
 
 from index.build import build_store
 from index.download import Downloader, DownloadLimits
-from index.errors import TemporaryImageError
+from index.errors import StoreError, TemporaryImageError
 from index.failures import BAD_LIST, FAILURES
 from index.images import open_image
 from index.recognise import SourceOptions, open_source
@@ -186,3 +186,13 @@ def test_the_limit_counts_what_was_fetched():
     assert len(download("http://a.example/1") + download("http://a.example/2")) == 12
     with pytest.raises(TemporaryImageError, match="limit of 1e-08 GB is reached. The same command goes on"):
         download("http://a.example/3")
+
+
+def test_addresses_that_are_allowed_later_are_asked_then(gallery, tmp_path, encode, monkeypatch):
+    _, _, asked, table = gallery
+    monkeypatch.delenv("FROMAGE_PRIVATE_ADDRESSES")
+    with pytest.raises(StoreError, match="None of the 6 pictures can be read.*FROMAGE_PRIVATE_ADDRESSES=1 allows it"):
+        build(open_source(table, ONE_AT_A_TIME), encode, tmp_path / "out")
+    assert asked == []
+    monkeypatch.setenv("FROMAGE_PRIVATE_ADDRESSES", "1")
+    assert build(open_source(table, ONE_AT_A_TIME), encode, tmp_path / "out").added == 6

@@ -82,7 +82,7 @@ def test_this_computer_is_not_asked(guarded, names, host):
     with pytest.raises(ImageError) as error:
         fetch(f"http://{host}:{port}/a.png")
     assert asked == []
-    assert "is not a public address. Set FROMAGE_PRIVATE_ADDRESSES=1 to allow it." in str(error.value)
+    assert "is not a public address (FROMAGE_PRIVATE_ADDRESSES=1 allows it)." in str(error.value)
     assert error.value.cause == "address that is not public"
 
 
@@ -102,7 +102,7 @@ def test_a_redirection_to_this_computer_is_not_followed(guarded, names, monkeypa
         return len(checked) == 1 or real(address)
 
     monkeypatch.setattr(web_module, "is_public", first_only)
-    with pytest.raises(ImageError, match="localhost is .*not a public address"):
+    with pytest.raises(ImageError, match="localhost is at .*not a public address"):
         fetch(f"http://pictures.example:{port}/a.png")
     assert asked == ["/a.png"]
 
