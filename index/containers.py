@@ -1,4 +1,4 @@
-"""Pictures inside other files: the members of a tar, the rows of a saved data set.
+"""Pictures inside other files: the members of a tar, the rows of a Parquet file or a saved data set.
 
 A picture's place is written `CONTAINER#NAME`: `/data/00003.tar#000030012.jpg`, `/data/birds/train#image:12`. The name
 is percent-encoded, so that it has no slash: whatever a tar calls its members, no program takes the place for a path
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -20,9 +20,11 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from index.errors import ImageError, StoreError, reason
+from index.parquet_rows import parquet_value
 from index.text import sanitize
 
 TAR = ".tar"
+PARQUET = ".parquet"
 DATASET_STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 MOST_BYTES = 500_000_000
 """Of one picture inside a container: it is read whole."""
@@ -97,7 +99,7 @@ def read_inside(source: str) -> bytes | None:
         return None
     container, name = place
     try:
-        if os.path.isdir(container):  # noqa: PTH112
+        if os.path.isdir(container) or container.lower().endswith(PARQUET):  # noqa: PTH112
             column, _, row = name.rpartition(":")
             return read_row(container, column, int(row))
         status = os.stat(container)  # noqa: PTH116
@@ -125,7 +127,7 @@ def stamp_of(source: str) -> tuple[int, int] | None:
         return None
     container, name = place
     try:
-        if os.path.isdir(container):  # noqa: PTH112
+        if os.path.isdir(container) or container.lower().endswith(PARQUET):  # noqa: PTH112
             return container_stamp(container)
         status = os.stat(container)  # noqa: PTH116
         member = _members(container, status.st_size, status.st_mtime_ns).get(name)
@@ -215,42 +217,43 @@ def _members(path: str, size: int, mtime_ns: int) -> dict[str, Member]:
     return found
 
 
-# --- saved data sets ---
+# --- rows ---
 
 
-def read_row(folder: str | Path, column: str, row: int) -> bytes:
-    """The encoded picture in a row of a data set that Hugging Face's `datasets` saved.
+def read_row(container: str | Path, column: str, row: int) -> bytes:
+    """The encoded picture in a row of a Parquet file, or of a data set that Hugging Face's `datasets` saved.
 
     Raises:
-        ImageError: there is no such row, or it has no picture.
-        StoreError: the data set can't be opened.
+        ImageError: there is no such row, it has no picture, or the file or data set can't be read.
     """
-    _, mtime_ns = container_stamp(folder)
-    return picture_reader(open_dataset(str(folder), mtime_ns), folder, column)(row)
+    where = sanitize(place_inside(container, f"{column}:{row}"))
+    try:
+        if Path(container).is_dir():
+            rows = open_dataset(str(container), container_stamp(container)[1])
+            if column not in rows.column_names or row >= len(rows):
+                raise KeyError(row)
+            value = rows.with_format("arrow")[row][column][0].as_py()
+        else:
+            value = parquet_value(container, column, row)
+    except KeyError:
+        raise ImageError(f"There is no {where}.", cause="missing") from None
+    except StoreError as error:
+        raise ImageError(error.message, error.hint, "damaged") from error
+    except Exception as error:  # whatever a damaged Arrow file raises
+        raise ImageError(f"{where} can't be read: {reason(error)}.", cause="damaged") from error
+    return _encoded(value, where)
 
 
-def picture_reader(rows: Rows, folder: str | Path, column: str) -> Callable[[int], bytes]:
-    """A function from a row's number to the bytes of its picture, of an opened data set. As `read_row`."""
-    arrow = rows.with_format("arrow")
-
-    def read(row: int) -> bytes:
-        where = sanitize(place_inside(folder, f"{column}:{row}"))
-        if column not in rows.column_names or row >= len(rows):
-            raise ImageError(f"There is no {where}.", cause="missing")
-        try:
-            value = arrow[row][column][0].as_py()
-        except Exception as error:  # whatever a damaged Arrow file raises
-            raise ImageError(f"{where} can't be read: {reason(error)}.", cause="damaged") from error
-        data = value.get("bytes") if isinstance(value, dict) else value
-        if isinstance(data, bytes):
-            return data
-        if isinstance(value, dict) and value.get("path"):
-            # A path out of data could name any file of this computer.
-            hint = "Save it with its pictures embedded (save_to_disk of a current `datasets`)."
-            raise ImageError(f"{where} is only the path of a file elsewhere.", hint, "only a path")
-        raise ImageError(f"{where} is empty.", cause="empty")
-
-    return read
+def _encoded(value: object, where: str) -> bytes:
+    """The bytes of a picture as Hugging Face's data sets keep it: the bytes, or a dictionary of them and a path."""
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(data, bytes):
+        return data
+    if isinstance(value, dict) and value.get("path"):
+        # A path out of data could name any file of this computer.
+        hint = "Save it with its pictures embedded (save_to_disk of a current `datasets`)."
+        raise ImageError(f"{where} is only the path of a file elsewhere.", hint, "only a path")
+    raise ImageError(f"{where} is empty.", cause="empty")
 
 
 @lru_cache(maxsize=4)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from index.containers import TAR
+from index.containers import PARQUET, TAR
 from index.download import Downloader, DownloadLimits
 from index.errors import StoreError
 from index.images import is_picture_name
+from index.parquets import ParquetReader, parquets
 from index.readers import FileReader, FolderReader, Reader, TsvReader
 from index.saved_datasets import DatasetReader, splits
 from index.tars import TarReader, shards
@@ -69,12 +70,14 @@ def _table(path: Path, options: SourceOptions) -> Reader:
 
 KINDS = (
     Kind("a saved data set", lambda path: bool(splits(path)), lambda path, options: DatasetReader(path)),
-    Kind("a folder of tars", lambda path: _holds_tars(path), lambda path, options: TarReader(path)),
+    Kind("a folder of tars", lambda path: _holds(path, shards), lambda path, options: TarReader(path)),
+    Kind("a folder of Parquet files", lambda path: _holds(path, parquets), lambda path, options: ParquetReader(path)),
     Kind(
         "a folder of pictures",
         lambda path: path.is_dir(),
         lambda path, options: FolderReader(path, options.captions, options.exclude),
     ),
+    Kind("a Parquet file", lambda path: path.suffix.lower() == PARQUET, lambda path, options: ParquetReader(path)),
     Kind("a tar", lambda path: path.suffix.lower() == TAR, lambda path, options: TarReader(path)),
     Kind("a picture", is_picture_name, lambda path, options: FileReader(path)),
     Kind("a table", lambda path: path.is_file(), _table),
@@ -99,6 +102,6 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     return next(kind for kind in KINDS if kind.fits(path)).reader(path, options)
 
 
-def _holds_tars(path: Path) -> bool:
-    """Whether a folder has tars directly in it, and no picture file there or deeper."""
-    return path.is_dir() and bool(shards(path)) and all(picture.problem for picture in FolderReader(path))
+def _holds(path: Path, containers: Callable[[Path], Sequence[Path]]) -> bool:
+    """Whether a folder has tars or Parquet files directly in it, and no picture file there or deeper."""
+    return path.is_dir() and bool(containers(path)) and all(picture.problem for picture in FolderReader(path))

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from index.containers import DATASET_STATE, Rows, container_stamp, open_dataset, picture_reader, place_inside
+from index.containers import DATASET_STATE, Rows, container_stamp, open_dataset, place_inside, read_row
 from index.errors import StoreError
 from index.readers import FILES_AT_ONCE, PictureFile
 from index.text import one_line, sanitize
 
-_CAPTIONS = ("caption", "text", "captions", "sentence", "description")
+CAPTIONS = ("caption", "text", "TEXT", "captions", "sentence", "description")
+"""Columns that may hold captions; the first that is there does."""
 _BLOCK = 1000  # rows whose captions are read at once
 
 
@@ -45,10 +46,9 @@ class DatasetReader:
     def __iter__(self) -> Iterator[PictureFile]:
         for folder, rows in self._splits:
             column, stamp = _image_column(rows, folder), container_stamp(folder)
-            read = picture_reader(rows, folder, column)
             for row, caption in enumerate(_captions(rows)):
                 source = place_inside(folder, f"{column}:{row}")
-                yield PictureFile(source, caption, stamp=stamp, read=partial(read, row))
+                yield PictureFile(source, caption, stamp=stamp, read=partial(read_row, folder, column, row))
 
     def covers(self, source: str) -> bool:
         """True for every row of the data set."""
@@ -79,13 +79,18 @@ def _image_column(rows: Rows, folder: Path) -> str:
     )
 
 
+def first_caption(value: object) -> str:
+    """The caption in a cell: a text, or the first of several; "" for anything else."""
+    first = value[0] if isinstance(value, list) and value else value
+    return one_line(first) if isinstance(first, str) else ""
+
+
 def _captions(rows: Rows) -> Iterator[str]:
-    column = next((name for name in _CAPTIONS if name in rows.column_names), None)
+    column = next((name for name in CAPTIONS if name in rows.column_names), None)
     if column is None:
         yield from ("" for _ in range(len(rows)))
         return
     texts = rows.select_columns([column]).with_format(None)
     for start in range(0, len(rows), _BLOCK):
         for value in texts[start : start + _BLOCK][column]:
-            first = value[0] if isinstance(value, list) and value else value
-            yield one_line(first) if isinstance(first, str) else ""
+            yield first_caption(value)

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from index.build import build_store
-from index.containers import picture_reader
 from index.errors import ImageError, StoreError
 from index.images import open_image
 from index.recognise import open_source
@@ -21,6 +20,7 @@ from index.verify import compare_pictures
 
 datasets = pytest.importorskip("datasets")
 pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 ROOT = Path(__file__).parents[2]
 
 
@@ -95,21 +95,12 @@ def test_bad_rows_are_counted(tmp_path, encode):
 
 
 def test_paths_in_a_data_set_are_not_opened(tmp_path, painter):
-    """What saves a data set embeds its files; one that does not is imitated here."""
+    """What saves a data set embeds its files; one that does not is imitated by a Parquet file."""
     secret = painter(tmp_path / "secret.png", 0.5)
     table = pyarrow.table({"image": [{"bytes": None, "path": str(secret)}]})
-
-    class Rows:
-        column_names = ("image",)
-
-        def __len__(self):
-            return 1
-
-        def with_format(self, kind):
-            return [table]
-
+    parquet.write_table(table, tmp_path / "some.parquet")
     with pytest.raises(ImageError, match="is only the path of a file elsewhere"):
-        picture_reader(Rows(), tmp_path / "some", "image")(0)
+        open_image(f"{tmp_path}/some.parquet#image:0")
 
 
 @pytest.mark.parametrize("name", ["../other/data-00000-of-00001.arrow", "/etc/passwd", "..", "a/b.arrow"])

@@ -30,7 +30,7 @@ def index(
         typer.Argument(
             metavar="PICTURES",
             help="A folder of pictures, a picture, a table of lines caption<TAB>image (files or web addresses), a tar "
-            "or a folder of tars (WebDataset, img2dataset), or a saved data set of Hugging Face's datasets.",
+            "or Parquet file or a folder of them (WebDataset, img2dataset), or a data set of Hugging Face's datasets.",
             show_default=False,
         ),
     ] = None,
