@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fromage_lite.config import playground_dir
 from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
-from index.build import BuildReport, FolderReader, TsvReader, build_store, derive_index
+from index.build import BuildReport, build_store, derive_index
 from index.manifest import IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
+from index.recognise import SourceOptions, open_source
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
@@ -42,6 +44,8 @@ def index_pictures(
     model_name: str | Path | None = None,
     *,
     captions: Path | None = None,
+    options: SourceOptions = SourceOptions(),
+    retry_failed: bool = False,
     batch_size: int = 64,
     device: str = "auto",
     bar: Bar = no_bar,
@@ -49,10 +53,12 @@ def index_pictures(
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: a folder, or a table of lines caption<TAB>image.
+        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_model`.
-        captions: a table of captions for the pictures of the folder.
+        captions: a table of captions for the pictures of the folder, in place of that of `options`.
+        options: how they are read.
+        retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         device: where the model runs.
         bar: shows the progress.
@@ -61,7 +67,8 @@ def index_pictures(
         FromageError: the pictures, the model or `out` can't be used.
     """
     # Before loading the model, so that a mistyped folder fails at once.
-    reader = TsvReader(pictures) if pictures.is_file() else FolderReader(pictures, captions)
+    options = replace(options, captions=captions or options.captions)
+    reader = open_source(pictures, options)
     model = load_model(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
@@ -71,7 +78,8 @@ def index_pictures(
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=_words(model_name, pictures, captions=captions),
+            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
+            retry_failed=retry_failed,
         )
     return report, derive_index(out, projection(model), model.fingerprint())
 

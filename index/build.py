@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +14,30 @@ import numpy.typing as npt
 from PIL import Image
 
 from index.derive import derive_index
-from index.errors import ImageError, StoreError, reason
-from index.files import write_bytes
-from index.images import bound_short_side, make_thumbnail, open_image, sanitize
+from index.errors import ImageError, StoreError, TemporaryImageError
+from index.failures import BAD_LIST, BadPicture, Cause, Failures
+from index.images import is_url
 from index.manifest import storage_errors
+from index.opening import Loaded, Read, Wanted, file_stamp, in_order, open_picture, read_picture
 from index.progress import Progress
-from index.readers import FolderReader, PictureFile, Reader, TsvReader
+from index.readers import FolderReader, Reader, TsvReader
 from index.store import FeatureStoreWriter, NewRow
+from index.text import sanitize
 
-__all__ = ["BadPicture", "BuildReport", "FolderReader", "Reader", "TsvReader", "build_store", "derive_index"]
+__all__ = [
+    "BAD_LIST",
+    "BadPicture",
+    "BuildReport",
+    "FolderReader",
+    "Reader",
+    "TsvReader",
+    "build_store",
+    "derive_index",
+]
 
 Embed = Callable[[list[Image.Image]], npt.NDArray[np.floating]]
 
-BAD_LIST = "bad_pictures.tsv"
-
-
-@dataclass(frozen=True)
-class BadPicture:
-    """A picture that was skipped, and why: one sanitised sentence."""
-
-    source: str
-    reason: str
+_COPIES = 16  # batches of copies that wait for a picture that must be embedded
 
 
 @dataclass
@@ -44,39 +46,31 @@ class BuildReport:
 
     Attributes:
         added: pictures embedded, changed ones included.
+        reused: pictures with the bytes of another one, moved and copied ones, that took its feature.
         unchanged: pictures that were in the store already.
-        changed: pictures whose file differs from the one in the store.
+        changed: pictures embedded because their file differs from the one in the store.
         removed: pictures that are gone or have become unreadable.
+        mended: pictures whose features in the store were damaged, by their checksum: they were embedded again.
         duplicates: rows that named a picture a second time.
-        bad: pictures that can't be read; the next build tries them again.
+        failed: pictures that can't be read; the next build tries them again, but for web addresses that are dead.
+        bad: the first of them (`index.failures.MOST_KEPT`).
+        causes: why, counted, most frequent first.
         total: pictures now in the store.
         captioned: how many of them have a caption.
     """
 
     added: int = 0
+    reused: int = 0
     unchanged: int = 0
     changed: int = 0
     removed: int = 0
+    mended: int = 0
     duplicates: int = 0
+    failed: int = 0
     bad: list[BadPicture] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
     total: int = 0
     captioned: int = 0
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """A picture to embed; `replaces` is the row of its earlier version."""
-
-    picture: PictureFile
-    stamp: tuple[int, int] | None
-    replaces: int | None
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    wanted: _Wanted
-    image: Image.Image
-    thumbnail: bytes
 
 
 def build_store(
@@ -88,63 +82,77 @@ def build_store(
     batch_size: int = 64,
     progress: Progress | None = None,
     resume: Sequence[str] = (),
+    retry_failed: bool = False,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
     Each batch is on disk before the next one is embedded, so an interruption (an exception, Ctrl-C, a kill) costs at
     most one batch, and the finished store is the same as without it. Pictures already in the store whose file is
-    unchanged (size and date) are not opened; pictures that left a folder are marked as removed.
+    unchanged (size and date) are not opened, unless their features in the store are damaged; those with the bytes of
+    another picture, moved or copied ones, take its feature. Pictures that left a folder are marked as removed.
 
     Args:
-        reader: `FolderReader`, `TsvReader` or another `Reader`.
+        reader: `index.recognise.open_source`, or another `Reader`.
         embed: n RGB images -> features (n, dim), floating; stored as float16.
         out: the store's folder.
         encoder_fingerprint: of the encoder behind `embed`.
         batch_size: images per call of `embed`.
         progress: called for every picture, embedded or not.
         resume: arguments of the command that goes on with the build, as for `FeatureStoreWriter`.
+        retry_failed: ask web addresses again that were found dead.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
         StoreError: no picture can be read, `out` can't be written to, or another builder is at work there.
     """
-    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer:
+    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer, ExitStack() as stack:
+        if retry_failed:
+            writer.forget_failed()
         build = _Build(reader, writer, progress)
-        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            try:
-                build.embed_all(build.load_ahead(pool, ahead=2 * batch_size), embed, batch_size)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        build.report.mended = writer.drop_damaged()
+        stack.callback(build.failures.close)
+        pools = [ThreadPoolExecutor(count) for count in (reader.at_once, min(4, os.cpu_count() or 1))]
+        for pool in pools:
+            stack.callback(pool.shutdown, cancel_futures=True)
+        build.embed_all(build.load(pools[0], pools[1], 2 * batch_size), embed, batch_size)
         build.remove_gone()
-        build.check_result()
+        build.finish()
     return build.report
 
 
 class _Build:
-    """One run of `build_store`. SQLite is touched by the calling thread only; the pool opens pictures."""
+    """One run of `build_store`. SQLite is touched by the calling thread only; the pools read and open pictures."""
 
     def __init__(self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None) -> None:
         self.reader, self.writer, self.progress = reader, writer, progress
         self.report = BuildReport()
+        self.failures = Failures()
         self._total = len(reader) if progress else 0
         self._done = 0
         self._seen = bytearray()  # by row id: 1 where this run met the picture
         self._waiting: set[str] = set()  # sources between `_wanted` and the store
+        self._first: dict[bytes, str] = {}  # content -> source, of pictures on their way to the store, and of bad ones
 
-    def load_ahead(self, pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Loaded]:
-        """The pictures to embed, in order; the pool opens up to `ahead` of them before the encoder asks."""
-        queue: deque[tuple[_Wanted, Future[_Loaded]]] = deque()
-        for wanted in self._wanted():
-            queue.append((wanted, pool.submit(_load, wanted)))
-            if len(queue) >= ahead:
-                yield from self._take(*queue.popleft())
-        while queue:
-            yield from self._take(*queue.popleft())
+    def load(self, readers: Executor, openers: Executor, ahead: int) -> Iterator[Loaded]:
+        """The pictures for the store, in order; the pools read and open some of them before the encoder asks."""
+        read = in_order(readers, read_picture, self._wanted(), 2 * self.reader.at_once)
+        for known, opened in in_order(openers, open_picture, self._needed(read), ahead):
+            try:
+                yield opened.result()
+            except ImageError as error:
+                self._fail(known.wanted, error)
 
-    def embed_all(self, pictures: Iterator[_Loaded], embed: Embed, batch_size: int) -> None:
+    def embed_all(self, pictures: Iterator[Loaded], embed: Embed, batch_size: int) -> None:
         # Batches count only pictures that could be opened, so a resumed build forms the very same ones.
-        while batch := list(islice(pictures, batch_size)):
+        batch: list[Loaded] = []
+        fresh = 0
+        for loaded in pictures:
+            batch.append(loaded)
+            fresh += loaded.image is not None
+            if fresh == batch_size or len(batch) == _COPIES * batch_size:
+                self._embed(batch, embed)
+                batch, fresh = [], 0
+        if batch:
             self._embed(batch, embed)
 
     def remove_gone(self) -> None:
@@ -159,75 +167,122 @@ class _Build:
         self.writer.remove(gone)
         self.report.removed += len(gone)
 
-    def check_result(self) -> None:
+    def finish(self) -> None:
+        """Complete the report, and write what failed beside the store."""
         report = self.report
         report.total, report.captioned = self.writer.count_live()
+        report.failed, report.bad, report.causes = len(self.failures), self.failures.first, self.failures.causes()
+        if self.progress and self._done < self._total:
+            self.progress(self._done, self._done)  # of tars it is known only now how many there are
         if not self._done:
             raise StoreError("There are no pictures to index.", "Name a folder of JPEG, PNG, WebP, GIF or TIFF files.")
+        with storage_errors(self.writer.path, "write to"):
+            self.failures.write(self.writer.path, self._done)
         if not report.total:
-            raise StoreError(f"None of the {len(report.bad)} pictures can be read. The first: {report.bad[0].reason}")
-        path = self.writer.path / BAD_LIST
-        if report.bad:
-            lines = (f"{sanitize(bad.source)}\t{bad.reason}\n" for bad in report.bad)
-            with storage_errors(path, "write to"):
-                write_bytes(path, "".join(lines).encode())
-        else:
-            path.unlink(missing_ok=True)
+            raise StoreError(f"None of the {report.failed} pictures can be read. The first: {report.bad[0].reason}")
 
-    def _wanted(self) -> Iterator[_Wanted]:
+    def _wanted(self) -> Iterator[Wanted]:
         for picture in self.reader:
             if picture.problem:
-                self._bad(picture.source, f"{sanitize(picture.source)}: {sanitize(picture.problem)}.", None)
+                cause = picture.cause or picture.problem
+                self._bad(picture.source, f"{sanitize(picture.source)}: {sanitize(picture.problem)}.", cause)
                 continue
             known = self.writer.find(picture.source)
             if picture.source in self._waiting or (known and known.id < len(self._seen) and self._seen[known.id]):
                 self.report.duplicates += 1
                 self._step()
                 continue
-            stamp = _stamp(picture.source)
-            if known and stamp == known.stamp:
-                if picture.caption not in ("", known.caption):
-                    self.writer.set_caption(known.id, picture.caption)
-                self._see(known.id)
-                self.report.unchanged += 1
-                self._step()
+            stamp = picture.stamp or file_stamp(picture.source)
+            if known and (stamp == known.stamp or is_url(picture.source)):
+                self._keep(known.id, picture.caption, known.caption)
+            elif is_url(picture.source) and (failed := self.writer.failed(picture.source)):
+                self._bad(picture.source, *failed)
+            else:
+                self._waiting.add(picture.source)
+                yield Wanted(picture, stamp, known.id if known else None)
+
+    def _needed(self, read: Iterator[tuple[Wanted, Future[Read]]]) -> Iterator[Read]:
+        """The pictures that need a new row; those whose bytes were met before as copies."""
+        for wanted, future in read:
+            try:
+                found = future.result()
+            except ImageError as error:
+                self._fail(wanted, error)
                 continue
-            self._waiting.add(picture.source)
-            yield _Wanted(picture, stamp, known.id if known else None)
+            known = self.writer.find(wanted.picture.source) if wanted.replaces is not None else None
+            if known and found.content and known.content == found.content:
+                self._waiting.discard(wanted.picture.source)
+                self.writer.set_stamp(known.id, wanted.stamp)  # only the date has changed
+                self._keep(known.id, wanted.picture.caption, known.caption)
+            elif found.content and (found.content in self._first or self.writer.has_content(found.content)):
+                yield Read(wanted, found.content, is_copy=True)
+            else:
+                if found.content:
+                    self._first[found.content] = wanted.picture.source
+                yield found
 
-    def _take(self, wanted: _Wanted, future: Future[_Loaded]) -> Iterator[_Loaded]:
-        try:
-            yield future.result()
-        except ImageError as error:
-            self._bad(wanted.picture.source, str(error.message), wanted.replaces)
+    def _keep(self, id: int, caption: str, known_caption: str) -> None:
+        if caption not in ("", known_caption):
+            self.writer.set_caption(id, caption)
+        self._see(id)
+        self.report.unchanged += 1
+        self._step()
 
-    def _embed(self, batch: list[_Loaded], embed: Embed) -> None:
-        features = np.asarray(embed([loaded.image for loaded in batch]))
-        if features.ndim != 2 or len(features) != len(batch):
-            raise StoreError(f"The encoder returned features of shape {features.shape} for {len(batch)} pictures.")
-        with np.errstate(over="ignore"):
-            features = features.astype(np.float16)
-        finite: npt.NDArray[np.bool_] = np.isfinite(features).min(axis=1)
-        for loaded, good in zip(batch, finite, strict=True):
-            if not good:
-                source, replaces = loaded.wanted.picture.source, loaded.wanted.replaces
-                self._bad(source, f"The encoder returned no finite feature for {sanitize(source)}.", replaces)
-        kept = [loaded for loaded, good in zip(batch, finite, strict=True) if good]
-        if not kept:
-            return
-        rows = [_row(loaded.wanted) for loaded in kept]
-        for id, row in zip(
-            self.writer.append(features[finite], rows, [loaded.thumbnail for loaded in kept]), rows, strict=True
-        ):
-            self._see(id)
+    def _embed(self, batch: list[Loaded], embed: Embed) -> None:
+        fresh = [loaded for loaded in batch if loaded.image is not None]
+        features, finite = _features(embed, [loaded.image for loaded in fresh if loaded.image is not None])
+        by_content: dict[bytes, tuple[npt.NDArray[np.floating], bytes]] = {}
+        kept: list[Loaded] = []
+        vectors, thumbnails = [], []
+        numbers = iter(range(len(fresh)))
+        for loaded in batch:
+            content = loaded.read.content
+            if loaded.image is None:  # what it is a copy of stands before it, here or in the store
+                found = by_content.get(content) or self.writer.with_content(content)
+            else:
+                number = next(numbers)
+                found = (features[number], loaded.thumbnail) if finite[number] else None
+            if found is None:
+                self._no_feature(loaded)
+                continue
+            by_content.setdefault(content, found)
+            kept.append(loaded)
+            vectors.append(found[0])
+            thumbnails.append(found[1])
+        if kept:
+            self._append(kept, np.stack(vectors), thumbnails)
+
+    def _append(self, kept: list[Loaded], features: npt.NDArray[np.floating], thumbnails: list[bytes]) -> None:
+        rows = [_row(loaded.read) for loaded in kept]
+        for row_id, row, loaded in zip(self.writer.append(features, rows, thumbnails), rows, kept, strict=True):
+            self._see(row_id)
             self._waiting.discard(row["source"])
-            self.report.changed += row.get("replaces") is not None
+            if loaded.image is None:
+                self.report.reused += 1
+            else:
+                self._first.pop(loaded.read.content, None)
+                self.report.added += 1
+                self.report.changed += row.get("replaces") is not None
             self._step()
-        self.report.added += len(kept)
 
-    def _bad(self, source: str, reason: str, replaced: int | None) -> None:
+    def _no_feature(self, loaded: Loaded) -> None:
+        wanted, name = loaded.read.wanted, sanitize(loaded.read.wanted.picture.source)
+        if loaded.image is not None:
+            error = ImageError(f"The encoder returned no finite feature for {name}.", cause="no finite feature")
+        else:
+            first = sanitize(self._first.get(loaded.read.content, "a picture"))
+            error = ImageError(f"{name} is a copy of {first}, which can't be used.", cause="copy of a bad picture")
+        self._fail(wanted, error)
+
+    def _fail(self, wanted: Wanted, error: ImageError) -> None:
+        source = wanted.picture.source
+        if is_url(source) and not isinstance(error, TemporaryImageError):
+            self.writer.set_failed(source, error.message, error.cause)
+        self._bad(source, error.message, error.cause, wanted.replaces)
+
+    def _bad(self, source: str, reason: str, cause: str, replaced: int | None = None) -> None:
         self._waiting.discard(source)
-        self.report.bad.append(BadPicture(source, reason))
+        self.failures.add(BadPicture(source, reason, cause))
         if replaced is not None:
             self.writer.remove([replaced])
             self.report.removed += 1
@@ -244,23 +299,24 @@ class _Build:
             self.progress(self._done, max(self._total, self._done))
 
 
-def _stamp(source: str) -> tuple[int, int] | None:
-    try:
-        status = Path(source).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
+def _features(embed: Embed, images: list[Image.Image]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
+    """Features (n, dim) in fp16, and which of them are finite (n,)."""
+    if not images:
+        return np.empty((0, 0), dtype=np.float16), np.empty(0, dtype=np.bool_)
+    features = np.asarray(embed(images))
+    if features.ndim != 2 or len(features) != len(images):
+        raise StoreError(f"The encoder returned features of shape {features.shape} for {len(images)} pictures.")
+    with np.errstate(over="ignore"):
+        half = features.astype(np.float16)
+    return half, np.isfinite(half).min(axis=1)
 
 
-def _load(wanted: _Wanted) -> _Loaded:
-    source = wanted.picture.source
-    image = open_image(source)
-    try:
-        return _Loaded(wanted, bound_short_side(image), make_thumbnail(image))
-    except (OSError, ValueError, MemoryError) as error:
-        raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.") from error
-
-
-def _row(wanted: _Wanted) -> NewRow:
-    picture = wanted.picture
-    return NewRow(source=picture.source, caption=picture.caption, stamp=wanted.stamp, replaces=wanted.replaces)
+def _row(read: Read) -> NewRow:
+    picture, wanted = read.wanted.picture, read.wanted
+    return NewRow(
+        source=picture.source,
+        caption=picture.caption,
+        stamp=wanted.stamp,
+        replaces=wanted.replaces,
+        content=read.content,
+    )

@@ -21,7 +21,19 @@ class FromageError(Exception):
 
 
 class ImageError(FromageError):
-    """A picture that can't be read: missing, empty, truncated, too large, or no picture at all."""
+    """A picture that can't be read: missing, empty, truncated, too large, or no picture at all.
+
+    Attributes:
+        cause: the same few words for all pictures with the same trouble, by which they are counted.
+    """
+
+    def __init__(self, message: str, hint: str = "", cause: str = "unreadable") -> None:
+        super().__init__(message, hint)
+        self.cause = cause
+
+
+class TemporaryImageError(ImageError):
+    """A picture that may be read at another time: a server that is down or too slow, a limit that is reached."""
 
 
 class StoreError(FromageError):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from index.commands import index_command
 from index.errors import FingerprintError, StoreError
-from index.files import replacing, sync_folder
+from index.files import crc_of, replacing, sync_folder
 from index.hits import Hit
 from index.images import is_gone
 from index.inverted_lists import search_lists
@@ -120,6 +120,7 @@ def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, 
             dim=index.d,
             count=index.ntotal,
             file_bytes=(out / INDEX_FILE).stat().st_size,
+            file_crc=crc_of(out / INDEX_FILE),
             kind=kind,
             bridge_fingerprint=bridge_fingerprint,
             encoder_fingerprint=store.encoder_fingerprint,

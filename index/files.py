@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
+_BLOCK = 1 << 20
 _NAME_KEPT = 40  # characters of the file's name in that of its temporary file: a long one leaves no room for more
 
 
@@ -54,6 +57,32 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def crc_of(path: Path) -> int:
+    """The CRC-32 of a file.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def read_at(file: FileIO, start: int, size: int) -> bytes:
+    """The bytes at a place in an open file, fewer at its end.
+
+    Raises:
+        OSError: they can't be read.
+    """
+    file.seek(start)
+    data = bytearray()
+    while len(data) < size and (block := file.read(size - len(data))):  # a read may give only a part
+        data += block
+    return bytes(data)
 
 
 def sync_folder(folder: Path) -> None:

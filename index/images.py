@@ -1,9 +1,8 @@
-"""Pictures from untrusted files: opening them, thumbnails, and text that is safe on a screen."""
+"""Pictures from untrusted files: opening them, and thumbnails."""
 
 from __future__ import annotations
 
 import io
-import re
 import stat
 import warnings
 from functools import cache
@@ -16,7 +15,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from index.colour import add_tiff_kinds, read_header, to_srgb
+from index.containers import container_of, read_inside
 from index.errors import ImageError, reason
+from index.text import one_line as one_line
+from index.text import sanitize as sanitize
 
 MAX_PIXELS = 178_956_970
 """Pillow's own bound (twice `Image.MAX_IMAGE_PIXELS`), checked on the header, before anything is decoded."""
@@ -43,29 +45,6 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-_ESCAPE_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS and their like
-    r"|\x1b[ -/]*[0-~]"  # the short ones
-)
-# C0 (but tab and newline), DEL, C1, line separators, bidi marks, overrides and isolates, byte order mark.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-
-def sanitize(text: str) -> str:
-    """Make text from data (captions, file names) safe for a terminal.
-
-    Escape sequences and control characters go, bidi overrides too (they make a name read as another); tabs and
-    newlines stay; lone surrogates, which can't be printed, become U+FFFD.
-    """
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", text)))
-
-
-def one_line(text: str, limit: int = 10_000) -> str:
-    """Sanitised text on one line, cut to `limit` characters: how captions are kept."""
-    return " ".join(sanitize(text[: 2 * limit]).split())[:limit]
-
 
 def is_picture_name(name: str | Path) -> bool:
     """Whether a file's name is that of a picture, even of one that can't be opened here."""
@@ -79,21 +58,23 @@ def is_url(source: str) -> bool:
 
 
 def is_gone(source: str) -> bool:
-    """Whether a source names a file, and there is none."""
+    """Whether a source names a file, or a picture inside one, and there is no such file."""
     if is_url(source):
         return False
     try:
-        Path(source).stat()
+        Path(container_of(source)).stat()
     except (OSError, ValueError):
         return True
     return False
 
 
-def open_image(source: str | Path | bytes) -> Image.Image:
+def open_image(source: str | Path | bytes, name: str = "The picture") -> Image.Image:
     """Read a picture as RGB, upright, transparency over white, the first frame of an animation.
 
     Args:
-        source: a file's path, or the bytes of a file.
+        source: a file's path, the place of a picture inside a tar or a data set (`index.containers`), or the bytes of a
+            file.
+        name: what errors call the picture whose bytes these are.
 
     Returns:
         A fully decoded image of mode RGB.
@@ -102,25 +83,27 @@ def open_image(source: str | Path | bytes) -> Image.Image:
         ImageError: the file is missing, not a regular file, empty, truncated, too large or not a picture.
     """
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), "The picture", len(source))
+        return _decode(io.BytesIO(source), sanitize(name), len(source))
     name = sanitize(str(source))
     if is_url(str(source)):
-        raise ImageError(f"{name} is a web address.", "Save the picture to a file first.")
+        raise ImageError(f"{name} is a web address.", "Save the picture to a file first.", "a web address")
     try:
         status = Path(source).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name} is a folder.", "Name a picture in it.")
+            raise ImageError(f"{name} is a folder.", "Name a picture in it.", "not a file")
         if not stat.S_ISREG(status.st_mode):
             # Reading a pipe or a device could block, or go on, for ever.
-            raise ImageError(f"{name} is not a regular file.")
+            raise ImageError(f"{name} is not a regular file.", cause="not a file")
         with Path(source).open("rb") as file:
             return _decode(file, name, status.st_size)
     except FileNotFoundError:
+        if (data := read_inside(str(source))) is not None:
+            return _decode(io.BytesIO(data), name, len(data))
         raise _missing(Path(source), name) from None
     except PermissionError:
-        raise ImageError(f"You have no permission to read {name}.") from None
+        raise ImageError(f"You have no permission to read {name}.", cause="no permission") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
-        raise ImageError(f"{name} can't be read: {reason(error)}.") from error
+        raise ImageError(f"{name} can't be read: {reason(error)}.", cause=reason(error)) from error
 
 
 @cache
@@ -137,7 +120,7 @@ def _formats() -> tuple[str, ...]:
 
 def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
     if size == 0:
-        raise ImageError(f"{name} is empty.")
+        raise ImageError(f"{name} is empty.", cause="empty")
     try:
         with Image.open(file, formats=_formats()) as image:
             _check_size(image, name)
@@ -150,19 +133,23 @@ def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
         file.seek(0)
         raise _unidentified(name, file.read(_HEAD)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise ImageError(f"{name} is too large.", f"The limit is {MAX_PIXELS // 10**6} million pixels.") from error
+        limit = f"The limit is {MAX_PIXELS // 10**6} million pixels."
+        raise ImageError(f"{name} is too large.", limit, "too large") from error
     except Exception as error:  # given hostile bytes, decoders raise nearly every type there is
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "is truncated" if truncated else "is a damaged picture"
-        raise ImageError(f"{name} {what}.") from error
+        raise ImageError(f"{name} {what}.", cause="truncated" if truncated else "damaged") from error
 
 
 def _missing(path: Path, name: str) -> ImageError:
     if path.is_symlink():
-        return ImageError(f"{name} is a link to {sanitize(str(path.readlink()))}, which does not exist.")
+        target = sanitize(str(path.readlink()))
+        return ImageError(f"{name} is a link to {target}, which does not exist.", cause="missing")
     if path.parent.is_dir():
-        return ImageError(f"There is no file {name}.", "The folder is there: check the file's name.")
-    return ImageError(f"There is no file {name}.", f"There is no folder {sanitize(str(path.parent))} either.")
+        return ImageError(f"There is no file {name}.", "The folder is there: check the file's name.", "missing")
+    return ImageError(
+        f"There is no file {name}.", f"There is no folder {sanitize(str(path.parent))} either.", "missing"
+    )
 
 
 def _unidentified(name: str, head: bytes) -> ImageError:
@@ -172,31 +159,40 @@ def _unidentified(name: str, head: bytes) -> ImageError:
         return ImageError(
             f"{name} is a HEIC picture, which needs the plugin pillow-heif.",
             "Install it (pip install pillow-heif), or save the picture as JPEG.",
+            "HEIC without the plugin pillow-heif",
         )
     if brand in _AVIF_BRANDS and "AVIF" not in _formats():
         return ImageError(
             f"{name} is an AVIF picture, which this build of Pillow can't read.",
             "Install a newer one (pip install -U pillow), or save the picture as JPEG.",
+            "AVIF without a Pillow that reads it",
         )
     if brand == b"crx " or Path(name).suffix.lower() in RAW_SUFFIXES:
-        return ImageError(f"{name} is a camera's raw file, which can't be read.", "Save the picture as JPEG or TIFF.")
+        hint = "Save the picture as JPEG or TIFF."
+        return ImageError(f"{name} is a camera's raw file, which can't be read.", hint, "raw file of a camera")
     if head.startswith(_TIFF_STARTS):
         return ImageError(
-            f"{name} is a TIFF that is damaged or of a kind that can't be read.", "Save the picture as PNG or JPEG."
+            f"{name} is a TIFF that is damaged or of a kind that can't be read.",
+            "Save the picture as PNG or JPEG.",
+            "damaged",
         )
-    return ImageError(f"{name} is not a picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.")
+    return ImageError(
+        f"{name} is not a picture that can be read.", "JPEG, PNG, WebP, GIF and TIFF can.", "not a picture"
+    )
 
 
 def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width < 1 or height < 1:
-        raise ImageError(f"{name} has no pixels.")
+        raise ImageError(f"{name} has no pixels.", cause="damaged")
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{name} is too large ({width} x {height}).", f"The limit is {MAX_PIXELS // 10**6} million pixels."
+            f"{name} is too large ({width} x {height}).",
+            f"The limit is {MAX_PIXELS // 10**6} million pixels.",
+            "too large",
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(f"{name} is too long and thin ({width} x {height}).")
+        raise ImageError(f"{name} is too long and thin ({width} x {height}).", cause="too long and thin")
 
 
 def _upright(image: Image.Image) -> Image.Image:

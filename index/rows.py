@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple, NotRequired, TypedDict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rows (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL, caption TEXT NOT NULL,
     thumbnail_start INTEGER NOT NULL, thumbnail_end INTEGER NOT NULL,
-    file_size INTEGER, file_mtime_ns INTEGER, removed INTEGER NOT NULL DEFAULT 0);
+    file_size INTEGER, file_mtime_ns INTEGER, removed INTEGER NOT NULL DEFAULT 0, content BLOB);
 CREATE UNIQUE INDEX IF NOT EXISTS live_source ON rows (source) WHERE removed = 0;
 CREATE TABLE IF NOT EXISTS blocks (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS failed (source TEXT PRIMARY KEY, reason TEXT NOT NULL, cause TEXT NOT NULL) WITHOUT ROWID;
 """
-"""`meta`: what the store holds, and the command that builds it. `rows`: one a picture. `blocks`: one for all rows that
-were appended together, with the CRC-32 of their features; an earlier version wrote none."""
+"""`meta`: what the store holds, and the command that builds it. `rows`: one a picture; `content` is the SHA-256 of the
+file's bytes, NULL where it is not known. `blocks`: one for all rows that were appended together, with the CRC-32 of
+their features; an earlier version wrote none. `failed`: web addresses that need not be asked again."""
+
+ADDED_COLUMNS = {"content": "BLOB"}
+"""Of `rows`: what a store of an earlier version lacks."""
+CONTENT_INDEX = "CREATE INDEX IF NOT EXISTS row_content ON rows (content) WHERE content IS NOT NULL"
 
 RESUME = "resume"  # the name in `meta` of the command's arguments, a JSON list
+
+
+class NewRow(TypedDict):
+    """What `FeatureStoreWriter.append` needs to know of a picture."""
+
+    source: str
+    caption: str
+    stamp: NotRequired[tuple[int, int] | None]  # the file's size in bytes and mtime in ns, which tell a changed one
+    replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
+    content: NotRequired[bytes]  # the SHA-256 of the file's bytes, by which copies are found
+
+
+class KnownRow(NamedTuple):
+    """A live row that a source already has."""
+
+    id: int
+    caption: str
+    stamp: tuple[int | None, int | None]
+    content: bytes | None
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:

@@ -28,9 +28,9 @@ import numpy.typing as npt
 from index.errors import StoreError
 from index.lock import builder_at_work
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-from index.rows import connect_readonly
+from index.rows import KnownRow, NewRow, connect_readonly
 from index.unfinished import resuming, unfinished
-from index.writer import FeatureStoreWriter, KnownRow, NewRow
+from index.writer import FeatureStoreWriter
 
 __all__ = ["FeatureStore", "FeatureStoreWriter", "KnownRow", "NewRow"]
 

@@ -1,6 +1,7 @@
 """Tables of captions as people have them: Google's plain lines, and what spreadsheets and pandas write.
 
-A row is `caption<TAB>image`. What can't be read without guessing is refused, with its line and the reason.
+A row is `caption<TAB>image`, or a web address alone. What can't be read without guessing is refused, with its line and
+the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from index.errors import StoreError, reason
-from index.images import is_picture_name
+from index.images import is_picture_name, is_url
 
 LONGEST_LINE = 1_000_000
 """Characters; a file without line ends must not fill the memory."""
@@ -29,6 +30,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_IMAGE_NAMES = ("image", "url", "image_url")
+_CAPTION_NAMES = ("caption", "text")
 _SNIFFED = 1 << 16  # bytes
 _OPENED = r'"[^"]*(?:""[^"]*)*'  # a quotation mark and what it encloses; a doubled mark inside stands for one
 _QUOTED = re.compile(rf'{_OPENED}"(?=\t|\Z)')
@@ -63,9 +66,10 @@ def read_rows(path: Path) -> Iterator[Row]:
 
     Cells may be quoted as spreadsheets and pandas do it: marks inside are doubled, and tabs and line breaks may stand
     between them. A mark in a cell that is not quoted as a whole (`a 12" pizza`) is a character like any other. A
-    heading with the names `caption` and `image` says where they stand; without one the image is the last cell, and
-    the caption all before it. Lines end in LF, CR LF or CR. The encoding is UTF-8, or UTF-16 or UTF-32 with their byte
-    order marks.
+    heading with the names `caption` and `image` (or `text`; `url`, `image_url`) says where they stand; without one the
+    image is the last cell, and the caption all before it; or the first, where that alone is a web address, as in CC12M.
+    A line that is nothing but a web address has no caption. Lines end in LF, CR LF or CR. The encoding is UTF-8, or
+    UTF-16 or UTF-32 with their byte order marks.
 
     Raises:
         StoreError: the file can't be read.
@@ -180,18 +184,26 @@ def _rows(lines: _Lines) -> Iterator[Row]:
 
 def _is_heading(cells: list[str]) -> bool:
     names = [cell.strip().lower() for cell in cells]
-    return names.count("caption") == names.count("image") == 1
+    images = sum(name in _IMAGE_NAMES for name in names)
+    return images == 1 and (len(names) == 1 or sum(name in _CAPTION_NAMES for name in names) == 1)
 
 
 def _columns(heading: list[str]) -> _Columns | None:
-    """None for the plain form, in which a caption may have tabs."""
+    """None for the plain forms, in which a caption may have tabs."""
     names = [cell.strip().lower() for cell in heading]
-    return None if names == ["caption", "image"] else _Columns(names.index("caption"), names.index("image"), len(names))
+    image = next(column for column, name in enumerate(names) if name in _IMAGE_NAMES)
+    caption = next((column for column, name in enumerate(names) if name in _CAPTION_NAMES), None)
+    return None if caption is None or (image, len(names)) == (1, 2) else _Columns(caption, image, len(names))
 
 
 def _caption_and_image(cells: list[str], columns: _Columns | None) -> tuple[str, str]:
     if columns is None:
-        caption, image = "\t".join(cells[:-1]), cells[-1].strip()
+        image = cells[-1].strip()
+        if len(cells) == 1 and is_url(image):
+            return "", image
+        if is_url(cells[0]) and not is_url(image) and not is_picture_name(image):
+            return "\t".join(cells[1:]), cells[0].strip()
+        caption = "\t".join(cells[:-1])
     elif len(cells) != columns.count:
         raise _BadRow(f"it has {len(cells)} columns, but the heading {columns.count}")
     else:

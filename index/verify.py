@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +13,14 @@ from PIL import Image
 
 from index.build import Embed
 from index.commands import index_command
+from index.containers import stamp_of
 from index.errors import ImageError, StoreError
-from index.faiss_index import ImageIndex
+from index.faiss_index import INDEX_FILE, ImageIndex
+from index.files import crc_of
 from index.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
+from index.manifest import storage_errors
 from index.store import FeatureStore
+from index.unfinished import resuming
 
 TOLERANCE = 0.05
 """Largest distance of two features of one picture, over their norm. fp16 keeps 0.0002, an encoder in bf16 is within
@@ -53,6 +56,11 @@ class Comparison:
 def verify_index(index: ImageIndex) -> list[str]:
     """What is wrong with an index and its store, a sentence each; empty if nothing is. No picture file is opened."""
     faults = verify_store(index.store)
+    file, crc = index.path / INDEX_FILE, index.manifest.file_crc
+    with storage_errors(file, "read"):
+        if crc >= 0 and crc_of(file) != crc:
+            command = index_command(index.path)
+            faults.append(f"{file} is damaged: its bytes are not those written. Make it again: {command}")
     live = len(index.store.live_ids())
     if len(index) != live:
         faults.append(
@@ -120,12 +128,10 @@ def _pictures(
         source, _ = store.row(id)
         if is_url(source):
             continue
-        try:
-            status = Path(source).stat()
-        except (OSError, ValueError):
+        if (stamp := stamp_of(source)) is None:
             missed["gone"] += 1
             continue
-        if store.stamp(id) not in ((status.st_size, status.st_mtime_ns), (None, None)):
+        if store.stamp(id) not in (stamp, (None, None)):
             missed["changed"] += 1
             continue
         try:
@@ -155,7 +161,8 @@ def _feature_faults(store: FeatureStore) -> list[str]:
     for first, count, crc in (blocks[number] for number in _spread(np.arange(len(blocks)), CHECKSUM_BYTES // size)):
         if zlib.crc32(store.features[first : first + count].tobytes()) != crc:
             rows = f"{first} to {first + count - 1}"
-            return [f"The store at {store.path} is damaged: the features of rows {rows} are not those written."]
+            what = f"The store at {store.path} is damaged: the features of rows {rows} are not those written."
+            return [f"{what} Embed them again: {resuming(store.path)}"]
     return []
 
 

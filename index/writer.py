@@ -11,32 +11,19 @@ from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NotRequired, Self, TypedDict
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
+from index.files import read_at
 from index.lock import BuilderLock, in_use
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-from index.rows import RESUME, SCHEMA
+from index.rows import ADDED_COLUMNS, CONTENT_INDEX, RESUME, SCHEMA, KnownRow, NewRow
 
-
-class NewRow(TypedDict):
-    """What `FeatureStoreWriter.append` needs to know of a picture."""
-
-    source: str
-    caption: str
-    stamp: NotRequired[tuple[int, int] | None]  # the file's size in bytes and mtime in ns, which tell a changed one
-    replaces: NotRequired[int | None]  # the row of the same source that this one makes obsolete
-
-
-class KnownRow(NamedTuple):
-    """A live row that a source already has."""
-
-    id: int
-    caption: str
-    stamp: tuple[int | None, int | None]
+MOST_UNCOMMITTED = 256
+"""Failures that an interruption may make one try again."""
 
 
 class FeatureStoreWriter:
@@ -71,12 +58,14 @@ class FeatureStoreWriter:
         # A cache that overflows would be written in the middle of a transaction, which locks readers out to its end.
         self._rows.execute("PRAGMA cache_spill = OFF")
         self._rows.executescript(SCHEMA)
+        self._add_columns()
         self._rows.execute("BEGIN IMMEDIATE")
         self.dim = self._known_dim(dim)
         if resume:
             self._rows.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (RESUME, json.dumps(list(resume))))
         self._rows.execute("COMMIT")
         self._rows.execute("BEGIN IMMEDIATE")
+        self._uncommitted = 0
         self.count = self._committed()
         last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
         self._thumbnails_end = int(last[0]) if last else 0
@@ -100,9 +89,55 @@ class FeatureStoreWriter:
 
     def find(self, source: str) -> KnownRow | None:
         """The live row of a source, if it has one: how a build resumes and leaves unchanged pictures alone."""
-        query = "SELECT id, caption, file_size, file_mtime_ns FROM rows WHERE source = ? AND removed = 0"
+        query = "SELECT id, caption, file_size, file_mtime_ns, content FROM rows WHERE source = ? AND removed = 0"
         found = self._rows.execute(query, (source,)).fetchone()
-        return KnownRow(found[0], found[1], (found[2], found[3])) if found else None
+        return KnownRow(found[0], found[1], (found[2], found[3]), found[4]) if found else None
+
+    def has_content(self, content: bytes) -> bool:
+        """Whether a picture with these bytes (their SHA-256) was embedded, under whatever name."""
+        return self._rows.execute("SELECT 1 FROM rows WHERE content = ?", (content,)).fetchone() is not None
+
+    def with_content(self, content: bytes) -> tuple[npt.NDArray[np.floating], bytes] | None:
+        """Feature (dim,) and thumbnail of a picture with these bytes, removed ones included; None if there is none."""
+        query = "SELECT id, thumbnail_start, thumbnail_end FROM rows WHERE content = ? ORDER BY id LIMIT 1"
+        found = self._rows.execute(query, (content,)).fetchone()
+        if found is None or self.dim is None:
+            return None
+        id, start, end = found
+        size = self.dim * self.dtype.itemsize
+        with storage_errors(self.path, "read"):
+            feature = np.frombuffer(read_at(self._features, id * size, size), dtype=self.dtype)
+            return feature, read_at(self._thumbnails, start, end - start)
+
+    def set_stamp(self, id: int, stamp: tuple[int, int] | None) -> None:
+        """Change size and date of a row's file of the same bytes; committed by the next `append` or `finish`."""
+        with storage_errors(self.path, "write to"):
+            self._begin()
+            self._rows.execute(
+                "UPDATE rows SET file_size = ?, file_mtime_ns = ? WHERE id = ?", (*(stamp or (None, None)), id)
+            )
+
+    def failed(self, source: str) -> tuple[str, str] | None:
+        """(reason, cause) of a source that is not to be tried again; None for all others."""
+        query = "SELECT reason, cause FROM failed WHERE source = ?"
+        found = self._rows.execute(query, (source,)).fetchone()
+        return (found[0], found[1]) if found else None
+
+    def set_failed(self, source: str, reason: str, cause: str) -> None:
+        """Remember that a source is not to be tried again; committed by the next `append` or `finish`, or soon."""
+        with storage_errors(self.path, "write to"):
+            self._begin()
+            self._rows.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?)", (source, reason, cause))
+            self._uncommitted += 1
+            if self._uncommitted >= MOST_UNCOMMITTED:
+                self._rows.execute("COMMIT")
+                self._uncommitted = 0
+
+    def forget_failed(self) -> None:
+        """Try everything again."""
+        with storage_errors(self.path, "write to"):
+            self._begin()
+            self._rows.execute("DELETE FROM failed")
 
     def append(self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> range:
         """Add rows: all of them or, on an error or a kill, none. They are on disk when this returns.
@@ -144,6 +179,25 @@ class FeatureStoreWriter:
             self._begin()
             self._rows.executemany("UPDATE rows SET removed = 1 WHERE id = ?", ((id,) for id in ids))
 
+    def drop_damaged(self) -> int:
+        """Mark rows as removed whose features are not those that were written, by their checksums; how many were live.
+
+        So a build embeds them again. Committed by the next `append` or `finish`.
+        """
+        dropped = 0
+        with storage_errors(self.path, "write to"):
+            for first, count, crc in self._rows.execute("SELECT first, count, crc FROM blocks").fetchall():
+                size = (self.dim or 0) * self.dtype.itemsize
+                if zlib.crc32(read_at(self._features, first * size, count * size)) == crc:
+                    continue
+                self._begin()
+                block = (first, first + count)
+                query = "SELECT count(*) FROM rows WHERE id >= ? AND id < ? AND removed = 0"
+                dropped += int(self._rows.execute(query, block).fetchone()[0])
+                self._rows.execute("UPDATE rows SET removed = 1, content = NULL WHERE id >= ? AND id < ?", block)
+                self._rows.execute("DELETE FROM blocks WHERE first = ?", (first,))
+        return dropped
+
     def live_sources(self) -> Iterator[tuple[int, str]]:
         """(id, source) of the live rows, streamed; the store must not change meanwhile."""
         yield from self._rows.execute("SELECT id, source FROM rows WHERE removed = 0 ORDER BY id")
@@ -177,6 +231,13 @@ class FeatureStoreWriter:
             self._rows.close()
         finally:
             self._lock.release()
+
+    def _add_columns(self) -> None:
+        known = {column[1] for column in self._rows.execute("PRAGMA table_info(rows)")}
+        for name, kind in ADDED_COLUMNS.items():
+            if name not in known:
+                self._rows.execute(f"ALTER TABLE rows ADD COLUMN {name} {kind}")
+        self._rows.execute(CONTENT_INDEX)
 
     def _begin(self) -> None:
         # IMMEDIATE takes the write lock before the other two files change.
@@ -239,7 +300,9 @@ class FeatureStoreWriter:
             size, mtime = row.get("stamp") or (None, None)
             values = (id, row["source"], row["caption"], start, start + len(thumbnail), size, mtime)
             try:
-                self._rows.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
+                self._rows.execute(
+                    "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)", (*values, row.get("content") or None)
+                )
             except sqlite3.IntegrityError:
                 raise StoreError(f"{row['source']} is already in the store at {self.path}.") from None
             start += len(thumbnail)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -13,6 +12,7 @@ from PIL import Image
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
+from index.containers import stamp_of
 from index.hits import Hit, Retriever
 from index.images import is_gone, is_url, open_image
 from index.sources import picture_thumbnail
@@ -140,8 +140,5 @@ class Engine:
 
 def _file_key(path: str) -> tuple[str, int, int] | None:
     """Tells a file from a later one of the same name; None if there is no such file."""
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return path, status.st_mtime_ns, status.st_size
+    stamp = stamp_of(path)
+    return None if stamp is None else (path, *stamp)

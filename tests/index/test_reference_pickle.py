@@ -411,7 +411,7 @@ def test_what_is_no_picture_is_one_sentence_and_not_asked_again(web, page):
 
 def test_a_body_without_end_is_cut(web, png, monkeypatch):
     address, pages, _ = web
-    monkeypatch.setattr("index.sources.MAX_BYTES", 100_000)
+    monkeypatch.setattr("index.web.MAX_BYTES", 100_000)
     pages["/large.png"] = (200, {}, png + b"\0" * 300_000)
     with pytest.raises(ImageError, match="larger than"):
         picture_thumbnail(f"{address}/large.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 
 from index.build import FolderReader, build_store
 from index.derive import derive_index
+from index.errors import StoreError
 from index.faiss_index import ImageIndex
 from index.store import FeatureStore
 from index.verify import Comparison, compare_pictures, verify_index, verify_store
@@ -103,7 +105,7 @@ def test_rows_that_are_missing_are_found(out):
 
 def test_an_update_that_was_interrupted_is_told_with_the_command(out, album, encode, painter):
     for number in range(6):
-        painter(album / "zz" / f"{number}.png", 0.3)
+        painter(album / "zz" / f"{number}.png", 0.3, (50 + number, 9))
     calls = []
 
     def embed(images):
@@ -122,3 +124,53 @@ def test_an_update_that_was_interrupted_is_told_with_the_command(out, album, enc
     build_store(FolderReader(album), encode, out, **options)
     (fault,) = verify_index(ImageIndex.open(out))
     assert "has 23 pictures and its store 29: an update is unfinished" in fault
+
+
+def test_damaged_features_are_embedded_again_by_the_next_build(out, album, encode, normalise):
+    before = FeatureStore.open(out)
+    sound = {source: before.features[id].tolist() for id, source, _ in before.iter_rows()}
+    before.close()
+    swap_features(out, 3, 15)  # of the first block and of the last but one
+    calls = []
+
+    def counted(images):
+        calls.append(len(images))
+        return encode(images)
+
+    report = build_store(FolderReader(album), counted, out, encoder_fingerprint="mean-colour", batch_size=4)
+    assert (report.mended, sum(calls), report.total) == (8, 8, 23)
+    store = FeatureStore.open(out)
+    assert {source: store.features[id].tolist() for id, source, _ in store.iter_rows()} == sound
+    derive_index(out, normalise, "bridge")
+    assert verify_index(ImageIndex.open(out)) == []
+    again = build_store(FolderReader(album), counted, out, encoder_fingerprint="mean-colour", batch_size=4)
+    assert (again.mended, again.unchanged, sum(calls)) == (0, 23, 8)
+
+
+def test_a_bit_that_fell_over_in_the_faiss_file_is_found_and_mended(out, normalise):
+    file = out / "index.faiss"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    (fault,) = verify_index(ImageIndex.open(out))
+    assert f"{file} is damaged: its bytes are not those written. Make it again: fromage-lite index" in fault
+    derive_index(out, normalise, "bridge")
+    assert verify_index(ImageIndex.open(out)) == []
+
+
+def test_an_index_of_an_earlier_version_has_no_checksum(out):
+    manifest = json.loads((out / "index.json").read_text())
+    del manifest["file_crc"]
+    (out / "index.json").write_text(json.dumps(manifest))
+    assert verify_index(ImageIndex.open(out)) == []
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "index.json"])
+def test_a_damaged_manifest_is_made_again_by_the_next_build(out, album, encode, normalise, name):
+    sound = (out / name).read_bytes()
+    (out / name).write_bytes(sound[:40])
+    with pytest.raises(StoreError, match=f"{name} is damaged.*Build it again"):
+        ImageIndex.open(out)
+    build_store(FolderReader(album), encode, out, encoder_fingerprint="mean-colour", batch_size=4)
+    derive_index(out, normalise, "bridge")
+    assert (out / name).read_bytes() == sound

@@ -10,8 +10,10 @@ import typer
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
+from index.download import DownloadLimits
 from index.images import sanitize
 from index.manifest import ROWS
+from index.recognise import SourceOptions
 from tui.cli import console
 from tui.cli.options import Device, Model
 
@@ -27,7 +29,8 @@ def index(
         Path | None,
         typer.Argument(
             metavar="PICTURES",
-            help="A folder of pictures, or a table of lines caption<TAB>image (.tsv).",
+            help="A folder of pictures, a picture, a table of lines caption<TAB>image (files or web addresses), a tar "
+            "or Parquet file or a folder of them (WebDataset, img2dataset), or a data set of Hugging Face's datasets.",
             show_default=False,
         ),
     ] = None,
@@ -47,6 +50,14 @@ def index(
     relative_to: Annotated[
         Path | None, typer.Option(help="Folder that paths in these files are relative to. Default: each file's own.")
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave out files and folders, as in a .gitignore; repeat for several."),
+    ] = None,
+    downloads: Annotated[int, typer.Option(min=1, max=256, help="Web addresses fetched at once.")] = 32,
+    per_host: Annotated[float, typer.Option(min=0.01, help="Requests a second that one web server gets.")] = 5.0,
+    max_download: Annotated[float, typer.Option(min=0.0, metavar="GB", help="Stop fetching here; 0 for no end.")] = 0.0,
+    retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     device: Device = "auto",
 ) -> None:
@@ -59,17 +70,22 @@ def index(
 
     fromage-lite index ~/Pictures --out my-index
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
+    fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
+    if exclude and (pictures is None or not pictures.is_dir()):
+        raise ConfigError("--exclude needs a folder of pictures.", "Name one, or omit it.")
+    limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
+    options = SourceOptions(captions, exclude or (), limits)
     if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
             _index_embeddings(from_reference, relative_to, out, model, device)
         elif pictures is not None and out is not None:
-            _index_pictures(pictures, out, model, captions, batch_size, device)
+            _index_pictures(pictures, out, model, options, retry_failed, batch_size, device)
         elif rederive is not None:
             _index_features(rederive, out or rederive, model, device)
         else:
@@ -102,7 +118,13 @@ def _check_together(
 
 
 def _index_pictures(
-    pictures: Path, out: Path, model: str | None, captions: Path | None, batch_size: int, device: str
+    pictures: Path,
+    out: Path,
+    model: str | None,
+    options: SourceOptions,
+    retry_failed: bool,
+    batch_size: int,
+    device: str,
 ) -> None:
     from fromage_lite.indexing import index_pictures
     from fromage_lite.start import is_playground
@@ -110,7 +132,14 @@ def _index_pictures(
     if is_playground(model) and pictures.exists():
         console.complain("The playground's model knows its pictograms only; photographs need another --model.")
     report, manifest = index_pictures(
-        pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=progress_bar
+        pictures,
+        out,
+        model,
+        options=options,
+        retry_failed=retry_failed,
+        batch_size=batch_size,
+        device=device,
+        bar=progress_bar,
     )
     _show_build(report, out, manifest.kind)
 
@@ -118,20 +147,33 @@ def _index_pictures(
 def _show_build(report: BuildReport, out: Path, kind: str) -> None:
     from index.build import BAD_LIST
 
-    _show_bad(report.bad)
+    _show_causes(report)
     counts = {
         "new": report.added - report.changed,
+        "moved or copied": report.reused,
         "changed": report.changed,
         "unchanged": report.unchanged,
         "removed": report.removed,
+        "mended": report.mended,
         "duplicate": report.duplicates,
     }
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     where = f", listed in {out / BAD_LIST}" if report.bad else ""
     _say(
         f"{out}: {report.total} pictures, {report.captioned} with a caption ({known}); "
-        f"{len(report.bad)} bad files skipped{where}. Index: {kind}."
+        f"{report.failed} bad files skipped{where}. Index: {kind}."
     )
+
+
+def _show_causes(report: BuildReport) -> None:
+    """The failures one by one where they are few, else how many each cause had, with an example."""
+    if report.failed <= SHOWN_BAD:
+        _show_bad(report.bad)
+        return
+    for cause in report.causes[:SHOWN_BAD]:
+        typer.echo(f"  {cause.count:,} x {cause.cause}: {cause.example}")
+    if rest := report.causes[SHOWN_BAD:]:
+        typer.echo(f"  {sum(cause.count for cause in rest):,} x other causes")
 
 
 def _show_bad(bad: Sequence[BadPicture]) -> None:

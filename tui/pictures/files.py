@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError, ImageError
+from index.containers import container_of, picture_name, read_inside
 from index.errors import reason
 from index.files import write_bytes
 from index.images import is_url, open_image, sanitize
@@ -37,22 +38,37 @@ def source_file(picture: Picture) -> Path | None:
 
 
 def file_of(picture: Picture) -> Path:
-    """A file with the picture: its own, else a small copy of it, made in the cache folder.
+    """A file with the picture: its own, else a copy in the cache folder, of the whole picture where it is in a tar.
 
     Raises:
         ImageError: its file is gone and there is no small picture either, or the copy can't be written.
     """
     if (path := source_file(picture)) is not None:
         return path
-    data = _small_copy(picture)
+    data = _copy(picture)
     name = hashlib.sha256(data).hexdigest()[:16]
-    copy = cache_folder() / "pictures" / f"{name}.png"
+    copy = cache_folder() / "pictures" / f"{name}{Path(suggested_name(picture)).suffix}"
     try:
         if not copy.exists():
             write_bytes(copy, data)
     except OSError as error:
         raise ImageError(f"The picture can't be written to {copy}: {reason(error)}.") from error
     return copy
+
+
+def _copy(picture: Picture) -> bytes:
+    """The bytes of a picture in a tar; the small copy of any other that has no file."""
+    try:
+        if _is_in_tar(picture) and (data := read_inside(picture.path)) is not None:
+            return data
+    except ImageError:  # the small copy is better than nothing
+        pass
+    return _small_copy(picture)
+
+
+def _is_in_tar(picture: Picture) -> bool:
+    container = container_of(picture.path)
+    return container != picture.path and Path(container).is_file()
 
 
 def _small_copy(picture: Picture) -> bytes:
@@ -65,10 +81,10 @@ def _small_copy(picture: Picture) -> bytes:
 
 def suggested_name(picture: Picture) -> str:
     """A file name to save the picture under."""
-    name = sanitize(Path(urlsplit(picture.path).path if is_url(picture.path) else picture.path).name)
-    if source_file(picture) is not None:
+    name = sanitize(picture_name(urlsplit(picture.path).path if is_url(picture.path) else picture.path))
+    if source_file(picture) is not None or _is_in_tar(picture):
         return name
-    return f"{Path(name).stem or 'picture'}.png"  # the small copy is a PNG
+    return f"{Path(name).stem.replace(':', '-') or 'picture'}.png"  # the small copy is a PNG
 
 
 def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Path:
@@ -93,7 +109,7 @@ def save_copy(picture: Picture, target: Path, *, overwrite: bool = False) -> Pat
         if target.exists() and not overwrite:
             raise FileExistsError(str(target))
         source = source_file(picture)
-        write_bytes(target, source.read_bytes() if source is not None else _small_copy(picture))
+        write_bytes(target, source.read_bytes() if source is not None else _copy(picture))
     except FileExistsError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
@@ -135,10 +151,10 @@ def open_outside(picture: Picture) -> None:
 def load_large(picture: Picture) -> Image.Image | None:
     """The picture as large as a screen can use it; what there is of it where its file is gone."""
     path = source_file(picture)
-    if path is None:
+    if path is None and container_of(picture.path) == picture.path:
         return picture.image
     try:
-        image = open_image(path)
+        image = open_image(path or picture.path)
     except ImageError:
         return picture.image
     if max(image.size) > LARGE_SIDE:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError
+from index.containers import picture_name
 from index.hits import Hit
-from index.images import open_image, sanitize
+from index.images import is_url, open_image, sanitize
 
 # Enough for the largest box that the transcript draws; a full picture would cost time at every repaint.
 MAX_SIDE = 512
@@ -72,7 +73,8 @@ def load_file(path: Path) -> Picture:
 
 def load_hit(thumbnails: Thumbnails, hit: Hit, side: int = MAX_SIDE) -> Picture:
     """A retrieved picture, no side longer than `side`; one that can't be read becomes a card that says so."""
-    name = sanitize(Path(urlsplit(hit.source).path).name or hit.source)
+    place = urlsplit(hit.source).path if is_url(hit.source) else hit.source
+    name = sanitize(picture_name(place) or hit.source)
     caption = sanitize(hit.caption) or name
     detail = name if name != caption else ""
     try:
