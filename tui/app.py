@@ -127,6 +127,8 @@ class ChatApp(LastingApp):
     def on_mount(self) -> None:
         self.set_interval(LOOK_EVERY, self._collect)
         self.theme_changed_signal.subscribe(self, self._keep_theme)
+        # Back from the shell, the terminal is empty, and Textual draws only what changes.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
 
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self._known_theme:

@@ -22,9 +22,10 @@ class ChooseMessage(ModalScreen[int | None]):
         messages: their words, in their order.
     """
 
-    DEFAULT_CSS = """
+    CSS = """
     ChooseMessage {
         align: center middle;
+        background: $background 60%;
     }
     #messages {
         width: 90%;

@@ -22,6 +22,7 @@ from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, draft_of, unread
 from tui.sessions.screen import SessionChoice, SessionsScreen
 from tui.widgets.composer import Draft
 from tui.widgets.found import Found
+from tui.widgets.picture import PictureCard
 from tui.widgets.turn import TurnView
 
 DRAWN = 200  # the last turns of a conversation, drawn when it is resumed; all of them are kept and exported
@@ -77,6 +78,8 @@ class Sessions(Feature):
 
     async def _open(self, session: Session, ids: Sequence[int] | None, *, at_start: bool = False) -> None:
         conversation = self.chat.conversation
+        if conversation.agent is None:  # until then, pictures come from their files alone
+            self.sending.after_loading(self._draw_missing)
         note = await conversation.go_on_with(session, ids)
         drawn = await conversation.draw(session.items[-DRAWN:], more=True)
         with self.chat.app.batch_update():
@@ -89,6 +92,14 @@ class Sessions(Feature):
             await self.chat.note(note, about=INDEX)
         for problem in session.problems:
             await self.chat.note(f"Left out: {problem}.", "warning")
+
+    async def _draw_missing(self) -> None:
+        """Draws what the index has a small copy of, now that there is one."""
+        cards = self.chat.transcript.query(PictureCard)
+        missing = [card.picture for card in cards if card.picture.image is None]
+        found = await self.chat.conversation.pictures_again(missing)
+        for card in cards if found else ():
+            await card.draw_again(found)
 
     async def _redraw(self, session: Session, drawn: Sequence[Drawn], ids: Sequence[int] | None) -> None:
         chat = self.chat

@@ -22,7 +22,7 @@ from tui.pictures.thumbnails import Picture
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Kept, Recording
 from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, SessionInfo
-from tui.sessions.restore import Drawn, described, draft_of, draw, known_ids, parts_of, turns_for
+from tui.sessions.restore import Drawn, described, draft_of, draw, hit_pictures, known_ids, parts_of, turns_for
 
 LAST: Literal["last"] = "last"
 
@@ -210,6 +210,16 @@ class SavedConversation(Conversation):
 
         # An index is read on the agent's thread only; that one is busy as long as there is no agent.
         return await (asyncio.to_thread(work) if agent is None else self._thread.run(work))
+
+    async def pictures_again(self, pictures: Sequence[Picture]) -> dict[Picture, Picture]:
+        """Found pictures that could not be drawn without the index, by now from the index; those that it has."""
+        agent, _ = self._ready()
+
+        def work() -> dict[Picture, Picture]:
+            again = {p: hit_pictures(agent, [p.hit])[0] for p in pictures if p.hit is not None and p.image is None}
+            return {before: picture for before, picture in again.items() if picture.image is not None}
+
+        return await self._guarded("The pictures can't be drawn", work)
 
     async def go_on_with(self, session: Session, ids: Sequence[int] | None) -> str:
         """Makes a saved conversation the current one; the model reads it at the next reply. The index that it was held

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from textual import events
@@ -174,6 +174,23 @@ class PictureCard(FocusablePicture):
             self.query_one(".caption", Static).update(self._caption())
 
     def on_mount(self) -> None:
+        self.fit()
+
+    async def draw_again(self, found: Mapping[Picture, Picture]) -> None:
+        """Shows what could not be drawn before; so does the viewer.
+
+        Args:
+            found: pictures that can be drawn by now, by those without an image.
+        """
+        self._series = tuple(found.get(picture, picture) for picture in self._series)
+        kind = image_widget(self._mode)
+        if self.picture not in found or kind is None:
+            return
+        self.picture = found[self.picture]
+        await self.query(".broken").remove()
+        await self.mount(kind(self.picture.image, classes="box"), before=0)
+        for details in self.query(".details").results(Static):
+            details.update(self._details())
         self.fit()
 
     def fit(self) -> None:

@@ -117,8 +117,11 @@ def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, 
     monkeypatch.setattr("tui.serving.serve.bind", lambda host, port: [])
     monkeypatch.setattr("tui.serving.serve.Service.run", lambda service: served.append(service.options))
     assert call("serve", *EVERY_SETTING.split()).exit_code == 0
-    assert call("serve", "--seed", "3", "--no-save").exit_code == 0
-    assert served == [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
+    assert call("serve", "--seed", "3", "--no-save", "--model", "/models/other").exit_code == 0
+    assert served == [
+        {"settings": AS_GIVEN.to_dict(), "save": True, "small_world": True},
+        {"settings": {"seed": 3}, "save": False, "small_world": False},
+    ]
 
 
 def test_help_says_what_the_fields_say():

@@ -186,3 +186,13 @@ async def test_the_help_of_a_narrow_screen_has_its_words_under_the_keys(width: i
         for row in chat.app.screen.query(".help-row"):
             key, words = row.query_one(".help-key"), row.query_one(".help-text")
             assert words.region.y == key.region.bottom and words.region.width >= width - 12
+
+
+async def test_the_choice_of_a_message_is_a_sheet_over_the_chat() -> None:
+    async with chatting(FakeAgent([" one reply"])) as chat:
+        await chat.say("hello")
+        await chat.pilot.press("f3")
+        await chat.until(lambda: "Change which message?" in chat.text)
+        sheet = chat.app.screen.query_one("#messages").region
+        assert abs((24 - sheet.bottom) - sheet.y) <= 1 and sheet.y > 4, "in the middle"
+        assert chat.app.screen.styles.background.a < 1, "with the chat under it"

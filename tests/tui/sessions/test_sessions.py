@@ -204,6 +204,12 @@ async def test_a_picture_that_has_gone_since_is_marked_when_its_conversation_is_
         await chat.until(lambda: chat.cards)
         await chat.until(lambda: "its file is gone" in chat.text)
         assert chat.cards[0].picture.image is not None
+    gate = Gate()
+    async with kept(path, load=loader(Indexed(), gate), resume="last", wait=False) as chat:
+        await chat.until(lambda: chat.cards and "no file" in chat.cards[0].picture.problem)
+        gate.open()  # now there is an index, which has a small copy
+        await chat.until(lambda: "its file is gone" in chat.text)
+        assert chat.cards[0].picture.image is not None and "no file" not in chat.text
     file.write_bytes(picture_bytes())
     async with kept(path, Indexed(), resume="last") as chat:
         await chat.until(lambda: chat.cards)
