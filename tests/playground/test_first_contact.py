@@ -7,7 +7,7 @@ import pytest
 from fromage_lite.chat.choosing import AGAIN, NEAREST
 from fromage_lite.chat.events import ImagesFound, Notice
 from fromage_lite.chat.search import parse_terms
-from fromage_lite.config import LoadOptions
+from fromage_lite.config import LoadOptions, playground_dir
 from fromage_lite.playground.evaluation.named import setting_named, things_named
 from fromage_lite.playground.evaluation.replies import reply
 from fromage_lite.text.forms.remarks import ASK_FIRST, SHOW_FIRST
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.slow
 def agent():
     from fromage_lite.start import load_agent
 
-    loaded = load_agent(LoadOptions(device="cpu"))
-    if not loaded.model.config.sees_found:
-        pytest.skip("the shipped bridge was trained before searches and found pictures were in its text")
-    return loaded
+    return load_agent(LoadOptions(device="cpu", model=str(playground_dir())))
 
 
 @pytest.mark.parametrize("words", ["a cat", "a cat.", "cat", "cats", "CAT", "Cats.", "show me a cat", "the cat"])
