@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from index.errors import StoreError, reason
 from index.files import write_bytes
@@ -26,6 +26,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class _Manifest:
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that manifests of earlier programs lack; they have a default."""
+
     def to_json(self) -> bytes:
         return (json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
@@ -65,7 +68,8 @@ class _Manifest:
                 f"{path} is of version {data.get('version')}, and this program reads version {VERSION}.",
                 "Build it again with this program, or use the program that made it.",
             )
-        if wrong := sorted(set(data) ^ set(fields)):
+        missing = set(fields) - set(data) - cls.LATER
+        if wrong := sorted(missing | (set(data) - set(fields))):
             raise StoreError(f"{path} is damaged: the fields {wrong} are missing or unknown.", "Build it again.")
         for name, value in data.items():
             wanted: Any = int if fields[name].type == "int" else str
@@ -108,7 +112,10 @@ class IndexManifest(_Manifest):
         bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
+        model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
     """
+
+    LATER = frozenset({"model"})
 
     dim: int
     count: int
@@ -119,6 +126,7 @@ class IndexManifest(_Manifest):
     faiss_version: str
     store: str = "."
     metric: str = "inner_product"
+    model: str = ""
     format: str = "fromage-lite-index"
     version: int = VERSION
 

@@ -52,6 +52,9 @@ def index(
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
 
+    Without --model, a few of the pictures are looked at: photographs are indexed with the model photos, scenes of the
+    playground with playground. The index keeps the model's name, so that a chat with it needs none.
+
     To continue an interrupted build, run the same command again. Without arguments, the command builds the index of the
     playground's own pictures.
 
@@ -105,12 +108,16 @@ def _index_pictures(
     pictures: Path, out: Path, model: str | None, captions: Path | None, batch_size: int, device: str
 ) -> None:
     from fromage_lite.indexing import index_pictures
-    from fromage_lite.start import is_playground
 
-    if is_playground(model) and pictures.exists():
-        console.complain("The playground's model knows its pictograms only; photographs need another --model.")
     report, manifest = index_pictures(
-        pictures, out, model, captions=captions, batch_size=batch_size, device=device, bar=progress_bar
+        pictures,
+        out,
+        model,
+        captions=captions,
+        batch_size=batch_size,
+        device=device,
+        bar=progress_bar,
+        notice=console.complain,
     )
     _show_build(report, out, manifest.kind)
 
@@ -142,9 +149,12 @@ def _show_bad(bad: Sequence[BadPicture]) -> None:
 
 
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+    from fromage_lite.choice import maker
+    from fromage_lite.config import default_model
     from fromage_lite.indexing import index_features, load_model
 
-    manifest = index_features(store, out, load_model(model, device), bar=progress_bar)
+    name = model or maker(store) or default_model()
+    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
@@ -164,16 +174,18 @@ def _show_import(file: Path, report: ImportReport) -> None:
 
 
 def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+    from fromage_lite.config import PLAYGROUND
     from fromage_lite.indexing import index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
 
+    model_name = model_name or PLAYGROUND
     model = load_model(model_name, device)
     with console.StatusLine() as status:
         own = ensure_playground_index(model, status)
     if out is None:
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, bar=progress_bar)
+    manifest = index_features(own, out, model, model_name, bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 

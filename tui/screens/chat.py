@@ -111,7 +111,7 @@ class ChatScreen(Screen[None]):
         keeps = archive is None or archive.saves  # --no-save means what is typed, too
         history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
         with Vertical(id="column"):
-            yield Transcript(self.host.small_world, id="transcript")
+            yield Transcript(self.conversation.sees, id="transcript")
             yield Composer(self.commands, history, id="composer")
             yield StatusBar(id="status")
 

@@ -45,8 +45,6 @@ class Host(Protocol):
     preferences: Preferences
     state: Path | None
     """The folder of what is remembered between runs; None remembers nothing."""
-    small_world: bool
-    """Whether the shipped model answers, which knows nothing but the playground's pictograms."""
     problems: list[str]
     """What the config file has that can't be used, a sentence each."""
 

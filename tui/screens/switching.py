@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
+from fromage_lite.catalogue import Model, catalogue
 from fromage_lite.chat.events import Notice
+from fromage_lite.choice import lasting_name
 from fromage_lite.errors import FromageError
 from index.images import sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
 from tui.screens.interface import NOT_LOADED
+from tui.screens.models import ChooseModel
 
 
 class Switching(Feature):
@@ -41,15 +45,30 @@ class Switching(Feature):
 
     @command(
         "model",
-        "Talk with another model: its folder, its Hugging Face id, or default for the one of the start",
-        argument="FOLDER",
+        "Talk with another model: its short name, folder or Hugging Face id; without one, choose from a list",
+        argument="[NAME]",
         completes="folders",
     )
     async def change_model(self, argument: str) -> None:
-        if not argument:
-            await self.chat.note("Which model? /model FOLDER, a Hugging Face id, or /model default for the first one.")
+        if argument:
+            self._begin(str(to_path(argument)))
+            return
+        conversation = self.chat.conversation
+        models = await asyncio.to_thread(catalogue)
+        await self.chat.app.push_screen(ChooseModel(models, lasting_name(conversation.model_path)), self._chosen)
+
+    def _chosen(self, model: Model | None) -> None:
+        if model is not None:
+            self.chat.start(self._take(model), "model")
+
+    async def _take(self, model: Model) -> None:
+        if model.is_here:
+            self._begin(model.name)
         else:
-            self.chat.begin("loading another model", partial(self._change_model, str(to_path(argument))))
+            await self.chat.note(f"{model.name} is not here yet. To get it: {model.get}")
+
+    def _begin(self, model: str) -> None:
+        self.chat.begin("loading another model", partial(self._change_model, model))
 
     async def _change_model(self, model: str) -> None:
         conversation = self.chat.conversation
@@ -64,6 +83,7 @@ class Switching(Feature):
             has_model = conversation.agent is not None
             await self.chat.note_error(error, "The model before goes on." if has_model else "/retry tries again.")
             return
+        conversation.is_model_named = True
         self.chat.show_agent()
         for problem in conversation.problems:
             await self.chat.note(problem, "warning")

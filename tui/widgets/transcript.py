@@ -18,18 +18,18 @@ class Transcript(VerticalScroll):
     """Turns, search results and notes; a welcome while there are none.
 
     Args:
-        small_world: whether the shipped model answers; the welcome says what that means.
+        sees: the shipped model that answers; the welcome says what it sees.
         id: of the widget.
     """
 
-    def __init__(self, small_world: bool = True, *, id: str | None = None) -> None:
+    def __init__(self, sees: str = "", *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._small_world = small_world
+        self.sees = sees
 
     def compose(self) -> ComposeResult:
         # At least as tall as the view: an anchored scroll would draw a shorter one at the bottom.
         with VerticalGroup(id="feed"):
-            yield Welcome(self._small_world)
+            yield Welcome(self.sees)
 
     def on_mount(self) -> None:
         self.anchor()
@@ -53,7 +53,7 @@ class Transcript(VerticalScroll):
     async def clear(self) -> None:
         """Removes everything and shows the welcome again."""
         await self.feed.remove_children()
-        await self.feed.mount(Welcome(self._small_world))
+        await self.feed.mount(Welcome(self.sees))
 
     async def settle(self) -> None:
         """Shows the welcome if nothing but notes is left."""

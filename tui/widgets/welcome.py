@@ -10,6 +10,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from fromage_lite.config import PLAYGROUND
+
 # Two rows of pixels a line of text. y top, Y front, h hole, o rind.
 _CHEESE = """
 ..........yyyy..
@@ -76,14 +78,14 @@ class Welcome(Vertical):
     """Logo, what it is, things to try.
 
     Args:
-        small_world: whether the shipped model answers, to which anything but its pictograms means nothing.
+        sees: the shipped model that answers, by which it is told what it sees; "" for another model.
     """
 
     _next = 0
 
-    def __init__(self, small_world: bool = True) -> None:
+    def __init__(self, sees: str = "") -> None:
         super().__init__()
-        self._small_world = small_world
+        self._sees = sees
 
     def next_example(self) -> str:
         """The examples, one after another."""
@@ -97,7 +99,7 @@ class Welcome(Vertical):
             with Vertical(id="welcome-words"):
                 yield Static("fromage_lite", id="welcome-name", markup=False)
                 yield Static("It sees your pictures and answers with its own.", markup=False)
-                if self._small_world:
+                if self._sees == PLAYGROUND:
                     yield Static(WORLD, markup=False, id="welcome-world")
         with Vertical(id="examples"):
             yield Static("Try one (Tab fills it in)", id="examples-title", markup=False)

@@ -272,7 +272,7 @@ def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 def test_doctor_finds_a_missing_playground_index_all_right(tiny_checkpoint, monkeypatch, tmp_path):
-    monkeypatch.setattr("fromage_lite.doctor.is_playground", lambda _: True)
+    monkeypatch.setattr("fromage_lite.doctor.shipped_name", lambda _: "playground")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = call("doctor", "--model", str(tiny_checkpoint), "--device", "cpu")
     assert result.exit_code == 0 and "first start" in result.stdout
