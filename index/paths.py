@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import platformdirs
 
 NAME = "fromage-lite"
+
+
+def index_of(folder: Path, model: str) -> Path:
+    """Where the chat keeps its index of a folder of pictures for a model, there or not.
+
+    Args:
+        folder: an absolute folder.
+        model: the model's name, the same from everywhere.
+    """
+    home = Path(platformdirs.user_data_dir(NAME, appauthor=False)) / "indexes"
+    return home / _named(str(folder)) / _named(model)
+
+
+def _named(path: str) -> str:
+    """A folder name that tells this path from all others and is readable."""
+    readable = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in Path(path).name)
+    mark = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{readable[:40].strip('.') or 'root'}-{mark}"
 
 
 def cache_folder() -> Path:

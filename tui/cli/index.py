@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +14,8 @@ import typer
 from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
 from index.images import sanitize
-from index.manifest import ROWS
+from index.manifest import ROWS, IndexManifest
+from index.progress import Progress
 from tui.cli import console
 from tui.cli.options import Device, Model
 
@@ -49,6 +53,9 @@ def index(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
+    ] = False,
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
 
@@ -66,13 +73,15 @@ def index(
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
+    if as_json and pictures is None:
+        raise ConfigError("--json is for a folder or a table of pictures.", "Name one, or omit it.")
     if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
             _index_embeddings(from_reference, relative_to, out, model, device)
         elif pictures is not None and out is not None:
-            _index_pictures(pictures, out, model, captions, batch_size, device)
+            _index_pictures(pictures, out, model, captions, batch_size, device, _JsonReport() if as_json else _Report())
         elif rederive is not None:
             _index_features(rederive, out or rederive, model, device)
         else:
@@ -105,40 +114,93 @@ def _check_together(
 
 
 def _index_pictures(
-    pictures: Path, out: Path, model: str | None, captions: Path | None, batch_size: int, device: str
+    pictures: Path,
+    out: Path,
+    model: str | None,
+    captions: Path | None,
+    batch_size: int,
+    device: str,
+    report: _Report | _JsonReport,
 ) -> None:
     from fromage_lite.indexing import index_pictures
 
-    report, manifest = index_pictures(
+    built, manifest = index_pictures(
         pictures,
         out,
         model,
         captions=captions,
         batch_size=batch_size,
         device=device,
-        bar=progress_bar,
-        notice=console.complain,
+        bar=report.bar,
+        notice=report.notice,
     )
-    _show_build(report, out, manifest.kind)
+    report.show(built, out, manifest)
 
 
-def _show_build(report: BuildReport, out: Path, kind: str) -> None:
-    from index.build import BAD_LIST
+class _Report:
+    """Output for people."""
 
-    _show_bad(report.bad)
-    counts = {
-        "new": report.added - report.changed,
-        "changed": report.changed,
-        "unchanged": report.unchanged,
-        "removed": report.removed,
-        "duplicate": report.duplicates,
-    }
-    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    where = f", listed in {out / BAD_LIST}" if report.bad else ""
-    _say(
-        f"{out}: {report.total} pictures, {report.captioned} with a caption ({known}); "
-        f"{len(report.bad)} bad files skipped{where}. Index: {kind}."
-    )
+    bar = staticmethod(progress_bar)
+    notice = staticmethod(console.complain)
+
+    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
+        """Prints what was done."""
+        from index.build import BAD_LIST
+
+        _show_bad(built.bad)
+        counts = {
+            "new": built.added - built.changed,
+            "changed": built.changed,
+            "unchanged": built.unchanged,
+            "removed": built.removed,
+            "duplicate": built.duplicates,
+        }
+        known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        where = f", listed in {out / BAD_LIST}" if built.bad else ""
+        _say(
+            f"{out}: {built.total} pictures, {built.captioned} with a caption ({known}); "
+            f"{len(built.bad)} bad files skipped{where}. Index: {manifest.kind}."
+        )
+
+
+class _JsonReport:
+    """Output for programs."""
+
+    EVERY = 0.2  # seconds between two lines of progress
+
+    @contextmanager
+    def bar(self, title: str, unit: str) -> Iterator[Progress]:
+        """As `progress_bar`, in lines of JSON."""
+        last = -self.EVERY
+
+        def update(done: int, total: int) -> None:
+            nonlocal last
+            if done >= total or time.monotonic() - last >= self.EVERY:
+                last = time.monotonic()
+                self._print({"event": "progress", "what": title, "unit": unit, "done": done, "total": total})
+
+        yield update
+
+    def notice(self, sentence: str) -> None:
+        """Prints a sentence for the user."""
+        self._print({"event": "notice", "message": sentence})
+
+    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
+        """Prints what was done."""
+        self._print(
+            {
+                "event": "done",
+                "index": str(out),
+                "model": manifest.model,
+                "pictures": built.total,
+                "changed": built.added + built.removed,
+                "bad": len(built.bad),
+            }
+        )
+
+    def _print(self, data: dict[str, object]) -> None:
+        console.echo_json(data)
+        sys.stdout.flush()
 
 
 def _show_bad(bad: Sequence[BadPicture]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from textual import events
@@ -24,6 +25,7 @@ from tui.screens.attaching import Attaching
 from tui.screens.busy import LOADING, REPLYING, Occupied, Workload
 from tui.screens.feature import Feature
 from tui.screens.finding import Finding
+from tui.screens.indexing import Indexing
 from tui.screens.inspecting import Inspecting
 from tui.screens.interface import Host, Outgoing
 from tui.screens.navigating import Navigating
@@ -49,6 +51,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Finding,
     Replying,
     Inspecting,
+    Indexing,
     Switching,
     Settings,
     Sessions,
@@ -134,6 +137,7 @@ class ChatScreen(Screen[None]):
         self.feature(Sessions).open()
 
     def on_unmount(self) -> None:
+        self.stop_indexing()
         self.conversation.close()
 
     # What is going on -------------------------------------------------------------------------------------------
@@ -143,6 +147,17 @@ class ChatScreen(Screen[None]):
 
     def check_free(self, *, beside: str = "") -> None:
         self._workload.check_free(beside=beside)
+
+    @asynccontextmanager
+    async def turn(self, what: str) -> AsyncIterator[None]:
+        while self.busy or self.waiting is not None:
+            await self._workload.idle()
+            await asyncio.sleep(0)  # whatever waits for the same goes first
+        with self.working(what):
+            yield
+
+    def stop_indexing(self) -> bool:
+        return self.feature(Indexing).stop()
 
     def begin(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         claim = ExitStack()

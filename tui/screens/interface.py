@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,6 +84,12 @@ class Chat(Protocol):
 
     def working(self, what: str, *, beside: str = "") -> AbstractContextManager[None]:
         """Claims the agent for a block; see `Workload.working`."""
+
+    def turn(self, what: str) -> AbstractAsyncContextManager[None]:
+        """Claims the agent for a block, as soon as nothing else is going on and no message waits for it."""
+
+    def stop_indexing(self) -> bool:
+        """Stops indexing a folder of pictures; False if none is being indexed."""
 
     def check_free(self, *, beside: str = "") -> None:
         """Raises `Occupied` if anything but `beside` is going on."""

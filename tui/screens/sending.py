@@ -23,6 +23,7 @@ from tui.widgets.composer import Draft
 from tui.widgets.turn import TurnView
 
 NO_INDEX = "There is no index, so replies come without pictures."
+MAKES_ONE = "/index FOLDER makes one of a folder of pictures."
 ONE_WAITS = "A message is waiting already · Esc takes it back"
 WAITS = "It waits its turn · Esc takes it back"
 
@@ -81,7 +82,7 @@ class Sending:
                 await chat.tell(error)
         self._start_waiting()
         if chat.conversation.agent is not None and not chat.conversation.agent.index_size:
-            await chat.note(NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one.")
+            await chat.note(NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} {MAKES_ONE}")
 
     def after_loading(self, work: Callable[[], Awaitable[None]]) -> None:
         """Does something as soon as the model is there."""

@@ -1,4 +1,4 @@
-"""Another index or another model in the middle of a conversation. The words said so far stay."""
+"""Another model in the middle of a conversation. The words said so far stay."""
 
 from __future__ import annotations
 
@@ -13,35 +13,11 @@ from index.images import sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
-from tui.screens.interface import NOT_LOADED
 from tui.screens.models import ChooseModel
 
 
 class Switching(Feature):
-    """What the chat does when the model or its pictures change."""
-
-    @command(
-        "index",
-        "Answer with other pictures: an index's folder, none or default",
-        argument="FOLDER",
-        completes="folders",
-    )
-    async def change_index(self, argument: str) -> None:
-        if not argument:
-            await self.chat.note("Which index? /index FOLDER, /index none, or /index default for the model's own.")
-        elif self.chat.conversation.agent is None:
-            self.chat.hint(NOT_LOADED)
-        else:
-            self.chat.begin("opening the index", partial(self._change_index, str(to_path(argument))))
-
-    async def _change_index(self, index: str) -> None:
-        await self.chat.conversation.use_index(index)
-        self.chat.show_agent()
-        agent = self.chat.conversation.agent
-        size = agent.index_size if agent is not None else 0
-        await self.chat.note(
-            f"Pictures come from this index now: {size:,}." if size else "Answers come without pictures now."
-        )
+    """What the chat does when the model changes."""
 
     @command(
         "model",

@@ -222,3 +222,13 @@ def test_the_playground_without_arguments(run, album, tmp_path, tiny_model, monk
     assert "is ready" in run().stdout
     run("--out", tmp_path / "mine")
     assert len(ImageIndex.open(tmp_path / "mine", tiny_model.fingerprint())) == 23
+
+
+def test_programs_get_progress_and_result_as_json(run, album, tmp_path, tiny_checkpoint):
+    (album / "bad.png").write_text("no picture")
+    out = tmp_path / "index"
+    events = [json.loads(line) for line in run(album, "--out", out, "--json").stdout.splitlines()]
+    assert {"event": "progress", "what": "Embedding", "unit": "picture", "done": 24, "total": 24} in events
+    done = {"event": "done", "index": str(out), "model": str(tiny_checkpoint), "pictures": 23, "changed": 23, "bad": 1}
+    assert events[-1] == done
+    assert "--json is for a folder" in run("--rederive", out, "--json", code=2).stderr

@@ -1,0 +1,172 @@
+"""`/index`: other pictures to answer with. A folder of pictures is indexed first, while the chat goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from textual.css.query import NoMatches
+
+from fromage_lite.choice import Choice, lasting_name, model_for_folder
+from fromage_lite.errors import FromageError, StoreError
+from index.images import one_line, sanitize
+from index.manifest import INDEX_MANIFEST, ROWS
+from index.paths import index_of
+from index.readers import FolderReader
+from tui.conversation import DEFAULT_INDEX
+from tui.index_build import IndexBuild, Progress, build_command
+from tui.input.attachments import to_path
+from tui.input.commands import command
+from tui.screens.feature import Feature
+from tui.screens.interface import NOT_LOADED, Chat
+from tui.screens.sending import Sending
+
+STOP = "stop"
+WORDS = ("none", DEFAULT_INDEX)
+OPENING = "opening the index"
+USAGE = (
+    "Which pictures? /index FOLDER takes an index, or indexes a folder of pictures; /index none; /index default for "
+    "the model's own."
+)
+
+
+class Indexing(Feature):
+    """What the chat does when its pictures change."""
+
+    def __init__(self, chat: Chat, sending: Sending) -> None:
+        super().__init__(chat, sending)
+        self._build: IndexBuild | None = None
+        self._folder: Path | None = None  # that is being indexed
+
+    @command(
+        "index",
+        "Answer with other pictures: an index, or a folder of pictures, which is indexed; none, default; stop",
+        argument="FOLDER",
+        completes="folders",
+    )
+    async def change_index(self, argument: str) -> None:
+        path = to_path(argument)
+        if not argument:
+            await self.chat.note(f"{self._going_on()}{USAGE}")
+        elif argument == STOP:
+            if not self.stop():
+                await self.chat.note("No folder is being indexed.")
+        elif self.chat.conversation.agent is None:
+            self.chat.hint(NOT_LOADED)
+        elif argument in WORDS or not await asyncio.to_thread(_is_unindexed, path):
+            self.chat.begin(OPENING, partial(self._change_index, str(path)))
+        else:
+            self.index_folder(path)
+
+    async def _change_index(self, index: str) -> None:
+        await self.chat.conversation.use_index(index)
+        self.chat.show_agent()
+        agent = self.chat.conversation.agent
+        size = agent.index_size if agent is not None else 0
+        await self.chat.note(
+            f"Pictures come from this index now: {size:,}." if size else "Answers come without pictures now."
+        )
+
+    # In the background ------------------------------------------------------------------------------------------
+
+    def index_folder(self, folder: Path) -> None:
+        """Indexes a folder of pictures in the background and then answers with them."""
+        self.chat.start(self._index_folder(folder.absolute()), "index")
+
+    def stop(self) -> bool:
+        """Stops the build; False if there is none."""
+        if self._build is None:
+            return False
+        self._build.stop()
+        return True
+
+    def _going_on(self) -> str:
+        return f"{one_line(str(self._folder))} is being indexed; /index stop ends that. " if self._folder else ""
+
+    async def _index_folder(self, folder: Path) -> None:
+        conversation = self.chat.conversation
+        if conversation.fixed:
+            raise FromageError(conversation.fixed, "Name an index at the start: --index.")
+        if self._folder is not None:
+            await self.chat.note(f"{self._going_on()}One folder at a time.", "warning")
+            return
+        self._folder = folder
+        try:
+            choice = await asyncio.to_thread(_look_at, folder)
+            model = lasting_name(conversation.model_path)
+            out = index_of(folder, model)
+            await self._build_index(folder, out, model, choice)
+        finally:
+            self._folder = self._build = None
+            self._say("")
+
+    async def _build_index(self, folder: Path, out: Path, model: str, choice: Choice) -> None:
+        name = one_line(str(folder))
+        known = await asyncio.to_thread((out / INDEX_MANIFEST).is_file)
+        if known:  # what has changed since is seen to meanwhile
+            try:
+                await self._open(out, model, f"Pictures come from {name} now")
+            except FromageError:  # of an earlier version of the model, or damaged: it is made anew
+                known = False
+        agent = self.chat.conversation.agent
+        device = agent.device if agent is not None else "auto"
+        self._build = IndexBuild(build_command(folder, out, model, device), self._show)
+        self._show(Progress())
+        if not known:
+            await self.chat.note(f"{name} is being indexed; go on meanwhile. Esc or /index stop ends it.")
+        built = await self._build.run()
+        if built is None:
+            await self.chat.note(f"{name} is not indexed to its end. /index goes on where it stopped.")
+        elif built.changed or not known:
+            unread = f" {built.bad:,} files can't be read: {one_line(str(out))}/bad_pictures.tsv." if built.bad else ""
+            await self._open(out, model, f"{name} is indexed", unread)
+
+    async def _open(self, out: Path, model: str, what: str, more: str = "") -> None:
+        """Opens the index as soon as the agent is free."""
+        conversation = self.chat.conversation
+        async with self.chat.turn(OPENING):
+            if lasting_name(conversation.model_path) != model:
+                again = f"/index {one_line(str(self._folder))}"
+                await self.chat.note(f"{what} for the model {one_line(model)}; once that answers, {again} opens it.")
+                return
+            await conversation.use_index(str(out))
+            self.chat.show_agent()
+            agent = conversation.agent
+            size = agent.index_size if agent is not None else 0
+            await self.chat.note(f"{what}: {size:,} picture{'s' * (size != 1)} to find.{more}")
+
+    def _show(self, progress: Progress) -> None:
+        name = sanitize(self._folder.name) if self._folder is not None else ""
+        words = f"indexing {name}"
+        if progress.total:
+            words += f" {progress.done:,} of {progress.total:,}"
+        if progress.seconds_left is not None and progress.seconds_left >= 60:
+            words += f", {progress.seconds_left / 60:.0f} min left"
+        self._say(words)
+
+    def _say(self, words: str) -> None:
+        with suppress(NoMatches):  # the app ends
+            self.chat.status.work = words
+
+
+def _is_unindexed(folder: Path) -> bool:
+    """Whether it is a folder, but not of an index, finished or not."""
+    try:
+        return folder.is_dir() and not any((folder / name).is_file() for name in (INDEX_MANIFEST, ROWS))
+    except (OSError, ValueError):
+        return False
+
+
+def _look_at(folder: Path) -> Choice:
+    """The model for a folder's pictures.
+
+    Raises:
+        StoreError: there are none.
+    """
+    sources = [picture.source for picture in islice(FolderReader(folder), 20_000) if not picture.problem]
+    if not sources:
+        raise StoreError(f"There are no pictures in {sanitize(str(folder))}, and no index.", "Name another folder.")
+    return model_for_folder(sources)
