@@ -27,16 +27,30 @@ from index.unfinished import begun_with
 SAMPLE = 12  # pictures of a folder that are looked at
 MOST_LISTED = 20_000  # pictures of a folder that the sample is spread over
 
-SIGHTS = {PHOTOS: "a photograph", PLAYGROUND: "a scene of the playground"}
-"""What the shipped models see, in messages."""
+_SIGHTS = {
+    PHOTOS: ("The picture is a photograph", "The pictures are photographs"),
+    PLAYGROUND: ("The picture is a scene of the playground", "The pictures are scenes of the playground"),
+}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A model, as `--model` takes it, and why it is this one: a sentence for the user, or "" if that is plain."""
+    """A model for pictures.
+
+    Attributes:
+        model: as `--model` takes it.
+        why: why it is this one, a sentence for the user; "" if that is plain.
+        fits: whether it is for pictures like these, as far as is known.
+    """
 
     model: str
     why: str = ""
+    fits: bool = True
+
+
+def sight(model: str, count: int) -> str:
+    """What so many pictures are that a shipped model is for: the beginning of a sentence."""
+    return _SIGHTS[model][count > 1]
 
 
 def lasting_name(model: str | Path) -> str:
@@ -106,7 +120,8 @@ def model_for_folder(sources: Iterable[str]) -> Choice:
         drawn = len(sides) - photographs
         return Choice(PLAYGROUND, f"{_of(drawn, sides)} the playground's: indexed with the model {PLAYGROUND}.")
     if shipped_model(PHOTOS) is None:
-        return Choice(PLAYGROUND, "The playground's model knows its pictograms only; photographs need another --model.")
+        why = "The playground's model knows its pictograms only; photographs need another --model."
+        return Choice(PLAYGROUND, why, fits=False)
     return Choice(PHOTOS, f"{_of(photographs, sides)} photographs: indexed with the model {PHOTOS}.")
 
 

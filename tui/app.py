@@ -24,6 +24,7 @@ from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.faults import LastingApp
 from tui.idle_collection import LOOK_EVERY, IdleCollector, collected_when_idle, keep_for_good, keep_no_longer
+from tui.model_names import ModelNames
 from tui.pictures.image_mode import ENVIRONMENT_VARIABLE, ImageMode, resolve_image_mode
 from tui.screens.busy import REPLYING
 from tui.screens.chat import ChatScreen
@@ -79,6 +80,7 @@ class ChatApp(LastingApp):
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
+        self.follow_pictures = self.preferences.follow_pictures
         self.writer = PreferencesWriter(self, self.preferences)
         self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume, model)
         self.mode = mode
@@ -128,6 +130,11 @@ class ChatApp(LastingApp):
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
         """Keeps a change of settings for the next run."""
         self.writer.write_soon(changed(before, after))
+
+    def keep_following(self, follow: bool) -> None:
+        """Whether the model follows the pictures, from now on and in the next run."""
+        self.follow_pictures = follow
+        self.writer.write_soon({"follow_pictures": None if follow else False})
 
     def get_default_screen(self) -> Screen:
         return ChatScreen(self.conversation, self.mode, self)
@@ -240,6 +247,7 @@ def run(
         model=first,
     )
     app.conversation.load_other, app.conversation.is_model_named = load_other, is_named
+    app.conversation.names = ModelNames(first, is_named)
     app.conversation.is_index_named = options.index is not None
     return run_app(app)
 

@@ -60,6 +60,7 @@ class Conversation:
         self._thread = AgentThread()
         self._settings = settings or GenerationSettings()
         self._cancel = threading.Event()
+        self._can_be_stopped = False  # before the reply begins
         self.agent: ChatAgent | None = None
         self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
@@ -111,7 +112,9 @@ class Conversation:
 
     async def _events(self, start: StartReply) -> AsyncGenerator[ReplyItem, None]:
         agent, dialogue = self._ready()
-        self._cancel.clear()
+        if not self._can_be_stopped:
+            self._cancel.clear()
+        self._can_be_stopped = False
 
         def work(emit: Callable[[ReplyItem], None]) -> None:
             try:
@@ -219,6 +222,11 @@ class Conversation:
                 return change()
 
         return await self._thread.run(work)
+
+    def get_ready(self) -> None:
+        """From now on `stop` stops the next reply, even before it begins."""
+        self._cancel.clear()
+        self._can_be_stopped = True
 
     def stop(self) -> None:
         """Stops the reply within one token."""

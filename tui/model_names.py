@@ -15,10 +15,11 @@ class ModelNames:
 
     Args:
         first: the model of the start, as `--model` takes it.
+        is_first_named: whether the user has named it.
     """
 
-    def __init__(self, first: str) -> None:
-        self._first = first
+    def __init__(self, first: str, is_first_named: bool = False) -> None:
+        self._first, self.is_first_named = first, is_first_named
         self._by_name: dict[str, str] = {}
         self.add(Path(first).name, first)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fromage_lite.choice import model_for_index
 from fromage_lite.config import GenerationSettings, LoadOptions
 from index.images import one_line
 from tui.cli import console
@@ -41,7 +42,8 @@ def serve(
     def announce(address: str) -> None:
         typer.echo(f"The chat is at {one_line(address)} (Ctrl-C stops it).")
 
-    options = {"settings": kept, "save": not no_save}
+    model = load.model or model_for_index(load.index)
+    options = {"settings": kept, "save": not no_save, "model": model}
     Service(partial(load_agent, load), sockets, host, options, log, announce).run()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from textual.css.query import NoMatches
 
-from fromage_lite.choice import Choice, lasting_name, model_for_folder
+from fromage_lite.choice import Choice, lasting_name, model_for_folder, sight
 from fromage_lite.errors import FromageError, StoreError
 from index.images import one_line, sanitize
 from index.manifest import INDEX_MANIFEST, ROWS
@@ -96,14 +96,26 @@ class Indexing(Feature):
         self._folder = folder
         try:
             choice = await asyncio.to_thread(_look_at, folder)
-            model = lasting_name(conversation.model_path)
-            out = index_of(folder, model)
-            await self._build_index(folder, out, model, choice)
+            model = await self._choose(choice)
+            await self._build_index(folder, index_of(folder, model), model)
         finally:
             self._folder = self._build = None
             self._say("")
 
-    async def _build_index(self, folder: Path, out: Path, model: str, choice: Choice) -> None:
+    async def _choose(self, choice: Choice) -> str:
+        """The model that is to find the pictures of a folder, by what they seem to be for."""
+        conversation = self.chat.conversation
+        if conversation.sees and not choice.fits:
+            await self.chat.note("These are photographs; the model here knows its pictograms only.", "warning")
+        if not conversation.sees or choice.model == conversation.sees:
+            return lasting_name(conversation.model_path)
+        if self.sending.following.may_switch:
+            return choice.model
+        what = f"{sight(choice.model, 2)}: the model {choice.model} would fit better than {conversation.sees}."
+        await self.chat.note(what, "warning")
+        return lasting_name(conversation.model_path)
+
+    async def _build_index(self, folder: Path, out: Path, model: str) -> None:
         name = one_line(str(folder))
         known = await asyncio.to_thread((out / INDEX_MANIFEST).is_file)
         if known:  # what has changed since is seen to meanwhile
@@ -128,6 +140,10 @@ class Indexing(Feature):
         """Opens the index as soon as the agent is free."""
         conversation = self.chat.conversation
         async with self.chat.turn(OPENING):
+            if lasting_name(conversation.model_path) != model and self.sending.following.may_switch:
+                if not await self.sending.following.switch(model):
+                    return
+                more += f" The model {one_line(model)} answers from here on: it sees such pictures."
             if lasting_name(conversation.model_path) != model:
                 again = f"/index {one_line(str(self._folder))}"
                 await self.chat.note(f"{what} for the model {one_line(model)}; once that answers, {again} opens it.")

@@ -48,6 +48,12 @@ class Host(Protocol):
     problems: list[str]
     """What the config file has that can't be used, a sentence each."""
 
+    follow_pictures: bool
+    """Whether the model is changed for the one that is for the pictures of a message."""
+
+    def keep_following(self, follow: bool) -> None:
+        """Sets `follow_pictures` and writes it into the config file."""
+
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
         """Writes a change of settings into the config file."""
 

@@ -18,6 +18,7 @@ from tui.conversation import ReplyItem
 from tui.input.attachments import extract_pictures, refuse_folder, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
+from tui.screens.following import Following
 from tui.screens.interface import Chat, Outgoing
 from tui.widgets.composer import Draft
 from tui.widgets.turn import TurnView
@@ -33,6 +34,7 @@ class Sending:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
+        self.following = Following(chat)
         self._preparing = False  # a message is being read
         self._after_loading: list[Callable[[], Awaitable[None]]] = []
 
@@ -253,6 +255,8 @@ class Sending:
         self._go_on()
 
     async def _reply_to(self, outgoing: Outgoing) -> None:
+        self._chat.conversation.get_ready()
+        await self.following.follow(outgoing.segments, outgoing.view)
         outgoing.view.reply.wait_for("thinking")
         await self._stream(self._chat.conversation.reply(outgoing.segments), outgoing.view, outgoing)
         if self._chat.failed is outgoing:

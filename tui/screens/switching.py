@@ -6,13 +6,13 @@ import asyncio
 from functools import partial
 
 from fromage_lite.catalogue import Model, catalogue
-from fromage_lite.chat.events import Notice
 from fromage_lite.choice import lasting_name
-from fromage_lite.errors import FromageError
 from index.images import sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import command
+from tui.model_names import DEFAULT
 from tui.screens.feature import Feature
+from tui.screens.following import load_model
 from tui.screens.models import ChooseModel
 
 
@@ -49,18 +49,9 @@ class Switching(Feature):
     async def _change_model(self, model: str) -> None:
         conversation = self.chat.conversation
         before = conversation.agent.index_path if conversation.agent is not None else None
-        try:
-            async for text in conversation.use_model(model):
-                if isinstance(text, Notice):
-                    await self.chat.note(sanitize(text.message))
-                else:
-                    self.chat.status.state = sanitize(text)
-        except FromageError as error:
-            has_model = conversation.agent is not None
-            await self.chat.note_error(error, "The model before goes on." if has_model else "/retry tries again.")
+        if not await load_model(self.chat, model):
             return
-        conversation.is_model_named = True
-        self.chat.show_agent()
+        conversation.is_model_named = conversation.names.is_first_named if model == DEFAULT else True
         for problem in conversation.problems:
             await self.chat.note(problem, "warning")
         assert conversation.agent is not None

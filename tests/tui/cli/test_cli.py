@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tui.app
-from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.config import GenerationSettings, LoadOptions, default_model
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
 from tests.fromage_lite.fakes import next_logits
@@ -118,7 +118,8 @@ def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, 
     monkeypatch.setattr("tui.serving.serve.Service.run", lambda service: served.append(service.options))
     assert call("serve", *EVERY_SETTING.split()).exit_code == 0
     assert call("serve", "--seed", "3", "--no-save").exit_code == 0
-    assert served == [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
+    both = [{"settings": AS_GIVEN.to_dict(), "save": True}, {"settings": {"seed": 3}, "save": False}]
+    assert served == [{**options, "model": default_model()} for options in both]
 
 
 def test_help_says_what_the_fields_say():
