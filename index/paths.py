@@ -10,6 +10,16 @@ import platformdirs
 NAME = "fromage-lite"
 
 
+def pictures_folder() -> Path | None:
+    """The user's folder of pictures (`user-dirs.dirs`, `$XDG_PICTURES_DIR`, else `~/Pictures`); None if there is none,
+    or if it is the home folder itself, as some systems have it."""
+    folder = Path(platformdirs.user_pictures_dir())
+    try:
+        return folder if folder.is_dir() and folder.resolve() != Path.home().resolve() else None
+    except (OSError, RuntimeError):
+        return None
+
+
 def index_of(folder: Path, model: str) -> Path:
     """Where the chat keeps its index of a folder of pictures for a model, there or not.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 
 from fromage_lite.config import LoadOptions
 from fromage_lite.errors import CheckpointError, ConfigError, FingerprintError, StoreError
 from fromage_lite.start import load_agent
+from index.paths import index_of
 
 
 def test_a_model_and_its_index_are_joined(tiny_checkpoint, index, tiny_model):
@@ -86,3 +89,23 @@ def test_the_model_that_made_the_index_answers_from_it(index, tiny_checkpoint, t
     with pytest.raises(ConfigError, match="made with the model someone/not-downloaded, which is not on this computer"):
         load_agent(LoadOptions(index=str(index), device="cpu"))
     assert load_agent(LoadOptions(str(tiny_checkpoint), str(index), "cpu")).index_size == 4  # named: nothing is chosen
+
+
+def test_photos_answers_with_the_users_own_pictures_once_they_are_indexed(tiny_model, index, tmp_path, monkeypatch):
+    tiny_model.save_pretrained(tmp_path / "shipped" / "photos" / "fromage-chat")
+    monkeypatch.setattr("fromage_lite.config.shipped_dir", lambda name: tmp_path / "shipped" / name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no config"))
+    monkeypatch.setenv("XDG_PICTURES_DIR", str(tmp_path / "album"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    agent = load_agent(LoadOptions(device="cpu"))
+    assert agent.model_name == "photos" and agent.index is None
+    own = index_of(tmp_path / "album", "photos")
+    own.parent.mkdir(parents=True)
+    shutil.copytree(index, own)
+    manifest = json.loads((own / "index.json").read_text())
+    (own / "index.json").write_text(json.dumps({**manifest, "store": str(tmp_path / "store")}))
+    agent.use_index(None)  # as `/index default` does
+    assert agent.index_size == 4 and load_agent(LoadOptions(device="cpu")).index_path == own
+    assert load_agent(LoadOptions(index="none", device="cpu")).index is None
+    (own / "index.json").write_text(json.dumps({**manifest, "bridge_fingerprint": "an earlier version of photos"}))
+    assert load_agent(LoadOptions(device="cpu")).index is None, "and it starts all the same"

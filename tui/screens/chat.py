@@ -25,7 +25,7 @@ from tui.screens.attaching import Attaching
 from tui.screens.busy import LOADING, REPLYING, Occupied, Workload
 from tui.screens.feature import Feature
 from tui.screens.finding import Finding
-from tui.screens.indexing import Indexing
+from tui.screens.indexing import INDEX_OWN, INDEX_OWN_KEY, Indexing
 from tui.screens.inspecting import Inspecting
 from tui.screens.interface import Host, Outgoing
 from tui.screens.navigating import Navigating
@@ -38,7 +38,9 @@ from tui.screens.typing import Typing
 from tui.screens.viewer import key_line
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
+from tui.settings.keys import key_names
 from tui.widgets.composer import Composer, Draft, PromptArea
+from tui.widgets.greeting import Greeting
 from tui.widgets.picture import FocusablePicture
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
@@ -114,7 +116,8 @@ class ChatScreen(Screen[None]):
         keeps = archive is None or archive.saves  # --no-save means what is typed, too
         history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
         with Vertical(id="column"):
-            yield Transcript(self.conversation.sees, id="transcript")
+            key = key_names(self.host.preferences.keys.get(INDEX_OWN, INDEX_OWN_KEY))
+            yield Transcript(Greeting(self.conversation.sees), key, id="transcript")
             yield Composer(self.commands, history, id="composer")
             yield StatusBar(id="status")
 
@@ -222,6 +225,7 @@ class ChatScreen(Screen[None]):
         if (agent := self.conversation.agent) is not None:
             self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
             self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+        self.feature(Indexing).greet()
         self.transcript.mark_hidden(self.conversation.hidden)  # of a resumed conversation it is known only now
 
     # Commands and keys ------------------------------------------------------------------------------------------
@@ -303,6 +307,9 @@ class ChatScreen(Screen[None]):
     def on_example_chosen(self, event: Example.Chosen) -> None:
         self.composer.prompt.fill(event.text)
         self.composer.prompt.focus()
+
+    async def on_offer_taken(self) -> None:
+        await self.action_run(INDEX_OWN)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         self.hint(event.href)

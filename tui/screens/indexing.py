@@ -11,20 +11,24 @@ from pathlib import Path
 from textual.css.query import NoMatches
 
 from fromage_lite.choice import Choice, lasting_name, model_for_folder, sight
+from fromage_lite.config import PHOTOS
 from fromage_lite.errors import FromageError, StoreError
 from index.images import one_line, sanitize
 from index.manifest import INDEX_MANIFEST, ROWS
-from index.paths import index_of
+from index.paths import index_of, pictures_folder
 from index.readers import FolderReader
 from tui.conversation import DEFAULT_INDEX
 from tui.index_build import IndexBuild, Progress, build_command
 from tui.input.attachments import to_path
-from tui.input.commands import command
+from tui.input.commands import command, key
+from tui.pictures.own_folder import OwnFolder, find_own_folder
 from tui.screens.feature import Feature
 from tui.screens.interface import NOT_LOADED, Chat
 from tui.screens.sending import Sending
+from tui.widgets.greeting import Greeting
 
 STOP = "stop"
+INDEX_OWN, INDEX_OWN_KEY = "index-own", "f8"
 WORDS = ("none", DEFAULT_INDEX)
 OPENING = "opening the index"
 USAGE = (
@@ -70,6 +74,31 @@ class Indexing(Feature):
             f"Pictures come from this index now: {size:,}." if size else "Answers come without pictures now."
         )
 
+    @key(INDEX_OWN_KEY, "Index your folder of pictures", id=INDEX_OWN)
+    async def index_own(self) -> None:
+        folder = await asyncio.to_thread(pictures_folder)
+        if folder is None:
+            await self.chat.note("There is no folder of pictures (~/Pictures). /index FOLDER names another one.")
+        elif self.chat.conversation.agent is None:
+            self.chat.hint(NOT_LOADED)
+        else:
+            self.index_folder(folder)
+
+    def greet(self) -> None:
+        """Brings the welcome up to date with what answers, and with what could be indexed."""
+        self.chat.start(self._greet(), "greeting")
+
+    async def _greet(self) -> None:
+        conversation = self.chat.conversation
+        agent, sees = conversation.agent, conversation.sees
+        has_pictures = agent is not None and agent.index_size > 0
+        offer: OwnFolder | None = None
+        if sees == PHOTOS and not conversation.fixed and self._folder is None and self.chat.transcript.shows_welcome:
+            offer = await asyncio.to_thread(find_own_folder, sees)
+        words = sanitize(offer.words) if offer is not None else ""
+        if sees == conversation.sees:
+            await self.chat.transcript.greet(Greeting(sees, has_pictures, words))
+
     # In the background ------------------------------------------------------------------------------------------
 
     def index_folder(self, folder: Path) -> None:
@@ -94,6 +123,7 @@ class Indexing(Feature):
             await self.chat.note(f"{self._going_on()}One folder at a time.", "warning")
             return
         self._folder = folder
+        self.greet()
         try:
             choice = await asyncio.to_thread(_look_at, folder)
             model = await self._choose(choice)
@@ -101,6 +131,7 @@ class Indexing(Feature):
         finally:
             self._folder = self._build = None
             self._say("")
+        self.greet()  # one that was stopped is offered again
 
     async def _choose(self, choice: Choice) -> str:
         """The model that is to find the pictures of a folder, by what they seem to be for."""
