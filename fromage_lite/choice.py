@@ -132,11 +132,12 @@ def _of(count: int, sides: Sequence[str]) -> str:
 
 
 def _side(picture: str | Path) -> str | None:
-    """The model that a picture is for; None for a file that can't be read."""
-    from fromage_lite.vision.photographs import is_photograph
+    """The model that a picture is for: all that is no scene counts as a photograph. None for a file that can't be
+    read."""
+    from fromage_lite.playground.world import recognition  # the atlas of pictograms is read then
 
     try:
-        return PHOTOS if is_photograph(open_image(expand_user(picture))) else PLAYGROUND
+        return PLAYGROUND if recognition.is_scene(open_image(expand_user(picture))) else PHOTOS
     except FromageError:
         return None
 

@@ -94,8 +94,10 @@ class IndexBuild:
         try:
             errors, _ = await asyncio.gather(process.stderr.read(), self._read(process.stdout))
             code = await process.wait()
-        except BaseException:  # the app ends
-            self.stop()
+        except asyncio.CancelledError:  # the app ends
+            with suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
             raise
         if code == 0 and self._built is not None:
             return self._built
@@ -104,11 +106,12 @@ class IndexBuild:
         raise _failure(code, errors.decode(errors="replace"))
 
     def stop(self) -> None:
-        """Stops it after the batch at hand; the same build goes on there later."""
+        """Stops it, at the cost of the batch at hand at most; the same build goes on there later."""
+        number = signal.SIGTERM if self._stopped else signal.SIGINT  # one that doesn't listen is asked again
         self._stopped = True
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+                self._process.send_signal(number)
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         async for line in output:

@@ -23,7 +23,7 @@ PHOTOGRAPH, SCENE = (10, 20), (20, 10)  # sizes by which these tests tell them a
 
 @pytest.fixture(autouse=True)
 def told_by_their_shape(monkeypatch):
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: image.height > image.width)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: image.height <= image.width)
 
 
 @pytest.fixture

@@ -140,7 +140,6 @@ class ChatScreen(Screen[None]):
         self.feature(Sessions).open()
 
     def on_unmount(self) -> None:
-        self.stop_indexing()
         self.conversation.close()
 
     # What is going on -------------------------------------------------------------------------------------------

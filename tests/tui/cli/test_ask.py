@@ -308,7 +308,7 @@ def both_shipped(tmp_path, monkeypatch):
     for name in ("photos", "playground"):
         (tmp_path / "shipped" / name).mkdir(parents=True)
     monkeypatch.setattr("fromage_lite.config.shipped_dir", lambda name: tmp_path / "shipped" / name)
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: image.height > image.width)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: image.height <= image.width)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     paths = [tmp_path / "photograph.png", tmp_path / "scene.png"]
     for path, size in zip(paths, [(20, 40), (40, 20)], strict=True):

@@ -45,12 +45,12 @@ def two_shipped(tmp_path, tiny_model, monkeypatch):
 def test_the_pictures_choose_the_model_and_the_index_remembers_it(
     two_shipped, album, tmp_path, monkeypatch, photographs, model, other
 ):
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: photographs)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: not photographs)
     arguments = ("index", str(album), "--out", str(tmp_path / "index"), "--device", "cpu")
     told = f"indexed with the model {model}."
     assert told in call(*arguments).stderr
     assert IndexManifest.read(tmp_path / "index" / "index.json").model == model
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: not photographs)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: photographs)
     again = call(*arguments)
     assert again.exit_code == 0 and "23 unchanged" in again.stdout and "indexed with" not in again.stderr
     assert IndexManifest.read(tmp_path / "index" / "index.json").model == model
@@ -64,7 +64,7 @@ def test_the_pictures_choose_the_model_and_the_index_remembers_it(
 def test_a_named_model_is_kept_in_the_index_and_nothing_is_looked_at(
     run, album, tmp_path, tiny_checkpoint, monkeypatch
 ):
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: 1 / 0)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: 1 / 0)
     run(album, "--out", tmp_path / "index")
     assert IndexManifest.read(tmp_path / "index" / "index.json").model == str(tiny_checkpoint)
     monkeypatch.chdir(tmp_path)

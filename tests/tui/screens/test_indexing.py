@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from index.errors import FingerprintError
@@ -21,6 +22,7 @@ DONE = "say(event='done', index='', model='', pictures=3, changed=3, bad=0)\n"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three pictures in a folder, and a place for their index."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: True)
     pictures = tmp_path / "holiday"
     pictures.mkdir()
     for number in range(3):
@@ -211,6 +213,31 @@ async def test_a_folder_without_pictures_or_a_chat_that_may_not_change_says_so(f
         await chat.type(f"/index {folder}")
         await told(chat, "It is everybody's.")
     assert asked == []
+
+
+async def test_photographs_for_a_model_that_knows_pictograms_are_indexed_with_a_warning(
+    folder, out, builder, indices, monkeypatch
+) -> None:
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: False)
+    monkeypatch.setattr("fromage_lite.choice.shipped_model", lambda name: None)
+    indices[str(out)] = 3
+    builder(DONE)
+    async with chatting(FakeAgent()) as chat:
+        await chat.type(f"/index {folder}")
+        await told(chat, "is indexed: 3 pictures")
+        assert "These are photographs; the model here knows its pictograms only." in chat.notes[0]
+
+
+async def test_leaving_the_app_ends_the_build(folder, builder, tmp_path) -> None:
+    left = tmp_path / "pid"
+    builder(
+        f"open({str(left)!r}, 'w').write(str(os.getpid()))\n"
+        "say(event='progress', what='', unit='picture', done=1, total=3)\nsignal.pause()\n"
+    )
+    async with chatting(FakeAgent()) as chat:
+        await chat.type(f"/index {folder}")
+        await chat.until(lambda: "1 of 3" in chat.screen.status.work)
+    assert not psutil.pid_exists(int(left.read_text()))
 
 
 @pytest.mark.slow

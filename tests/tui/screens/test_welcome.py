@@ -21,7 +21,7 @@ def both_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("photos", "playground"):
         (tmp_path / "shipped" / name).mkdir(parents=True)
     monkeypatch.setattr("fromage_lite.config.shipped_dir", lambda name: tmp_path / "shipped" / name)
-    monkeypatch.setattr("fromage_lite.vision.photographs.is_photograph", lambda image: True)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 

@@ -1,0 +1,1 @@
+"""How well photographs are told: real ones, labelled by hand."""
