@@ -93,7 +93,7 @@ def _shipped() -> Iterator[Model]:
             folder, config = found
             entry = _entry(name, "shipped", GOOD_AT[name], config, footprint(config, folder))
             # All of it: several bridges may share the frozen models.
-            yield dataclasses.replace(entry, is_default=name == default_model(), disk=folder_bytes(home))
+            yield dataclasses.replace(entry, is_default=name == default_model(), disk=entry.disk + folder_bytes(home))
 
 
 def _released() -> Iterator[Model]:

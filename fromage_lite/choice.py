@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from PIL import Image
+
 from fromage_lite.config import (
     CONFIG_FILE,
     NO_INDEX,
@@ -96,9 +98,9 @@ def maker(index: Path) -> str:
     return next((value for name, value in zip(words, words[1:], strict=False) if name == "--model"), "")
 
 
-def model_for_pictures(pictures: Sequence[str | Path]) -> str:
+def model_for_pictures(pictures: Sequence[str | Path | Image.Image]) -> str:
     """The shipped model that is for pictures like these: all of one kind. "" where they are mixed, where there is none,
-    or where the model isn't shipped. Files that can't be read have no say."""
+    or where the model isn't shipped. Files that can't be read have no say; pictures that are open may be small."""
     seen = {_side(picture) for picture in pictures} - {None}
     name = seen.pop() if len(seen) == 1 else None
     return name if name is not None and shipped_model(name) is not None else ""
@@ -131,13 +133,14 @@ def _of(count: int, sides: Sequence[str]) -> str:
     return f"{'All' if count == len(sides) else f'{count} of the'} {len(sides)} pictures looked at are"
 
 
-def _side(picture: str | Path) -> str | None:
+def _side(picture: str | Path | Image.Image) -> str | None:
     """The model that a picture is for: all that is no scene counts as a photograph. None for a file that can't be
     read."""
     from fromage_lite.playground.world import recognition  # the atlas of pictograms is read then
 
     try:
-        return PLAYGROUND if recognition.is_scene(open_image(expand_user(picture))) else PHOTOS
+        image = picture if isinstance(picture, Image.Image) else open_image(expand_user(picture))
+        return PLAYGROUND if recognition.is_scene(image) else PHOTOS
     except FromageError:
         return None
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from fromage_lite import __version__
 from fromage_lite.chat.agent import Agent
 from fromage_lite.choice import model_for_index
-from fromage_lite.config import NO_INDEX, PLAYGROUND, SHIPPED, LoadOptions, shipped_dir, shipped_name
+from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptions, shipped_dir, shipped_name
 from fromage_lite.errors import FromageError
-from fromage_lite.start import load_agent
+from fromage_lite.start import load_agent, own_pictures
 from index.errors import described
 
 PACKAGES = (
@@ -126,12 +126,20 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield from _pictures(agent, options)
 
 
-def _index(agent: Agent, options: LoadOptions) -> Check:
+def _index_path(agent: Agent, options: LoadOptions) -> Path | None:
     from fromage_lite.playground.pictures import playground_index_path
 
-    if options.index == NO_INDEX or (options.index is None and shipped_name(options.model) != PLAYGROUND):
+    if options.index is not None:
+        return None if options.index == NO_INDEX else Path(options.index).expanduser()
+    if shipped_name(options.model) == PLAYGROUND:
+        return playground_index_path(agent.model)
+    return own_pictures(agent.model) if shipped_name(options.model) == PHOTOS else None
+
+
+def _index(agent: Agent, options: LoadOptions) -> Check:
+    path = _index_path(agent, options)
+    if path is None:
         return Check("index", "none: replies come without pictures")
-    path = playground_index_path(agent.model) if options.index is None else Path(options.index).expanduser()
     if options.index is None and not path.exists():
         return Check("index", "the playground's pictures; the chat will make it when it first starts")
     try:

@@ -44,3 +44,9 @@ def cache_folder() -> Path:
     Thumbnails fetched from the web, the playground's pictures and features, and what was pasted or piped into a chat.
     """
     return Path(platformdirs.user_cache_dir(NAME, appauthor=False))
+
+
+def shortened(path: Path) -> str:
+    """A path as people write it: `~` for the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)

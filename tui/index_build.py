@@ -20,6 +20,7 @@ from fromage_lite.errors import FromageError
 from index.images import one_line
 
 STOPPED = 130  # the command's exit code after Ctrl-C; what was embedded is kept
+BATCH = 16  # pictures between two words of progress, and what a stop costs at most
 POLITE = 10  # the process's nice value
 LONGEST_LINE = 1 << 20
 ERROR = "Error: "  # begins the command's last line where it fails
@@ -51,7 +52,8 @@ class Progress:
 
 def build_command(pictures: Path, out: Path, model: str, device: str) -> list[str]:
     """The command that builds an index, or goes on with it."""
-    words = [str(pictures), "--out", str(out), "--model", model, "--device", device, "--json"]
+    words = [str(pictures), "--out", str(out), "--model", model, "--device", device]
+    words += ["--batch-size", str(BATCH), "--json"]
     # -P: a folder `tui` in the working directory must not be taken for the program.
     return [sys.executable, "-P", "-m", "tui", "index", *words]
 
@@ -95,8 +97,7 @@ class IndexBuild:
             errors, _ = await asyncio.gather(process.stderr.read(), self._read(process.stdout))
             code = await process.wait()
         except asyncio.CancelledError:  # the app ends
-            with suppress(ProcessLookupError):
-                process.terminate()
+            self.end()
             await process.wait()
             raise
         if code == 0 and self._built is not None:
@@ -109,6 +110,14 @@ class IndexBuild:
         """Stops it, at the cost of the batch at hand at most; the same build goes on there later."""
         number = signal.SIGTERM if self._stopped else signal.SIGINT  # one that doesn't listen is asked again
         self._stopped = True
+        self._send(number)
+
+    def end(self) -> None:
+        """Ends it at once, as the app ends; it can be gone on with all the same."""
+        self._stopped = True
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)

@@ -44,13 +44,14 @@ class Footprint:
     precision: str
 
 
-# Files on the Hub, and numbers that are loaded: of CLIP only the half that sees.
+# Files on the Hub or in a package, and numbers that are loaded: of CLIP only the half that sees.
 KNOWN = {
     "facebook/opt-6.7b": Frozen(6_658_473_984, 0, 13_317_000_000, 2 * 32 * 4096, 2048),
     "facebook/opt-1.3b": Frozen(1_315_758_080, 0, 2_632_000_000, 2 * 24 * 2048, 2048),
     "facebook/opt-125m": Frozen(125_239_296, 0, 251_000_000, 2 * 12 * 768, 2048),
     "openai/clip-vit-large-patch14": Frozen(303_179_776, 0, 1_711_000_000),
     "openai/clip-vit-base-patch32": Frozen(87_456_000, 0, 605_000_000),
+    "timm-classifier:pypi:tf_efficientnet_lite0": Frozen(4_652_008, 18_826_032),
 }
 UNKNOWN = Frozen(None, download=None)
 
@@ -93,6 +94,8 @@ def _frozen(name: str, folder: Path | None) -> Frozen:
         if (place / plain).is_dir():
             # It is another model's, which says what it takes on disk.
             return _in_folder(place / plain, disk=0)
+    if name in KNOWN and KNOWN[name].download == 0:
+        return KNOWN[name]
     if (cached := _in_hub_cache(name)) is not None:
         return cached
     return KNOWN.get(name, UNKNOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 
@@ -94,3 +95,16 @@ def test_photos_is_the_default_as_soon_as_it_is_shipped(tiny_model, tmp_path, mo
         assert config.default_model() == "playground"
         tiny_model.save_pretrained(shipped / name / "fromage-chat")
     assert [(model.name, model.is_default) for model in catalogue(())][:2] == [("photos", True), ("playground", False)]
+
+
+def test_an_encoder_out_of_a_package_is_not_downloaded_and_takes_what_it_has_numbers(tmp_path, nothing_downloaded):
+    from fromage_lite.vision.libraries import encoder_parameters
+
+    name = "timm-classifier:pypi:tf_efficientnet_lite0"
+    playground = read_config(playground_dir() / "fromage-chat")
+    home = playground_dir() / "fromage-chat"
+    other = footprint(dataclasses.replace(playground, vision_encoder=name), home)
+    own = footprint(playground, home)
+    assert other.download == 0
+    less = 4 * (encoder_parameters(playground.vision_encoder, home) - encoder_parameters(name))
+    assert own.memory - other.memory == pytest.approx(less, rel=0.01)

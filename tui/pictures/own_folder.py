@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index.manifest import INDEX_MANIFEST
-from index.paths import index_of, pictures_folder
+from index.paths import index_of, pictures_folder, shortened
 from tui.pictures.scan import scan
 
 SECONDS_EACH = 0.15  # opening a photograph and encoding it, with half of two processors
@@ -32,8 +32,11 @@ class OwnFolder:
         number = f"{self.count:,}" if self.is_all else f"more than {self.count:,}"
         minutes = self.count * SECONDS_EACH / 60
         least = "" if self.is_all else "at least "
-        long = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute" if minutes > 0.5 else "a moment"
-        return f"your {number} pictures in {_shortened(self.path)} ({least}{long})"
+        long = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
+        if minutes < 0.5:
+            long = "less than a minute"
+        pictures = "picture" if self.count == 1 else "pictures"
+        return f"your {number} {pictures} in {shortened(self.path)} ({least}{long})"
 
 
 def find_own_folder(model: str) -> OwnFolder | None:
@@ -47,8 +50,3 @@ def find_own_folder(model: str) -> OwnFolder | None:
         return None
     found = scan(folder)
     return OwnFolder(folder, len(found.paths), found.is_complete) if found.paths else None
-
-
-def _shortened(path: Path) -> str:
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

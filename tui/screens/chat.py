@@ -140,6 +140,7 @@ class ChatScreen(Screen[None]):
         self.feature(Sessions).open()
 
     def on_unmount(self) -> None:
+        self.feature(Indexing).end()
         self.conversation.close()
 
     # What is going on -------------------------------------------------------------------------------------------

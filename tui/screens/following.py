@@ -4,14 +4,13 @@ by the playground's. Loading another model in the middle of a conversation."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 from fromage_lite.chat.events import Notice
 from fromage_lite.choice import model_for_pictures, sight
 from fromage_lite.errors import FromageError
-from fromage_lite.text.message import ImageSegment, Segment
 from index.images import sanitize
+from tui.pictures.thumbnails import Picture
 from tui.screens.interface import Chat
 from tui.widgets.turn import TurnView
 
@@ -54,10 +53,10 @@ class Following:
         can = conversation.load_other is not None and not conversation.fixed
         return can and not conversation.is_model_named and chat.host.follow_pictures
 
-    async def follow(self, message: Sequence[Segment], view: TurnView) -> None:
+    async def follow(self, view: TurnView) -> None:
         """Switches to the model that is for the pictures of a message, or says which one it is."""
         conversation = self._chat.conversation
-        pictures = [segment.path for segment in message if isinstance(segment, ImageSegment)]
+        pictures = [part.image or part.path for part in view.message.parts if isinstance(part, Picture)]
         if not pictures or not conversation.sees:  # others than the shipped models see what they were trained on
             return
         wanted = await asyncio.to_thread(model_for_pictures, pictures)

@@ -13,9 +13,10 @@ from textual.css.query import NoMatches
 from fromage_lite.choice import Choice, lasting_name, model_for_folder, sight
 from fromage_lite.config import PHOTOS
 from fromage_lite.errors import FromageError, StoreError
+from index.build import BAD_LIST
 from index.images import one_line, sanitize
 from index.manifest import INDEX_MANIFEST, ROWS
-from index.paths import index_of, pictures_folder
+from index.paths import index_of, pictures_folder, shortened
 from index.readers import FolderReader
 from tui.conversation import DEFAULT_INDEX
 from tui.index_build import IndexBuild, Progress, build_command
@@ -44,6 +45,7 @@ class Indexing(Feature):
         super().__init__(chat, sending)
         self._build: IndexBuild | None = None
         self._folder: Path | None = None  # that is being indexed
+        self._is_unwanted = False
 
     @command(
         "index",
@@ -58,12 +60,12 @@ class Indexing(Feature):
         elif argument == STOP:
             if not self.stop():
                 await self.chat.note("No folder is being indexed.")
+        elif argument not in WORDS and await asyncio.to_thread(_is_unindexed, path):
+            self.index_folder(path)
         elif self.chat.conversation.agent is None:
             self.chat.hint(NOT_LOADED)
-        elif argument in WORDS or not await asyncio.to_thread(_is_unindexed, path):
-            self.chat.begin(OPENING, partial(self._change_index, str(path)))
         else:
-            self.index_folder(path)
+            self.chat.begin(OPENING, partial(self._change_index, str(path)))
 
     async def _change_index(self, index: str) -> None:
         await self.chat.conversation.use_index(index)
@@ -79,8 +81,6 @@ class Indexing(Feature):
         folder = await asyncio.to_thread(pictures_folder)
         if folder is None:
             await self.chat.note("There is no folder of pictures (~/Pictures). /index FOLDER names another one.")
-        elif self.chat.conversation.agent is None:
-            self.chat.hint(NOT_LOADED)
         else:
             self.index_folder(folder)
 
@@ -102,18 +102,30 @@ class Indexing(Feature):
     # In the background ------------------------------------------------------------------------------------------
 
     def index_folder(self, folder: Path) -> None:
-        """Indexes a folder of pictures in the background and then answers with them."""
-        self.chat.start(self._index_folder(folder.absolute()), "index")
+        """Indexes a folder of pictures in the background and then answers with them; begins once a model is loaded."""
+        if self.chat.conversation.agent is None:
+            self.chat.hint("It is indexed as soon as the model is loaded")
+            self.sending.after_loading(partial(self._begin, folder))
+        else:
+            self.chat.start(self._index_folder(folder.absolute()), "index")
+
+    async def _begin(self, folder: Path) -> None:
+        self.index_folder(folder)
 
     def stop(self) -> bool:
         """Stops the build; False if there is none."""
-        if self._build is None:
-            return False
-        self._build.stop()
-        return True
+        if self._build is not None:
+            self._build.stop()
+        self._is_unwanted = self._folder is not None  # while its pictures are looked at, there is no build yet
+        return self._is_unwanted
+
+    def end(self) -> None:
+        """The app ends."""
+        if self._build is not None:
+            self._build.end()
 
     def _going_on(self) -> str:
-        return f"{one_line(str(self._folder))} is being indexed; /index stop ends that. " if self._folder else ""
+        return f"{one_line(shortened(self._folder))} is being indexed; /index stop ends that. " if self._folder else ""
 
     async def _index_folder(self, folder: Path) -> None:
         conversation = self.chat.conversation
@@ -122,7 +134,7 @@ class Indexing(Feature):
         if self._folder is not None:
             await self.chat.note(f"{self._going_on()}One folder at a time.", "warning")
             return
-        self._folder = folder
+        self._folder, self._is_unwanted = folder, False
         self.greet()
         try:
             choice = await asyncio.to_thread(_look_at, folder)
@@ -147,11 +159,11 @@ class Indexing(Feature):
         return lasting_name(conversation.model_path)
 
     async def _build_index(self, folder: Path, out: Path, model: str) -> None:
-        name = one_line(str(folder))
+        name = one_line(shortened(folder))
         known = await asyncio.to_thread((out / INDEX_MANIFEST).is_file)
         if known:  # what has changed since is seen to meanwhile
             try:
-                await self._open(out, model, f"Pictures come from {name} now")
+                await self._open(folder, out, model, f"Pictures come from {name} now")
             except FromageError:  # of an earlier version of the model, or damaged: it is made anew
                 known = False
         agent = self.chat.conversation.agent
@@ -160,14 +172,17 @@ class Indexing(Feature):
         self._show(Progress())
         if not known:
             await self.chat.note(f"{name} is being indexed; go on meanwhile. Esc or /index stop ends it.")
-        built = await self._build.run()
+        built = None if self._is_unwanted else await self._build.run()
         if built is None:
             await self.chat.note(f"{name} is not indexed to its end. /index goes on where it stopped.")
         elif built.changed or not known:
-            unread = f" {built.bad:,} files can't be read: {one_line(str(out))}/bad_pictures.tsv." if built.bad else ""
-            await self._open(out, model, f"{name} is indexed", unread)
+            unread = ""
+            if built.bad:
+                files = "1 file" if built.bad == 1 else f"{built.bad:,} files"
+                unread = f" {files} can't be read: {one_line(shortened(out / BAD_LIST))}."
+            await self._open(folder, out, model, f"{name} is indexed", unread)
 
-    async def _open(self, out: Path, model: str, what: str, more: str = "") -> None:
+    async def _open(self, folder: Path, out: Path, model: str, what: str, more: str = "") -> None:
         """Opens the index as soon as the agent is free."""
         conversation = self.chat.conversation
         async with self.chat.turn(OPENING):
@@ -176,7 +191,7 @@ class Indexing(Feature):
                     return
                 more += f" The model {one_line(model)} answers from here on: it sees such pictures."
             if lasting_name(conversation.model_path) != model:
-                again = f"/index {one_line(str(self._folder))}"
+                again = f"/index {one_line(shortened(folder))}"
                 await self.chat.note(f"{what} for the model {one_line(model)}; once that answers, {again} opens it.")
                 return
             await conversation.use_index(str(out))

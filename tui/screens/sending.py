@@ -256,7 +256,7 @@ class Sending:
 
     async def _reply_to(self, outgoing: Outgoing) -> None:
         self._chat.conversation.get_ready()
-        await self.following.follow(outgoing.segments, outgoing.view)
+        await self.following.follow(outgoing.view)
         outgoing.view.reply.wait_for("thinking")
         await self._stream(self._chat.conversation.reply(outgoing.segments), outgoing.view, outgoing)
         if self._chat.failed is outgoing:

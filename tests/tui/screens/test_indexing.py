@@ -12,7 +12,7 @@ import pytest
 from index.errors import FingerprintError
 from index.paths import index_of
 from tests.tui.driver import Driver, chatting
-from tests.tui.fake_agent import FakeAgent, Gate, picture_bytes
+from tests.tui.fake_agent import FakeAgent, Gate, loader, picture_bytes
 
 SAY = "import json, sys, os, signal\ndef say(**event): print(json.dumps(event), flush=True)\n"
 DONE = "say(event='done', index='', model='', pictures=3, changed=3, bad=0)\n"
@@ -180,7 +180,7 @@ async def test_a_folder_that_was_indexed_before_is_open_at_once_and_only_changes
         assert len(chat.notes) == 1
         builder("say(event='done', index='', model='', pictures=4, changed=1, bad=2)\n")
         await chat.type(f"/index {folder}")
-        await told(chat, f"2 files can't be read: {out}/bad_pictures.tsv")
+        await told(chat, f"2 files can't be read: {out}/bad_pictures.tsv.")
 
 
 async def test_an_index_of_an_earlier_version_of_the_model_is_made_anew(folder, out, builder, indices) -> None:
@@ -228,6 +228,17 @@ async def test_photographs_for_a_model_that_knows_pictograms_are_indexed_with_a_
         assert "These are photographs; the model here knows its pictograms only." in chat.notes[0]
 
 
+async def test_a_folder_named_before_the_model_is_loaded_is_indexed_then(folder, out, builder, indices) -> None:
+    indices[str(out)] = 3
+    asked = builder(DONE)
+    async with chatting(load=loader(FakeAgent(), gate := Gate()), wait=False) as chat:
+        await chat.type(f"/index {folder}")
+        await chat.until(lambda: "as soon as the model is loaded" in chat.text)
+        assert asked == []
+        gate.open()
+        await told(chat, "is indexed: 3 pictures to find.")
+
+
 async def test_leaving_the_app_ends_the_build(folder, builder, tmp_path) -> None:
     left = tmp_path / "pid"
     builder(
@@ -237,7 +248,8 @@ async def test_leaving_the_app_ends_the_build(folder, builder, tmp_path) -> None
     async with chatting(FakeAgent()) as chat:
         await chat.type(f"/index {folder}")
         await chat.until(lambda: "1 of 3" in chat.screen.status.work)
-    assert not psutil.pid_exists(int(left.read_text()))
+        process = psutil.Process(int(left.read_text()))
+    process.wait(60)
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ async def test_nothing_is_offered_where_nothing_is_to_be_had(own, monkeypatch) -
 @pytest.mark.parametrize(
     ("count", "is_all", "said"),
     [
-        (1, True, "your 1 pictures in /p (a moment)"),
+        (1, True, "your 1 picture in /p (less than a minute)"),
         (300, True, "your 300 pictures in /p (about a minute)"),
         (5000, False, "your more than 5,000 pictures in /p (at least about 12 minutes)"),
     ],
