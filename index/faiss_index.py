@@ -15,7 +15,7 @@ from index.commands import index_command
 from index.errors import FingerprintError, StoreError
 from index.files import replacing, sync_folder
 from index.hits import Hit
-from index.images import is_url
+from index.images import is_url, one_line
 from index.inverted_lists import search_lists
 from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
@@ -161,7 +161,8 @@ class ImageIndex:
             raise unfinished(path, "index", model)
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
-            raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
+            maker = f", {one_line(manifest.model, 200)}" if manifest.model else ""
+            raise FingerprintError(f"The index at {path} was made with another model{maker}.", rebuild)
         store = FeatureStore.open(path if manifest.store == "." else (path / manifest.store).resolve())
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(

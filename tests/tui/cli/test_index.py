@@ -58,7 +58,9 @@ def test_the_pictures_choose_the_model_and_the_index_remembers_it(
     found = call("search", "red", "--index", str(tmp_path / "index"), "--device", "cpu", "--top", "2")
     assert found.exit_code == 0 and len(found.stdout.splitlines()) == 2
     refused = call("search", "red", "--index", str(tmp_path / "index"), "--model", other, "--device", "cpu")
-    assert refused.exit_code == 2 and "another model" in refused.stderr and f"--model {other}" in refused.stderr
+    assert (
+        refused.exit_code == 2 and f"another model, {model}." in refused.stderr and f"--model {other}" in refused.stderr
+    )
 
 
 def test_a_named_model_is_kept_in_the_index_and_nothing_is_looked_at(
