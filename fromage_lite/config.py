@@ -20,6 +20,9 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
 NO_INDEX = "none"  # in place of an index's name
+PHOTOS, PLAYGROUND = "photos", "playground"
+SHIPPED = (PHOTOS, PLAYGROUND)
+"""Short names of the models that come with the program, as far as their folders are there."""
 CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
 """The only tensors of a bridge that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
@@ -171,7 +174,8 @@ class LoadOptions:
     """What to load, where to run it and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
-    """Model folder or Hugging Face id. Default: the playground that comes with the program."""
+    """Model folder, Hugging Face id, or short name (photos, playground). Default: the one that fits the index and the
+    pictures."""
     index: str | None = None
     """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
     device: str = "auto"
@@ -204,11 +208,51 @@ def read_config(folder: Path) -> FromageConfig:
     return FromageConfig.from_dict(data)
 
 
-def playground_dir() -> Path:
-    """The folder of the shipped playground models: the repository's, else the copy inside the installed package."""
+def shipped_dir(name: str) -> Path:
+    """The folder of a shipped model, there or not: the repository's, else the copy inside the installed package."""
     package = Path(__file__).resolve().parent
-    in_repository = package.parent / "checkpoints" / "playground"
-    return in_repository if in_repository.is_dir() else package / "_checkpoints" / "playground"
+    in_repository = package.parent / "checkpoints" / name
+    return in_repository if in_repository.is_dir() else package / "_checkpoints" / name
+
+
+def playground_dir() -> Path:
+    """The folder of the shipped playground models."""
+    return shipped_dir(PLAYGROUND)
+
+
+def shipped_model(name: str) -> Path | None:
+    """The folder of the shipped model that a short name means; None if it means none.
+
+    A folder of that name means itself only if it holds a model: one called `photos` mostly holds photographs.
+    """
+    if name not in SHIPPED or holds_model(Path(name)):
+        return None
+    folder = shipped_dir(name)
+    return folder if folder.is_dir() else None
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is a checkpoint in our own format, or one of several bridges with a default."""
+    return (folder / CONFIG_FILE).is_file() or (folder / DEFAULT_BRIDGE / CONFIG_FILE).is_file()
+
+
+def default_model() -> str:
+    """The short name of the model that answers where nothing else decides."""
+    return PHOTOS if shipped_dir(PHOTOS).is_dir() else PLAYGROUND
+
+
+def shipped_name(model: str | Path | None) -> str:
+    """The short name of the shipped model that `--model` means by a name, its folder or one inside; "" for others.
+
+    None is the default.
+    """
+    if model is None:
+        return default_model()
+    if shipped_model(str(model)) is not None:
+        return str(model)
+    path = Path(model).expanduser().resolve()
+    homes = {name: shipped_dir(name).resolve() for name in SHIPPED}
+    return next((name for name, home in homes.items() if home in (path, path.parent)), "")
 
 
 def _require(holds: bool, name: str, wanted: str, value: object) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from fromage_lite import __version__
 from fromage_lite.chat.agent import Agent
-from fromage_lite.config import NO_INDEX, LoadOptions, playground_dir
+from fromage_lite.choice import model_for_index
+from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptions, shipped_dir, shipped_name
 from fromage_lite.errors import FromageError
-from fromage_lite.start import is_playground, load_agent
+from fromage_lite.start import load_agent, own_pictures
 from index.errors import described
 
 PACKAGES = (
@@ -57,7 +58,8 @@ def examine(options: LoadOptions) -> Iterator[Check]:
     """Checks versions, devices, the model and its index, cheap checks first."""
     yield from _versions()
     yield from _devices()
-    yield Check("playground models", str(playground_dir()))
+    folders = [folder for name in SHIPPED if (folder := shipped_dir(name)).is_dir()]
+    yield Check("shipped models", ", ".join(map(str, folders)))
     yield from _model_and_index(options)
 
 
@@ -106,12 +108,13 @@ def _precisions() -> str:
 def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     plans: list[str] = []
     try:
+        options = replace(options, model=options.model or model_for_index(options.index))
         agent = load_agent(replace(options, index=NO_INDEX), notice=plans.append)
     except FromageError as error:
-        yield Check("model", options.model or "playground", str(error))
+        yield Check("model", options.model or "by the index", str(error))
         return
     except Exception as error:
-        yield Check("model", options.model or "playground", f"It can't be loaded: {described(error)}")
+        yield Check("model", options.model or "by the index", f"It can't be loaded: {described(error)}")
         return
     yield from (Check("memory", plan) for plan in plans)
     facts = agent.describe()
@@ -123,12 +126,20 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield from _pictures(agent, options)
 
 
-def _index(agent: Agent, options: LoadOptions) -> Check:
+def _index_path(agent: Agent, options: LoadOptions) -> Path | None:
     from fromage_lite.playground.pictures import playground_index_path
 
-    if options.index == NO_INDEX or (options.index is None and not is_playground(options.model)):
+    if options.index is not None:
+        return None if options.index == NO_INDEX else Path(options.index).expanduser()
+    if shipped_name(options.model) == PLAYGROUND:
+        return playground_index_path(agent.model)
+    return own_pictures(agent.model) if shipped_name(options.model) == PHOTOS else None
+
+
+def _index(agent: Agent, options: LoadOptions) -> Check:
+    path = _index_path(agent, options)
+    if path is None:
         return Check("index", "none: replies come without pictures")
-    path = playground_index_path(agent.model) if options.index is None else Path(options.index).expanduser()
     if options.index is None and not path.exists():
         return Check("index", "the playground's pictures; the chat will make it when it first starts")
     try:

@@ -7,14 +7,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fromage_lite.config import playground_dir
+from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
+from fromage_lite.config import default_model
 from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
+from fromage_lite.progress import Report
 from index.build import BuildReport, build_store, derive_index
 from index.manifest import IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
+from index.readers import Reader
 from index.recognise import SourceOptions, open_source
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
@@ -29,13 +32,17 @@ def no_bar(title: str, unit: str) -> Iterator[Progress]:
     yield lambda done, total: None
 
 
+def no_notice(sentence: str) -> None:
+    """Tells nobody."""
+
+
 def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
-    """Loads a model by its folder or Hub id; the playground's by default.
+    """Loads a model by its short name, its folder or its Hub id; without one, the default.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    return Fromage.from_pretrained(name or playground_dir(), device=device)
+    return Fromage.from_pretrained(name or default_model(), device=device)
 
 
 def index_pictures(
@@ -49,19 +56,22 @@ def index_pictures(
     batch_size: int = 64,
     device: str = "auto",
     bar: Bar = no_bar,
+    notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
         pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
         out: folder of the index and of the features that it is made from.
-        model_name: as for `load_model`.
+        model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
+            is for pictures like these, by a sample of them.
         captions: a table of captions for the pictures of the folder, in place of that of `options`.
         options: how they are read.
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         device: where the model runs.
         bar: shows the progress.
+        notice: gets a sentence about the model that was chosen.
 
     Raises:
         FromageError: the pictures, the model or `out` can't be used.
@@ -69,6 +79,7 @@ def index_pictures(
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
     reader = open_source(pictures, options)
+    model_name = _chosen(model_name, out, reader, notice)
     model = load_model(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
@@ -81,16 +92,34 @@ def index_pictures(
             resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
         )
-    return report, derive_index(out, projection(model), model.fingerprint())
+    name = lasting_name(model_name)
+    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
 
 
-def index_features(store: Path, out: Path, model: Fromage, *, bar: Bar = no_bar) -> IndexManifest:
+def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:
+    """The model for an index: the named one, that of the build that goes on, or the one for such pictures."""
+    if name is not None:
+        why = misfit(str(name), reader)
+    elif name := maker(out):
+        why = ""
+    else:
+        choice = model_for_folder(sources_to_look_at(reader))
+        name, why = choice.model, choice.why
+    if why:
+        notice(why)
+    return name
+
+
+def index_features(
+    store: Path, out: Path, model: Fromage, model_name: str | Path, *, bar: Bar = no_bar
+) -> IndexManifest:
     """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
         model: the bridge, with the encoder that made the features.
+        model_name: by which it was loaded; the index keeps it.
         bar: shows the progress.
 
     Raises:
@@ -104,7 +133,8 @@ def index_features(store: Path, out: Path, model: Fromage, *, bar: Bar = no_bar)
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
     with bar("Projecting", "row") as progress:
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress)
+        name = lasting_name(model_name)
+        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
 
 
 def index_embeddings(
@@ -158,18 +188,14 @@ def index_embeddings(
     if known is None:
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
-        return derive_index(out, lambda vectors: vectors, known[0], progress=progress)
+        name = lasting_name(model_name)
+        return derive_index(out, lambda vectors: vectors, known[0], progress=progress, model=name)
 
 
-def _words(
-    model_name: str | Path | None, pictures: Path | None = None, **options: Path | Iterable[Path] | None
-) -> list[str]:
+def _words(model_name: str | Path, **options: Path | Iterable[Path] | None) -> list[str]:
     """Arguments of the command that goes on with an index, from whatever folder."""
-    words = [str(pictures.absolute())] if pictures is not None else []
+    words: list[str] = []
     for name, value in options.items():
         for path in [value] if isinstance(value, Path) else value or ():
             words += [f"--{name.replace('_', '-')}", str(path.absolute())]
-    if model_name is not None:
-        is_folder = Path(model_name).exists()
-        words += ["--model", str(Path(model_name).absolute() if is_folder else model_name)]
-    return words
+    return [*words, "--model", lasting_name(model_name)]

@@ -28,6 +28,7 @@ def derive_index(
     kind: str | None = None,
     block_size: int = 8192,
     progress: Progress | None = None,
+    model: str = "",
 ) -> IndexManifest:
     """Index a store for a bridge, from its features alone: no picture is opened.
 
@@ -41,6 +42,7 @@ def derive_index(
         kind: a FAISS factory string; by default chosen by size.
         block_size: features per call of `project`.
         progress: called with the rows projected.
+        model: the model behind `project`, as `--model` takes it from any folder.
 
     Raises:
         FingerprintError: the store holds the image embeddings of another bridge.
@@ -49,7 +51,7 @@ def derive_index(
     folder = store.path if isinstance(store, FeatureStore) else Path(store)
     FeatureStore.open(folder).close()  # before the lock, which makes a folder that is missing
     with BuilderLock(Path(out or folder)), closing(FeatureStore.open(folder)) as opened:
-        return _derive(opened, project, bridge_fingerprint, Path(out or folder), kind, block_size, progress)
+        return _derive(opened, project, bridge_fingerprint, Path(out or folder), kind, block_size, progress, model)
 
 
 def _derive(
@@ -60,6 +62,7 @@ def _derive(
     kind: str | None,
     block_size: int,
     progress: Progress | None,
+    model: str,
 ) -> IndexManifest:
     if (made_by := opened.bridge_fingerprint) is not None:
         if made_by != bridge_fingerprint:
@@ -83,7 +86,8 @@ def _derive(
     if size := training_size(kind, len(ids)):
         sample = np.sort(np.random.default_rng(0).choice(ids, size, replace=False))
         training = np.concatenate(list(project_rows(sample, None)))
-    return build_index(opened, ids, project_rows(ids, progress), bridge_fingerprint, out, kind=kind, training=training)
+    blocks = project_rows(ids, progress)
+    return build_index(opened, ids, blocks, bridge_fingerprint, out, kind=kind, training=training, model=model)
 
 
 def _unchanged(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ from index.commands import index_command
 from index.errors import FingerprintError, StoreError
 from index.files import crc_of, replacing, sync_folder
 from index.hits import Hit
-from index.images import is_gone
+from index.images import is_gone, one_line
 from index.inverted_lists import search_lists
 from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
 from index.store import FeatureStore
@@ -58,6 +58,7 @@ def build_index(
     *,
     kind: str | None = None,
     training: Vectors | None = None,
+    model: str = "",
 ) -> IndexManifest:
     """Write the index of a store's live rows to `out`, which may be the store's own folder.
 
@@ -71,6 +72,7 @@ def build_index(
         out: the index folder.
         kind: a FAISS factory string; by default `choose_kind`.
         training: (n, R), a random sample, for kinds that need training.
+        model: the model that made the vectors, as `--model` takes it from any folder; "" if that isn't known.
 
     Raises:
         StoreError: the vectors don't fit the store or aren't of unit norm, or `out` can't be written to.
@@ -89,7 +91,7 @@ def build_index(
         index.add_with_ids(vectors, ids[done - len(vectors) : done])
     if index is None or done != len(ids):
         raise StoreError(f"The image embeddings don't fit the store at {store.path}: it has {len(ids)} live rows.")
-    return _write(index, kind, store, bridge_fingerprint, out)
+    return _write(index, kind, store, bridge_fingerprint, out, model)
 
 
 def new_index(kind: str, dim: int, training: Vectors | None) -> Any:
@@ -105,7 +107,7 @@ def new_index(kind: str, dim: int, training: Vectors | None) -> Any:
     return index
 
 
-def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, out: Path) -> IndexManifest:
+def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, out: Path, model: str) -> IndexManifest:
     with storage_errors(out, "write to"):
         out.mkdir(parents=True, exist_ok=True)
         # No manifest may ever describe the wrong file, so between the two replacements below there is none.
@@ -126,6 +128,7 @@ def _write(index: Any, kind: str, store: FeatureStore, bridge_fingerprint: str, 
             encoder_fingerprint=store.encoder_fingerprint,
             faiss_version=faiss.__version__,
             store=Path(os.path.relpath(store.path.resolve(), out.resolve())).as_posix(),
+            model=model,
         )
         manifest.write(out / INDEX_MANIFEST)
     return manifest
@@ -159,7 +162,8 @@ class ImageIndex:
             raise unfinished(path, "index", model)
         manifest = IndexManifest.read(path / INDEX_MANIFEST)
         if bridge_fingerprint not in (None, manifest.bridge_fingerprint):
-            raise FingerprintError(f"The index at {path} was made with another model.", rebuild)
+            maker = f", {one_line(manifest.model, 200)}" if manifest.model else ""
+            raise FingerprintError(f"The index at {path} was made with another model{maker}.", rebuild)
         store = FeatureStore.open(path if manifest.store == "." else (path / manifest.store).resolve())
         if store.encoder_fingerprint != manifest.encoder_fingerprint:
             raise FingerprintError(

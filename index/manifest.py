@@ -113,9 +113,10 @@ class IndexManifest(_Manifest):
         bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
+        model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
     """
 
-    LATER = frozenset({"file_crc"})
+    LATER = frozenset({"model", "file_crc"})
 
     dim: int
     count: int
@@ -127,6 +128,7 @@ class IndexManifest(_Manifest):
     store: str = "."
     metric: str = "inner_product"
     file_crc: int = -1
+    model: str = ""
     format: str = "fromage-lite-index"
     version: int = VERSION
 

@@ -42,6 +42,13 @@ def resuming(path: Path, model: str | None = None, *, has_features: bool = False
         model: for a command that is made up, the model that is to search.
         has_features: a command that is made up takes the features that are there, and no pictures.
     """
+    if words := begun_with(path):
+        return resuming_command(path, words)
+    return index_command(path, model, pictures=None if has_features else "FOLDER")
+
+
+def begun_with(path: Path) -> list[str]:
+    """The arguments of the command that began the store at `path`, but for `--out`; empty if they aren't known."""
     try:
         rows = connect_readonly(path / ROWS)
         try:
@@ -49,11 +56,9 @@ def resuming(path: Path, model: str | None = None, *, has_features: bool = False
         finally:
             rows.close()
         words = json.loads(found[0]) if found else None
-    except (sqlite3.Error, ValueError):
+    except (sqlite3.Error, ValueError, OSError):
         words = None
-    if isinstance(words, list) and words:
-        return resuming_command(path, [str(word) for word in words])
-    return index_command(path, model, pictures=None if has_features else "FOLDER")
+    return [str(word) for word in words] if isinstance(words, list) else []
 
 
 def _so_far(path: Path) -> str:

@@ -61,6 +61,7 @@ COMMANDS = (
     "ask",
     "search",
     "serve",
+    "models",
     "index",
     "train",
     "evaluate",

@@ -18,7 +18,8 @@ from textual.theme import Theme
 
 from fromage_lite.chat.events import Notice
 from fromage_lite.chat.protocol import ChatAgent
-from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions
+from fromage_lite.choice import model_for_index
+from fromage_lite.config import NO_INDEX, PLAYGROUND, GenerationSettings, LoadOptions
 from fromage_lite.errors import FromageError
 from tui.conversation import LoadAgent, Tell
 from tui.faults import LastingApp
@@ -50,7 +51,7 @@ class ChatApp(LastingApp):
         state: the folder of what is remembered between runs; None remembers nothing.
         archive: where conversations are kept; None keeps none.
         resume: id of a saved conversation to begin with, or "last".
-        small_world: whether the shipped model answers.
+        model: what answers, as the option `--model` takes it.
     """
 
     TITLE = "fromage_lite"
@@ -74,15 +75,15 @@ class ChatApp(LastingApp):
         state: Path | None = None,
         archive: Archive | None = None,
         resume: int | Literal["last"] | None = None,
-        small_world: bool = True,
+        model: str = PLAYGROUND,
     ) -> None:
         super().__init__()
-        self.small_world = small_world
         self.preferences = preferences or Preferences()
         self.state = state
         self.archive = archive
+        self.follow_pictures = self.preferences.follow_pictures
         self.writer = PreferencesWriter(self, self.preferences)
-        self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume)
+        self.conversation = SavedConversation(load, settings or self.preferences.settings, archive, resume, model)
         self.mode = mode
         self._quit_armed = False
         self._idle_collector = IdleCollector()
@@ -138,6 +139,11 @@ class ChatApp(LastingApp):
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
         """Keeps a change of settings for the next run."""
         self.writer.write_soon(changed(before, after))
+
+    def keep_following(self, follow: bool) -> None:
+        """Whether the model follows the pictures, from now on and in the next run."""
+        self.follow_pictures = follow
+        self.writer.write_soon({"follow_pictures": None if follow else False})
 
     def get_default_screen(self) -> Screen:
         return ChatScreen(self.conversation, self.mode, self)
@@ -210,7 +216,7 @@ def run(
 
     Raises:
         FromageError: there is no terminal to draw on.
-        ConfigError: `images` names no way to draw pictures.
+        ConfigError: `images` names no way to draw pictures, or the index's model is not on this computer.
     """
     in_browser = "TEXTUAL_DRIVER" in os.environ
     if not in_browser and not (_is_terminal(sys.__stdin__) and _is_terminal(sys.__stdout__)):
@@ -222,17 +228,20 @@ def run(
     if settings is not None and given is not None:
         settings = dataclasses.replace(preferences.settings, **{name: getattr(settings, name) for name in given})
 
+    is_named = options.model is not None
+    first = options.model or model_for_index(options.index)
+    options = dataclasses.replace(options, model=first)
+
     def load(progress: Tell) -> ChatAgent:
         agent = _load(options, progress)
         keep_for_good()
         return agent
 
-    names = ModelNames(options.model)
-
     def load_other(other: str, progress: Tell) -> ChatAgent:
         keep_no_longer()  # the model before is to go
+        names = app.conversation.names
         model = names.find(other)
-        index = options.index if model == options.model else NO_INDEX
+        index = options.index if model == first else NO_INDEX
         agent = _load(dataclasses.replace(options, model=model, index=index), progress)
         names.add(agent.model_name, model)
         return agent
@@ -246,10 +255,10 @@ def run(
         state=paths.state_dir(),
         archive=archive,
         resume=resume,
-        small_world=_is_shipped(options.model),
+        model=first,
     )
-    app.conversation.load_other, app.conversation.names = load_other, names
-    app.conversation.model_path = options.model or ""
+    app.conversation.load_other, app.conversation.is_model_named = load_other, is_named
+    app.conversation.names = ModelNames(first, is_named)
     app.conversation.is_index_named = options.index is not None
     return run_app(app)
 
@@ -258,12 +267,6 @@ def _load(options: LoadOptions, progress: Tell) -> ChatAgent:
     from fromage_lite.start import load_agent
 
     return load_agent(options, progress, notice=lambda text: progress(Notice(text)))
-
-
-def _is_shipped(model: str | None) -> bool:
-    from fromage_lite.start import is_playground
-
-    return is_playground(model)
 
 
 def run_app(app: ChatApp) -> int:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from fromage_lite.chat.events import Event, Failed, ImagesFound, Notice
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
 from fromage_lite.chat.turns import Turn, without_ids
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import PLAYGROUND, GenerationSettings, shipped_name
 from fromage_lite.errors import FromageError, unexpected
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import Segment
@@ -48,21 +48,32 @@ class Conversation:
         agent: None until it is loaded.
         dialogue: likewise.
         load_other: loads another model by its name; None if that is not possible here.
+        names: what leads back to the models of this run.
+        model_path: what answers, as the option `--model` takes it.
+        is_model_named: whether the user has named it; it is never changed unasked then.
         fixed: why model and index can't be changed here; empty if they can.
         problems: what the user should know about the index after `use_model`.
     """
 
-    def __init__(self, load: LoadAgent, settings: GenerationSettings | None = None) -> None:
+    def __init__(self, load: LoadAgent, settings: GenerationSettings | None = None, model: str = PLAYGROUND) -> None:
         self._load = load
         self._thread = AgentThread()
         self._settings = settings or GenerationSettings()
         self._cancel = threading.Event()
+        self._can_be_stopped = False  # before the reply begins
         self.agent: ChatAgent | None = None
         self.dialogue: ChatDialogue | None = None
         self.load_other: LoadModel | None = None
-        self.names = ModelNames(None)
+        self.names = ModelNames(model)
+        self.model_path = model
+        self.is_model_named = False
         self.fixed = ""
         self.problems: tuple[str, ...] = ()
+
+    @property
+    def sees(self) -> str:
+        """The short name of the shipped model that answers, which says what it sees; "" for any other model."""
+        return shipped_name(self.model_path) if self.model_path else ""
 
     @property
     def settings(self) -> GenerationSettings:
@@ -101,7 +112,9 @@ class Conversation:
 
     async def _events(self, start: StartReply) -> AsyncGenerator[ReplyItem, None]:
         agent, dialogue = self._ready()
-        self._cancel.clear()
+        if not self._can_be_stopped:
+            self._cancel.clear()
+        self._can_be_stopped = False
 
         def work(emit: Callable[[ReplyItem], None]) -> None:
             try:
@@ -191,6 +204,7 @@ class Conversation:
                 if old is not None and path == agent.index_path:
                     dialogue.exclude(old.excluded)
             self.agent, self.dialogue, self.problems = agent, dialogue, problems
+            self.model_path = self.names.find(model)
 
         async for text in self._thread.stream(work):
             yield text
@@ -213,6 +227,11 @@ class Conversation:
                 return change()
 
         return await self._thread.run(work)
+
+    def get_ready(self) -> None:
+        """From now on `stop` stops the next reply, even before it begins."""
+        self._cancel.clear()
+        self._can_be_stopped = True
 
     def stop(self) -> None:
         """Stops the reply within one token."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
 
-OwnIndex = Callable[["Fromage", Report | None], Path]
-"""Makes a model's own index if need be, and returns its folder."""
+OwnIndex = Callable[["Fromage", Report | None], Path | None]
+"""Makes a model's own index if need be, and returns its folder; None where there is none yet."""
 
 
 class Agent:
@@ -85,18 +85,16 @@ class Agent:
             FingerprintError: another model made the index; the hint is the command that rebuilds it.
             StoreError: there is no index, or it is damaged.
         """
-        if str(index) == NO_INDEX or (index is None and self._own_index is None):
+        if index is None:
+            index = (self._own_index(self.model, progress) if self._own_index is not None else None) or NO_INDEX
+        if str(index) == NO_INDEX:
             self.engine.index = self.index_path = None
             return
         if not self.model.config.has_retrieval:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
         from index.faiss_index import ImageIndex
 
-        if index is None:
-            assert self._own_index is not None
-            path = self._own_index(self.model, progress)
-        else:
-            path = Path(index).expanduser()
+        path = Path(index).expanduser()
         opened = ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
         self.engine.index, self.index_path = opened, path
 

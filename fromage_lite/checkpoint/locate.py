@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.checkpoint.hub import download_checkpoint, refusal
-from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, FromageConfig
+from fromage_lite.config import CONFIG_FILE, DEFAULT_BRIDGE, FromageConfig, shipped_model
 from fromage_lite.errors import CheckpointError
 
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
@@ -32,7 +32,7 @@ def resolve_model_name(name: str, base_dir: Path | None) -> str:
 
 
 def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_options: Any) -> Path:
-    """The local folder of a bridge checkpoint: a folder itself, or where a Hub id was downloaded to.
+    """The local folder of a bridge checkpoint: a shipped model's, a folder itself, or where a Hub id was downloaded to.
 
     A Hub id may name a folder of the repository: `owner/name/folder`. If that holds no model in our own format, the
     original FROMAGe's files are downloaded.
@@ -40,7 +40,7 @@ def checkpoint_folder(name: str | Path, revision: str | None = None, **hub_optio
     Raises:
         CheckpointError: there is no such folder, and the Hub has no such model.
     """
-    folder = Path(name).expanduser()
+    folder = shipped_model(str(name)) or Path(name).expanduser()
     if folder.is_dir():
         inner = folder / DEFAULT_BRIDGE
         return inner if not (folder / CONFIG_FILE).exists() and (inner / CONFIG_FILE).exists() else folder

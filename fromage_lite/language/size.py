@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from fromage_lite.checkpoint.footprint import CACHE_POSITIONS
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.config import FromageConfig
 from fromage_lite.placement import Quantize, count_parameters, without_weights
 
-CACHE_POSITIONS = 4096  # the plan's cache: models that could read 100,000 positions seldom do, and it grows as needed
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # half a byte, a byte a block of 64, and four a block of 256 of those
 
 

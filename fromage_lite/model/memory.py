@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from fromage_lite.checkpoint.footprint import bridge_parameters
 from fromage_lite.config import FromageConfig
 from fromage_lite.errors import MemoryPlanError
 from fromage_lite.language.size import language_model_size
@@ -163,15 +164,6 @@ def device_memory(device: torch.device) -> tuple[int, int]:
     for limit, used in _container_limits(Path("/sys/fs/cgroup")):
         free, total = min(free, max(limit - used, 0)), min(total, limit)
     return free, total
-
-
-def bridge_parameters(config: FromageConfig) -> int:
-    """How many numbers the bridge has; 0 if the configuration does not have the models' widths yet."""
-    if config.visual_dim is None or config.lm_dim is None:
-        return 0
-    tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
-    size = (config.visual_dim + 1) * (tokens * config.lm_dim + config.retrieval_dim)
-    return size + len(config.text_emb_layers) * (config.lm_dim + 1) * config.retrieval_dim + config.lm_dim + 1
 
 
 def _container_limits(root: Path) -> Iterator[tuple[int, int]]:

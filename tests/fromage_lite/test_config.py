@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fromage_lite.config import FromageConfig, GenerationSettings, playground_dir, read_config
+from fromage_lite.config import FromageConfig, GenerationSettings, playground_dir, read_config, shipped_name
 from fromage_lite.errors import CheckpointError, ConfigError
 
 NAMES = {"language_model": "facebook/opt-125m", "vision_encoder": "open_clip:RN50/openai"}
@@ -85,3 +85,34 @@ def test_read_config_says_what_is_wrong(tmp_path):
 
 def test_playground_dir_is_where_the_repository_keeps_it():
     assert playground_dir().parts[-2:] in (("checkpoints", "playground"), ("_checkpoints", "playground"))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("playground", "playground"),
+        (str(playground_dir()), "playground"),
+        (playground_dir() / "fromage", "playground"),
+        (playground_dir() / "fromage" / ".." / "fromage-chat", "playground"),
+        (playground_dir() / "fromage" / "deeper", ""),
+        ("facebook/opt-125m", ""),
+        ("/", ""),
+        ("photo", ""),
+    ],
+)
+def test_which_shipped_model_a_name_means(model, expected):
+    assert shipped_name(model) == expected
+
+
+def test_a_short_name_means_the_shipped_model_unless_a_folder_of_that_name_holds_one(tmp_path, monkeypatch):
+    from fromage_lite.checkpoint.locate import checkpoint_folder
+
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint_folder("playground") == playground_dir() / "fromage-chat"
+    (tmp_path / "playground").mkdir()
+    (tmp_path / "playground" / "cat.jpg").write_bytes(b"x")  # a folder of pictures
+    assert checkpoint_folder("playground") == playground_dir() / "fromage-chat"
+    assert checkpoint_folder("./playground").resolve() == tmp_path / "playground"
+    (tmp_path / "playground" / "config.json").write_text("{}")
+    assert checkpoint_folder("playground").resolve() == tmp_path / "playground"
+    assert shipped_name("playground") == ""

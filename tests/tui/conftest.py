@@ -31,6 +31,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's terminal and settings have no say."""
     for name in ("FROMAGE_IMAGES", "COLORFGBG", "NO_COLOR", "TEXTUAL_DRIVER"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("platformdirs.user_pictures_dir", lambda: "/nowhere/pictures")
 
 
 @pytest.fixture(autouse=True)

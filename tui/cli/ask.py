@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +13,16 @@ import typer
 
 from fromage_lite.chat.event_data import event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
-from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.choice import model_for_index, model_for_pictures, sight
+from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions, shipped_name
 from fromage_lite.errors import ConfigError
+from fromage_lite.text.message import ImageSegment, parse_message
 from index.hits import Hit
 from index.images import sanitize
 from tui.cli import console
 from tui.cli.options import AsJson, Images, load_agent, with_options
 from tui.sessions.dialogue_file import DialogueFile
+from tui.settings import paths
 
 if TYPE_CHECKING:
     from fromage_lite.chat.protocol import ChatDialogue
@@ -63,12 +66,30 @@ def ask(
     pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
     texts = console.read_messages(messages or [], has_pictures=bool(pictures))
     with DialogueFile.open(dialogue) if dialogue is not None else nullcontext() as file:
-        agent = load_agent(load)
+        agent = load_agent(_following(load, texts, pictures))
         held = agent.dialogue(settings)
         if file is not None:
             file.resume(agent, held)
         printer = _Events() if events else _Json() if as_json else _Words()
         hold(held, texts, pictures, printer, file)
+
+
+def _following(load: LoadOptions, messages: Sequence[str], pictures: Sequence[str]) -> LoadOptions:
+    """The options with the model that is for the pictures, unless model or index are named: then it is only told."""
+    from tui.settings.preferences import Preferences  # it knows how pictures are drawn, so it loads Textual
+
+    inline = [s.path for text in messages for s in parse_message(text) if isinstance(s, ImageSegment)]
+    meant = [*pictures, *inline]
+    wanted = model_for_pictures(meant) if meant else ""
+    answers = shipped_name(load.model or model_for_index(load.index)) if wanted else ""
+    if not answers or answers == wanted:
+        return load
+    is_named = load.model is not None or load.index not in (None, NO_INDEX)
+    if is_named or not Preferences.read(paths.config_file()).follow_pictures:
+        console.complain(f"{sight(wanted, len(meant))}: the model {wanted} would fit better than {answers}.")
+        return load
+    console.complain(f"{sight(wanted, len(meant))}: the model {wanted} answers.")
+    return replace(load, model=wanted)
 
 
 def hold(

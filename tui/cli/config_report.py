@@ -18,7 +18,8 @@ def effective(path: Path) -> tuple[list[str], list[str]]:
     app = ChatApp(lambda progress: None, ImageMode.NONE, preferences=preferences)  # type: ignore[arg-type, return-value]
     there = "" if path.exists() else " (does not exist yet)"
     lines = [f"# {path}{there}", f"theme = {json.dumps(app.theme)}"]
-    lines += [f"images = {json.dumps(preferences.images or 'auto')}", "", "[settings]"]
+    lines += [f"images = {json.dumps(preferences.images or 'auto')}"]
+    lines += [f"follow_pictures = {json.dumps(preferences.follow_pictures)}", "", "[settings]"]
     for name, value in dataclasses.asdict(preferences.settings).items():
         lines.append(f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}")
     lines += ["", "[keys]"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +15,8 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
 from index.download import DownloadLimits
 from index.images import sanitize
-from index.manifest import ROWS
+from index.manifest import ROWS, IndexManifest
+from index.progress import Progress
 from index.recognise import SourceOptions
 from tui.cli import console
 from tui.cli.options import Device, Model
@@ -60,8 +64,14 @@ def index(
     retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
+    ] = False,
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
+
+    Without --model, a few of the pictures are looked at: photographs are indexed with the model photos, scenes of the
+    playground with playground. The index keeps the model's name, so that a chat with it needs none.
 
     To continue an interrupted build, run the same command again. Without arguments, the command builds the index of the
     playground's own pictures.
@@ -77,6 +87,8 @@ def index(
     _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
     if exclude and (pictures is None or not pictures.is_dir()):
         raise ConfigError("--exclude needs a folder of pictures.", "Name one, or omit it.")
+    if as_json and pictures is None:
+        raise ConfigError("--json is for a folder or a file of pictures.", "Name one, or omit it.")
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits)
     if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
@@ -85,7 +97,8 @@ def index(
         if from_reference and model is not None and out is not None:
             _index_embeddings(from_reference, relative_to, out, model, device)
         elif pictures is not None and out is not None:
-            _index_pictures(pictures, out, model, options, retry_failed, batch_size, device)
+            report = _JsonReport() if as_json else _Report()
+            _index_pictures(pictures, out, model, options, retry_failed, batch_size, device, report)
         elif rederive is not None:
             _index_features(rederive, out or rederive, model, device)
         else:
@@ -125,13 +138,11 @@ def _index_pictures(
     retry_failed: bool,
     batch_size: int,
     device: str,
+    report: _Report | _JsonReport,
 ) -> None:
     from fromage_lite.indexing import index_pictures
-    from fromage_lite.start import is_playground
 
-    if is_playground(model) and pictures.exists():
-        console.complain("The playground's model knows its pictograms only; photographs need another --model.")
-    report, manifest = index_pictures(
+    built, manifest = index_pictures(
         pictures,
         out,
         model,
@@ -139,30 +150,79 @@ def _index_pictures(
         retry_failed=retry_failed,
         batch_size=batch_size,
         device=device,
-        bar=progress_bar,
+        bar=report.bar,
+        notice=report.notice,
     )
-    _show_build(report, out, manifest.kind)
+    report.show(built, out, manifest)
 
 
-def _show_build(report: BuildReport, out: Path, kind: str) -> None:
-    from index.build import BAD_LIST
+class _Report:
+    """Output for people."""
 
-    _show_causes(report)
-    counts = {
-        "new": report.added - report.changed,
-        "moved or copied": report.reused,
-        "changed": report.changed,
-        "unchanged": report.unchanged,
-        "removed": report.removed,
-        "mended": report.mended,
-        "duplicate": report.duplicates,
-    }
-    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    where = f", listed in {out / BAD_LIST}" if report.bad else ""
-    _say(
-        f"{out}: {report.total} pictures, {report.captioned} with a caption ({known}); "
-        f"{report.failed} bad files skipped{where}. Index: {kind}."
-    )
+    bar = staticmethod(progress_bar)
+    notice = staticmethod(console.complain)
+
+    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
+        """Prints what was done."""
+        from index.build import BAD_LIST
+
+        _show_causes(built)
+        counts = {
+            "new": built.added - built.changed,
+            "moved or copied": built.reused,
+            "changed": built.changed,
+            "unchanged": built.unchanged,
+            "removed": built.removed,
+            "mended": built.mended,
+            "duplicate": built.duplicates,
+        }
+        known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        where = f", listed in {out / BAD_LIST}" if built.bad else ""
+        _say(
+            f"{out}: {built.total} pictures, {built.captioned} with a caption ({known}); "
+            f"{built.failed} bad files skipped{where}. Index: {manifest.kind}."
+        )
+
+
+class _JsonReport:
+    """Output for programs."""
+
+    EVERY = 0.2  # seconds between two lines of progress
+
+    @contextmanager
+    def bar(self, title: str, unit: str) -> Iterator[Progress]:
+        """As `progress_bar`, in lines of JSON."""
+        last = -self.EVERY
+
+        def update(done: int, total: int) -> None:
+            nonlocal last
+            if done >= total or time.monotonic() - last >= self.EVERY:
+                last = time.monotonic()
+                self._print({"event": "progress", "what": title, "unit": unit, "done": done, "total": total})
+
+        yield update
+
+    def notice(self, sentence: str) -> None:
+        """Prints a sentence for the user."""
+        self._print({"event": "notice", "message": sentence})
+
+    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
+        """Prints what was done."""
+        self._print(
+            {
+                "event": "done",
+                "index": str(out),
+                "model": manifest.model,
+                "pictures": built.total,
+                "changed": built.added + built.reused + built.removed + built.mended,
+                "reused": built.reused,
+                "bad": built.failed,
+            }
+        )
+
+    def _print(self, data: dict[str, object]) -> None:
+        console.echo_json(data)
+        sys.stdout.flush()
 
 
 def _show_causes(report: BuildReport) -> None:
@@ -184,9 +244,12 @@ def _show_bad(bad: Sequence[BadPicture]) -> None:
 
 
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+    from fromage_lite.choice import maker
+    from fromage_lite.config import default_model
     from fromage_lite.indexing import index_features, load_model
 
-    manifest = index_features(store, out, load_model(model, device), bar=progress_bar)
+    name = model or maker(store) or default_model()
+    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
@@ -206,16 +269,18 @@ def _show_import(file: Path, report: ImportReport) -> None:
 
 
 def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+    from fromage_lite.config import PLAYGROUND
     from fromage_lite.indexing import index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
 
+    model_name = model_name or PLAYGROUND
     model = load_model(model_name, device)
     with console.StatusLine() as status:
         own = ensure_playground_index(model, status)
     if out is None:
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, bar=progress_bar)
+    manifest = index_features(own, out, model, model_name, bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 

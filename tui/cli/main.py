@@ -22,6 +22,7 @@ from tui.cli.evaluate import evaluate
 from tui.cli.guard import add
 from tui.cli.index import index
 from tui.cli.make_playground import make_playground
+from tui.cli.models import models
 from tui.cli.options import DrawnAs, NoSave, given_settings, with_options
 from tui.cli.search import search
 from tui.cli.serve import serve
@@ -121,7 +122,7 @@ def _session(last: bool, session: int | None) -> int | Literal["last"] | None:
     return "last" if last else session
 
 
-for command in (chat, ask, search, serve, index, train, evaluate, convert, config, doctor, make_playground):
+for command in (chat, ask, search, serve, models, index, train, evaluate, convert, config, doctor, make_playground):
     add(app, command)
 app.add_typer(bench.app, name="bench")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fromage_lite.choice import model_for_index
 from fromage_lite.config import GenerationSettings, LoadOptions
 from index.images import one_line
 from tui.cli import console
@@ -29,7 +30,6 @@ def serve(
 
     Anyone who can open the page acts as you: they can read your picture files and your saved conversations.
     """
-    from fromage_lite.start import is_playground
     from tui.serving.serve import Service, bind
 
     sockets = bind(host, port)  # before the model loads, so that a port in use fails at once
@@ -42,7 +42,8 @@ def serve(
     def announce(address: str) -> None:
         typer.echo(f"The chat is at {one_line(address)} (Ctrl-C stops it).")
 
-    options = {"settings": kept, "save": not no_save, "small_world": is_playground(load.model)}
+    model = load.model or model_for_index(load.index)
+    options = {"settings": kept, "save": not no_save, "model": model}
     Service(partial(load_agent, load), sockets, host, options, log, announce).run()
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from fromage_lite.config import PHOTOS
 from fromage_lite.errors import ImageError
 from index.files import write_bytes
 from index.paths import cache_folder
@@ -20,8 +21,8 @@ from tui.screens.interface import TYPED
 from tui.screens.sending import read_pictures
 
 LAST_FOLDER = "last-folder"
-# Drawn by `playground.world.render` with a seed that no training has seen.
-SAMPLE = Path(pictures.__file__).with_name("sample.png")
+# A scene that `playground.world.render` drew with a seed that no training has seen; a photograph, with its licence.
+SCENE, PHOTOGRAPH = (Path(pictures.__file__).with_name(name) for name in ("sample.png", "sample-photograph.jpg"))
 QUESTION = "what is in this picture?"
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,12 @@ class Attaching(Feature):
 
     @command(
         "sample",
-        "Attach a sample picture of the playground, and a question",
+        "Attach a sample picture, and a question",
         key=Key("f5", "A sample picture to ask about", "sample"),
     )
     async def sample(self) -> None:
         chat = self.chat
-        await self._add_chips([SAMPLE])
+        await self._add_chips([PHOTOGRAPH if chat.conversation.sees == PHOTOS else SCENE])
         if not chat.composer.prompt.text.strip():
             chat.composer.prompt.fill(QUESTION)
         chat.composer.prompt.focus()

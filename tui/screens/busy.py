@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,8 @@ class Workload:
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
         self._going_on: list[str] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @contextmanager
     def working(self, what: str, *, beside: str = "") -> Iterator[None]:
@@ -43,6 +46,10 @@ class Workload:
             self._going_on.remove(what)
             self._tell()
 
+    async def idle(self) -> None:
+        """Waits until nothing is going on."""
+        await self._idle.wait()
+
     def check_free(self, *, beside: str = "") -> None:
         """Raises `Occupied` if anything but `beside` is going on."""
         others = [what for what in self._going_on if what != beside]
@@ -52,4 +59,8 @@ class Workload:
             raise Occupied("One moment, please")
 
     def _tell(self) -> None:
+        if self._going_on:
+            self._idle.clear()
+        else:
+            self._idle.set()
         self._changed(self._going_on[-1] if self._going_on else "")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from textual import events
@@ -24,6 +25,7 @@ from tui.screens.attaching import Attaching
 from tui.screens.busy import LOADING, REPLYING, Occupied, Workload
 from tui.screens.feature import Feature
 from tui.screens.finding import Finding
+from tui.screens.indexing import INDEX_OWN, INDEX_OWN_KEY, Indexing
 from tui.screens.inspecting import Inspecting
 from tui.screens.interface import NOTHING, OCCUPIED, TYPED, Host, Outgoing
 from tui.screens.navigating import Navigating
@@ -38,7 +40,9 @@ from tui.screens.viewer import key_line
 from tui.sessions.commands import Sessions
 from tui.sessions.conversation import SavedConversation
 from tui.sessions.recording import Kept
+from tui.settings.keys import key_names
 from tui.widgets.composer import Composer, Draft, PromptArea
+from tui.widgets.greeting import Greeting
 from tui.widgets.picture import FocusablePicture
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import Transcript
@@ -51,6 +55,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Finding,
     Replying,
     Inspecting,
+    Indexing,
     Switching,
     Settings,
     Sessions,
@@ -114,7 +119,8 @@ class ChatScreen(Screen[None]):
         keeps = archive is None or archive.saves  # --no-save means what is typed, too
         history = PromptHistory(state / FILE if state is not None else None, keep=keeps)
         with Vertical(id="column"):
-            yield Transcript(self.host.small_world, id="transcript")
+            key = key_names(self.host.preferences.keys.get(INDEX_OWN, INDEX_OWN_KEY))
+            yield Transcript(Greeting(self.conversation.sees), key, id="transcript")
             yield Composer(self.commands, history, id="composer")
             yield StatusBar(id="status")
 
@@ -137,6 +143,7 @@ class ChatScreen(Screen[None]):
         self.feature(Sessions).open()
 
     def on_unmount(self) -> None:
+        self.feature(Indexing).end()
         self.conversation.close()
 
     # What is going on -------------------------------------------------------------------------------------------
@@ -146,6 +153,17 @@ class ChatScreen(Screen[None]):
 
     def check_free(self, *, beside: str = "") -> None:
         self._workload.check_free(beside=beside)
+
+    @asynccontextmanager
+    async def turn(self, what: str) -> AsyncIterator[None]:
+        while self.busy or self.waiting is not None:
+            await self._workload.idle()
+            await asyncio.sleep(0)  # whatever waits for the same goes first
+        with self.working(what):
+            yield
+
+    def stop_indexing(self) -> bool:
+        return self.feature(Indexing).stop()
 
     def begin(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         claim = ExitStack()
@@ -223,6 +241,7 @@ class ChatScreen(Screen[None]):
         if (agent := self.conversation.agent) is not None:
             self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
             self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+        self.feature(Indexing).greet()
         self.transcript.mark_hidden(self.conversation.hidden)  # of a resumed conversation it is known only now
 
     # Commands and keys ------------------------------------------------------------------------------------------
@@ -311,6 +330,9 @@ class ChatScreen(Screen[None]):
     def on_example_chosen(self, event: Example.Chosen) -> None:
         self.composer.prompt.fill(event.text)
         self.composer.prompt.focus()
+
+    async def on_offer_taken(self) -> None:
+        await self.action_run(INDEX_OWN)
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         self.hint(event.href)

@@ -27,6 +27,7 @@ TITLES = {
     "Confirm": "Questions",
     "AskTitle": "Questions",
     "ChooseMessage": "Changing an earlier message",
+    "ChooseModel": "Choosing a model",
     "SavePicture": "Saving a copy of a picture",
 }
 NARROW = 60  # columns; as the app's breakpoint

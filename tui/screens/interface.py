@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,8 @@ MODEL = "model"
 MEMORY = "memory"
 """That a model takes much of it."""
 INDEX = "index"
+INDEXING = "indexing"
+"""A folder of pictures that is being indexed."""
 SETTINGS = "settings"
 LOADING_FIRST = "loading first"
 """What can't be done until the model is there."""
@@ -66,10 +68,14 @@ class Host(Protocol):
     preferences: Preferences
     state: Path | None
     """The folder of what is remembered between runs; None remembers nothing."""
-    small_world: bool
-    """Whether the shipped model answers, which knows nothing but the playground's pictograms."""
     problems: list[str]
     """What the config file has that can't be used, a sentence each."""
+
+    follow_pictures: bool
+    """Whether the model is changed for the one that is for the pictures of a message."""
+
+    def keep_following(self, follow: bool) -> None:
+        """Sets `follow_pictures` and writes it into the config file."""
 
     def keep_settings(self, before: GenerationSettings, after: GenerationSettings) -> None:
         """Writes a change of settings into the config file."""
@@ -109,6 +115,12 @@ class Chat(Protocol):
 
     def working(self, what: str, *, beside: str = "") -> AbstractContextManager[None]:
         """Claims the agent for a block; see `Workload.working`."""
+
+    def turn(self, what: str) -> AbstractAsyncContextManager[None]:
+        """Claims the agent for a block, as soon as nothing else is going on and no message waits for it."""
+
+    def stop_indexing(self) -> bool:
+        """Stops indexing a folder of pictures; False if none is being indexed."""
 
     def check_free(self, *, beside: str = "") -> None:
         """Raises `Occupied` if anything but `beside` is going on."""

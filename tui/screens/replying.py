@@ -17,7 +17,7 @@ from tui.widgets.turn import TurnView
 class Replying(Feature):
     """The dialogue, on the screen and in the model's memory alike."""
 
-    @key("escape", "Take a waiting message back, else stop the reply", id="stop")
+    @key("escape", "Take a waiting message back, else stop the reply, else indexing a folder", id="stop")
     async def stop(self) -> None:
         chat = self.chat
         if chat.composer.completion.dismiss():
@@ -27,6 +27,8 @@ class Replying(Feature):
         elif chat.busy == REPLYING:
             chat.conversation.stop()
             chat.status.state = "stopping"
+        elif chat.composer.prompt.has_focus and not chat.composer.prompt.text:
+            chat.stop_indexing()
         chat.composer.prompt.focus()
 
     @command(

@@ -18,11 +18,13 @@ from tui.conversation import ReplyItem
 from tui.input.attachments import extract_pictures, refuse_folder, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
+from tui.screens.following import Following
 from tui.screens.interface import INDEX, LOADING_FIRST, MEMORY, MODEL, NOTHING, WAITING, Chat, Outgoing
 from tui.widgets.composer import Draft
 from tui.widgets.turn import TurnView
 
 NO_INDEX = "There is no index, so replies come without pictures."
+MAKES_ONE = "/index FOLDER makes one of a folder of pictures."
 ONE_WAITS = "A message is waiting already · Esc takes it back"
 WAITS = "It waits its turn · Esc takes it back"
 
@@ -32,6 +34,7 @@ class Sending:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
+        self.following = Following(chat)
         self._preparing = False  # a message is being read
         self._after_loading: list[Callable[[], Awaitable[None]]] = []
 
@@ -86,8 +89,7 @@ class Sending:
         if note := chat.conversation.taken_over_note:
             await chat.note(note, about=INDEX)
         elif chat.conversation.agent is not None and not chat.conversation.agent.index_size:
-            words = NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} /index FOLDER opens one."
-            await chat.note(words, about=INDEX)
+            await chat.note(NO_INDEX if chat.conversation.fixed else f"{NO_INDEX} {MAKES_ONE}", about=INDEX)
 
     def after_loading(self, work: Callable[[], Awaitable[None]]) -> None:
         """Does something as soon as the model is there."""
@@ -265,6 +267,8 @@ class Sending:
         self._go_on()
 
     async def _reply_to(self, outgoing: Outgoing) -> None:
+        self._chat.conversation.get_ready()
+        await self.following.follow(outgoing.view)
         outgoing.view.reply.wait_for("thinking")
         await self._stream(self._chat.conversation.reply(outgoing.segments), outgoing.view, outgoing)
         if self._chat.failed is outgoing:

@@ -17,7 +17,8 @@ from index.images import sanitize
 from tui.input.commands import Key, command
 from tui.screens.feature import Feature
 from tui.screens.interface import SETTINGS, TYPED
-from tui.settings.change import change_setting
+from tui.settings.change import change_setting, read_switch
+from tui.settings.preferences import DEFAULT_FOLLOW
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
 
 
+FOLLOW = "follow_pictures"
+YES_NO = (("yes", "yes"), ("no", "no"))
 RET_MODES = (("never", "off"), ("auto", "auto"), ("always", "always"))
 FIELDS = (
     Field("ret_mode", "Answer with pictures", "auto: as the model decides", RET_MODES),
@@ -70,6 +73,11 @@ class SettingsPanel(ModalScreen[None]):
                         yield Static(field.label, classes="field-label", markup=False)
                         yield self._editor(field, settings)
                     yield Static(field.help, id=f"help-{field.name}", classes="field-help", markup=False)
+                with Horizontal(classes="field"):
+                    yield Static("Model follows pictures", classes="field-label", markup=False)
+                    shown = "yes" if self._feature.follows else "no"
+                    yield Select(YES_NO, value=shown, allow_blank=False, id=FOLLOW, compact=True)
+                yield Static("a photograph is answered by photos", classes="field-help", markup=False)
                 yield Button("Back to the defaults (^R)", id="reset", compact=True)
 
     def _editor(self, field: Field, settings: GenerationSettings) -> Input | Select[str]:
@@ -82,6 +90,9 @@ class SettingsPanel(ModalScreen[None]):
         self.query_one("#ret_mode").focus()
 
     def on_select_changed(self, event: Select.Changed) -> None:
+        if event.select.id == FOLLOW:
+            self._feature.follow(event.value == "yes")
+            return
         self._apply(str(event.select.id), str(event.value))
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -101,6 +112,7 @@ class SettingsPanel(ModalScreen[None]):
         defaults = GenerationSettings()
         values = {field.name: getattr(defaults, field.name) for field in FIELDS}
         self._feature.change(dataclasses.replace(self._feature.current, **values))
+        self.query_one(f"#{FOLLOW}", Select).value = "yes" if DEFAULT_FOLLOW else "no"
         for field in FIELDS:
             self._complain(field, "")
             if field.choices:
@@ -151,13 +163,27 @@ class Settings(Feature):
     @command("set", "Show one of these settings or change it", argument="[NAME VALUE]")
     async def set(self, argument: str) -> None:
         if not argument:
-            values = dataclasses.asdict(self.current)
+            values = {**dataclasses.asdict(self.current), FOLLOW: str(self.follows).lower()}
             width = max(map(len, values))
             lines = (f"{name:<{width}}  {'none' if value is None else value}" for name, value in values.items())
             await self.chat.note("\n".join(["How replies are made", *lines]), about=SETTINGS)
             return
-        self.change(change_setting(self.current, argument))
+        if argument.replace("=", " ").replace("-", "_").split()[0] == FOLLOW:
+            self.follow(read_switch(argument))
+        else:
+            self.change(change_setting(self.current, argument))
         await self.chat.note(f"{sanitize(argument)} · from the next reply on", about=TYPED)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the model follows the pictures."""
+        return self.chat.host.follow_pictures
+
+    def follow(self, follow: bool) -> None:
+        """Whether the model follows the pictures from now on."""
+        self.chat.forget(SETTINGS)
+        if follow != self.follows:
+            self.chat.host.keep_following(follow)
 
     def change(self, settings: GenerationSettings) -> None:
         """Applies settings to the next reply, and has the app keep them."""

@@ -38,7 +38,7 @@ class Service:
         load: makes the agent that all visitors share.
         sockets: from `bind`; closed at the end.
         host: the host name in the announced address.
-        options: what every visitor's chat starts with: `settings`, `save` and `small_world`.
+        options: what every visitor's chat starts with: `settings`, `save` and `model`.
         log: where visitors' processes log errors.
         announce: gets the address as soon as it can be opened.
     """

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from fromage_lite.config import PLAYGROUND
 from fromage_lite.errors import FromageError
 from tui.app import ChatApp, run_app
 from tui.pictures.image_mode import ImageMode, resolve_image_mode
@@ -32,8 +33,8 @@ def make_app(connection: Connection) -> ChatApp:
         settings,
         preferences=preferences,
         state=paths.state_dir(),
+        model=str(options.get("model", PLAYGROUND)),
         archive=Archive(paths.sessions_file(), save=bool(options.get("save", True))),
-        small_world=bool(options.get("small_world", True)),
     )
     app.conversation.fixed = SHARED
     return app

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from fromage_lite.chat.events import Done, Event, ImagesFound, Notice, Statistics
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
 from fromage_lite.chat.turns import Turn
-from fromage_lite.config import NO_INDEX, GenerationSettings
+from fromage_lite.choice import lasting_name
+from fromage_lite.config import NO_INDEX, PLAYGROUND, GenerationSettings
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import Segment
 from index.hits import Hit
@@ -31,12 +31,11 @@ class SavedConversation(Conversation):
     """One conversation at a time, each kept in the archive.
 
     Args:
-        load, settings: as for `Conversation`.
+        load, settings, model: as for `Conversation`.
         archive: where conversations are kept; None keeps nothing and has no earlier ones.
         resume: id of the conversation to begin with, "last", or None for a new one.
 
     Attributes:
-        model_path: what answers, as the option `--model` takes it; empty for the shipped model.
         kept: the last message that was sent, as the store knows it; None before the first, and where nothing is kept.
         taken_over_note: what the user should know, once the model is there, of a conversation resumed before.
         is_index_named: whether the user has named an index at the start; that one stays when a conversation is resumed.
@@ -48,13 +47,13 @@ class SavedConversation(Conversation):
         settings: GenerationSettings | None = None,
         archive: Archive | None = None,
         resume: int | Literal["last"] | None = None,
+        model: str = PLAYGROUND,
     ) -> None:
-        super().__init__(load, settings)
+        super().__init__(load, settings, model)
         self.archive = archive
         self.recording = Recording(archive) if archive is not None else None
         self.resume_first = resume
         self._is_first = resume is not None
-        self.model_path = ""
         self.kept: Kept | None = None
         self.taken_over_note = ""
         self.is_index_named = False
@@ -290,21 +289,7 @@ class SavedConversation(Conversation):
             index, index_path = agent.index_path.name, str(agent.index_path.absolute())
         else:
             index, index_path = "", "" if agent.index_size else NO_INDEX
-        is_folder = bool(self.model_path) and Path(self.model_path).is_dir()
-        model_path = str(Path(self.model_path).absolute()) if is_folder else self.model_path
-        return HeldWith(agent.model_name, index, model_path, index_path)
-
-    async def use_model(self, model: str) -> AsyncGenerator[str | Notice, None]:
-        async for text in super().use_model(model):
-            yield text
-        self.model_path = self.names.find(model) or ""
-
-    @property
-    def is_shipped(self) -> bool:
-        """Whether a shipped model answers."""
-        from fromage_lite.start import is_playground
-
-        return is_playground(self.model_path or None)
+        return HeldWith(agent.model_name, index, lasting_name(self.model_path), index_path)
 
     async def current(self) -> Session:
         """The conversation so far, from the archive or, where it isn't kept, from the dialogue."""

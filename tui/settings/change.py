@@ -31,6 +31,20 @@ def change_setting(settings: GenerationSettings, argument: str) -> GenerationSet
     return dataclasses.replace(settings, **changes)
 
 
+def read_switch(argument: str) -> bool:
+    """The value of `NAME VALUE` where it can be true or false only.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    name, _, value = argument.replace("=", " ", 1).partition(" ")
+    if value.strip().lower() in {"true", "yes", "on"}:
+        return True
+    if value.strip().lower() in {"false", "no", "off"}:
+        return False
+    raise ConfigError(f"{name} must be true or false.", f"/set {name} false")
+
+
 def _value(text: str, hint: Any) -> Any:
     """The text as the type that the setting has; as it is where it can't be (the settings say what is wrong)."""
     choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

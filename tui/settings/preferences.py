@@ -14,9 +14,10 @@ from index.errors import reason
 from index.files import write_bytes
 from tui.pictures.image_mode import CHOICES
 
-SECTIONS = ("theme", "images", "settings", "keys")
+SECTIONS = ("theme", "images", "follow_pictures", "settings", "keys")
 DEFAULTS = GenerationSettings()
 LOCK_SECONDS = 5.0
+DEFAULT_FOLLOW = True
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Preferences:
         keys: keys by binding id, several with commas.
         theme: a theme's name; empty for the terminal's choice.
         images: how pictures are drawn; empty for the terminal's choice.
+        follow_pictures: whether the model is changed for the one that is for the pictures of a message.
         problems: one sentence for everything that was left aside.
     """
 
@@ -37,6 +39,7 @@ class Preferences:
     keys: Mapping[str, str] = field(default_factory=dict)
     theme: str = ""
     images: str = ""
+    follow_pictures: bool = DEFAULT_FOLLOW
     problems: tuple[str, ...] = ()
 
     @classmethod
@@ -54,7 +57,8 @@ class Preferences:
         """Writes values into the file; comments and everything else in it stay.
 
         Args:
-            changes: values by name: `theme`, `images` or a setting. None takes the name out of the file.
+            changes: values by name: `theme`, `images`, `follow_pictures` or a setting. None takes a name out of the
+                file.
 
         Raises:
             ConfigError: the file can't be written, or isn't valid, and then it is left as it is.
@@ -117,6 +121,7 @@ class _Reader:
             keys=self._keys(self._table(data, "keys")),
             theme=self._text(data, "theme"),
             images=self._images(data),
+            follow_pictures=self._switch(data, "follow_pictures", DEFAULT_FOLLOW),
             problems=tuple(self._problems),
         )
 
@@ -136,6 +141,13 @@ class _Reader:
             return value
         self._complain(f"'{name}' must be a text in quotes")
         return ""
+
+    def _switch(self, data: Mapping[str, Any], name: str, default: bool) -> bool:
+        value = data.get(name, default)
+        if isinstance(value, bool):
+            return value
+        self._complain(f"'{name}' must be true or false")
+        return default
 
     def _images(self, data: Mapping[str, Any]) -> str:
         value = self._text(data, "images").lower()

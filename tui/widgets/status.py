@@ -21,6 +21,8 @@ class StatusBar(Widget):
     model = reactive("")
     device = reactive("")
     pictures = reactive("")
+    work = reactive("")
+    """What is going on in the background."""
     statistics: reactive[Statistics | None] = reactive(None)
     remark = reactive("")
     keys = reactive("")
@@ -51,7 +53,7 @@ class StatusBar(Widget):
         if self.remark:
             remark = Content.assemble((f"{sign} ", colour), (self.remark, "$warning"))
             return remark.truncate(self.content_size.width, ellipsis=True)
-        state = Content.assemble((f"{sign} ", colour), self.state)
+        state = Content.assemble((f"{sign} ", colour), self.state, (f" · {self.work}" if self.work else "", "$accent"))
         if self.keys:
             line = Content.assemble(state, (f" · {self.keys}", "$foreground 80%"))
             return line.truncate(self.content_size.width, ellipsis=True)

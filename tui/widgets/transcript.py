@@ -9,6 +9,7 @@ from textual.containers import VerticalGroup, VerticalScroll
 from textual.events import Resize
 from textual.widget import Widget
 
+from tui.widgets.greeting import Greeting
 from tui.widgets.picture import FocusablePicture, PictureCard
 from tui.widgets.turn import Note, TurnView
 from tui.widgets.welcome import Welcome
@@ -18,18 +19,19 @@ class Transcript(VerticalScroll):
     """Turns, search results and notes; a welcome while there are none.
 
     Args:
-        small_world: whether the shipped model answers; the welcome says what that means.
+        greeting: what the welcome says.
+        index_key: as for `Welcome`.
         id: of the widget.
     """
 
-    def __init__(self, small_world: bool = True, *, id: str | None = None) -> None:
+    def __init__(self, greeting: Greeting, index_key: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._small_world = small_world
+        self._greeting, self._index_key = greeting, index_key
 
     def compose(self) -> ComposeResult:
         # At least as tall as the view: an anchored scroll would draw a shorter one at the bottom.
         with VerticalGroup(id="feed"):
-            yield Welcome(self._small_world)
+            yield Welcome(self._greeting, self._index_key)
 
     def on_mount(self) -> None:
         self.anchor()
@@ -53,15 +55,13 @@ class Transcript(VerticalScroll):
     async def clear(self) -> None:
         """Removes everything and shows the welcome again."""
         await self.feed.remove_children()
-        await self.feed.mount(Welcome(self._small_world))
+        await self.feed.mount(Welcome(self._greeting, self._index_key))
 
-    async def set_small_world(self, small_world: bool) -> None:
-        """Another model answers; the welcome says what holds now."""
-        if small_world != self._small_world:
-            self._small_world = small_world
-            for welcome in self.feed.query_children(Welcome):
-                await self.feed.mount(Welcome(small_world), before=welcome)
-                await welcome.remove()
+    async def greet(self, greeting: Greeting) -> None:
+        """What the welcome says, now if it is shown, and whenever it is shown again."""
+        self._greeting = greeting
+        for welcome in self.feed.query_children(Welcome):
+            await welcome.say(greeting)
 
     async def settle(self) -> None:
         """Shows the welcome if nothing but notes is left."""

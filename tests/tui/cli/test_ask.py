@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fromage_lite.chat.events import ImagesFound, Notice, RetTrace
 from tests.fromage_lite.fakes import assert_reads
@@ -296,3 +297,47 @@ def test_places_where_no_file_can_be_are_refused(agent, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert_refused(call("ask", "hello", "--dialogue", str(tmp_path / "pipe")), "no regular file")
     assert not agent.loads
+
+
+# --- the model follows the pictures ---
+
+
+@pytest.fixture
+def both_shipped(tmp_path, monkeypatch):
+    """Two shipped models; upright pictures count as photographs. (photograph, scene)"""
+    for name in ("photos", "playground"):
+        (tmp_path / "shipped" / name).mkdir(parents=True)
+    monkeypatch.setattr("fromage_lite.config.shipped_dir", lambda name: tmp_path / "shipped" / name)
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: image.height <= image.width)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    paths = [tmp_path / "photograph.png", tmp_path / "scene.png"]
+    for path, size in zip(paths, [(20, 40), (40, 20)], strict=True):
+        Image.new("RGB", size).save(path)
+    return paths
+
+
+def test_the_pictures_of_a_question_choose_the_model(agent, both_shipped):
+    photograph, scene = map(str, both_shipped)
+    result = call("ask", "what is this?", "--image", scene)
+    assert agent.loads[-1].model == "playground"
+    assert result.stderr == "fromage-lite: The picture is a scene of the playground: the model playground answers.\n"
+    for arguments in (("what is this?", "--image", photograph), (f"<image:{photograph}> what is this?",), ("hello",)):
+        result = call("ask", *arguments)
+        assert agent.loads[-1].model is None and result.stderr == "", "photos is the default"
+    call("ask", f"<image:{photograph}> or <image:{scene}>?")
+    assert agent.loads[-1].model is None
+
+
+def test_a_named_model_or_index_stays_and_so_it_does_if_the_config_file_says_so(agent, both_shipped, tmp_path):
+    photograph, scene = map(str, both_shipped)
+    would = "fromage-lite: The picture is a photograph: the model photos would fit better than playground.\n"
+    assert call("ask", "what is this?", "-i", photograph, "--model", "playground").stderr == would
+    assert agent.loads[-1].model == "playground"
+    assert call("ask", "what is this?", "-i", photograph, "--model", "facebook/opt-125m").stderr == ""
+    assert "would fit better than photos" in call("ask", "what?", "-i", scene, "--index", str(tmp_path)).stderr
+    assert agent.loads[-1].model is None
+    config = tmp_path / "config" / "fromage-lite" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("follow_pictures = false\n")
+    assert "would fit better than photos" in call("ask", "what is this?", "-i", scene).stderr
+    assert agent.loads[-1].model is None

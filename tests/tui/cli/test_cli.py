@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tui.app
-from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.config import GenerationSettings, LoadOptions, default_model
 from fromage_lite.errors import CheckpointError
 from index.hits import Hit
 from tests.fromage_lite.fakes import next_logits
@@ -119,8 +119,8 @@ def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, 
     assert call("serve", *EVERY_SETTING.split()).exit_code == 0
     assert call("serve", "--seed", "3", "--no-save", "--model", "/models/other").exit_code == 0
     assert served == [
-        {"settings": AS_GIVEN.to_dict(), "save": True, "small_world": True},
-        {"settings": {"seed": 3}, "save": False, "small_world": False},
+        {"settings": AS_GIVEN.to_dict(), "save": True, "model": default_model()},
+        {"settings": {"seed": 3}, "save": False, "model": "/models/other"},
     ]
 
 
@@ -275,7 +275,7 @@ def test_doctor_names_what_is_wrong(tiny_checkpoint, tmp_path, monkeypatch):
 
 
 def test_doctor_finds_a_missing_playground_index_all_right(tiny_checkpoint, monkeypatch, tmp_path):
-    monkeypatch.setattr("fromage_lite.doctor.is_playground", lambda _: True)
+    monkeypatch.setattr("fromage_lite.doctor.shipped_name", lambda _: "playground")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = call("doctor", "--model", str(tiny_checkpoint), "--device", "cpu")
     assert result.exit_code == 0 and "first start" in result.stdout

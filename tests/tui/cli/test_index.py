@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -13,6 +14,7 @@ from fromage_lite.model.fromage import Fromage
 from index.errors import FingerprintError, StoreError
 from index.faiss_index import ImageIndex
 from index.lock import BuilderLock
+from index.manifest import IndexManifest
 from index.store import FeatureStore
 from tests.tui.command_line import call
 
@@ -28,12 +30,60 @@ def run(tiny_checkpoint):
     return run
 
 
-def test_the_playgrounds_model_says_what_it_knows(album, tmp_path, monkeypatch):
-    told = "knows its pictograms only"
-    monkeypatch.setattr("fromage_lite.indexing.load_model", lambda *_: 1 / 0)  # it is told before the model loads
-    assert told in call("index", str(album), "--out", str(tmp_path / "index")).stderr
-    other = call("index", str(album), "--out", str(tmp_path / "index"), "--model", str(tmp_path / "mine"))
-    assert told not in other.stderr
+@pytest.fixture
+def two_shipped(tmp_path, tiny_model, monkeypatch):
+    """Two tiny models as the shipped ones, which differ in their bridges."""
+    for name in ("photos", "playground"):
+        tiny_model.bridge.logit_scale.data += 1
+        tiny_model.save_pretrained(tmp_path / "shipped" / name / "fromage-chat")
+    monkeypatch.setattr("fromage_lite.config.shipped_dir", lambda name: tmp_path / "shipped" / name)
+
+
+@pytest.mark.parametrize(
+    ("photographs", "model", "other"), [(True, "photos", "playground"), (False, "playground", "photos")]
+)
+def test_the_pictures_choose_the_model_and_the_index_remembers_it(
+    two_shipped, album, tmp_path, monkeypatch, photographs, model, other
+):
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: not photographs)
+    arguments = ("index", str(album), "--out", str(tmp_path / "index"), "--device", "cpu")
+    told = f"indexed with the model {model}."
+    assert told in call(*arguments).stderr
+    assert IndexManifest.read(tmp_path / "index" / "index.json").model == model
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: photographs)
+    again = call(*arguments)
+    assert again.exit_code == 0 and "23 unchanged" in again.stdout and "indexed with" not in again.stderr
+    assert IndexManifest.read(tmp_path / "index" / "index.json").model == model
+    # Later commands need no model: it is the one that made the index.
+    found = call("search", "red", "--index", str(tmp_path / "index"), "--device", "cpu", "--top", "2")
+    assert found.exit_code == 0 and len(found.stdout.splitlines()) == 2
+    refused = call("search", "red", "--index", str(tmp_path / "index"), "--model", other, "--device", "cpu")
+    assert (
+        refused.exit_code == 2 and f"another model, {model}." in refused.stderr and f"--model {other}" in refused.stderr
+    )
+
+
+def test_a_named_model_is_kept_in_the_index_and_nothing_is_looked_at(
+    run, album, tmp_path, tiny_checkpoint, monkeypatch
+):
+    monkeypatch.setattr("fromage_lite.playground.world.recognition.is_scene", lambda image: 1 / 0)
+    run(album, "--out", tmp_path / "index")
+    assert IndexManifest.read(tmp_path / "index" / "index.json").model == str(tiny_checkpoint)
+    monkeypatch.chdir(tmp_path)
+    assert call("search", "red", "--index", "index", "--device", "cpu").exit_code == 0
+
+
+def test_an_index_of_an_earlier_program_is_read(run, album, tmp_path, tiny_model):
+    run(album, "--out", tmp_path / "index")
+    path = tmp_path / "index" / "index.json"
+    data = json.loads(path.read_text())
+    del data["model"]
+    path.write_text(json.dumps(data))
+    assert len(ImageIndex.open(tmp_path / "index", tiny_model.fingerprint())) == 23
+    del data["kind"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(StoreError, match="damaged"):
+        ImageIndex.open(tmp_path / "index")
 
 
 def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path, tiny_model):
@@ -174,3 +224,16 @@ def test_the_playground_without_arguments(run, album, tmp_path, tiny_model, monk
     assert "is ready" in run().stdout
     run("--out", tmp_path / "mine")
     assert len(ImageIndex.open(tmp_path / "mine", tiny_model.fingerprint())) == 23
+
+
+def test_programs_get_progress_and_result_as_json(run, album, tmp_path, tiny_checkpoint):
+    (album / "bad.png").write_text("no picture")
+    out = tmp_path / "index"
+    events = [json.loads(line) for line in run(album, "--out", out, "--json").stdout.splitlines()]
+    assert {"event": "progress", "what": "Embedding", "unit": "picture", "done": 24, "total": 24} in events
+    done = {"event": "done", "index": str(out), "model": str(tiny_checkpoint), "pictures": 23, "changed": 23}
+    assert events[-1] == {**done, "reused": 0, "bad": 1}
+    (album / "copy.png").write_bytes((album / "two" / "deep" / "20.png").read_bytes())
+    events = [json.loads(line) for line in run(album, "--out", out, "--json").stdout.splitlines()]
+    assert events[-1] == {**done, "pictures": 24, "changed": 1, "reused": 1, "bad": 1}, "a copy is a change, too"
+    assert "--json is for a folder" in run("--rederive", out, "--json", code=2).stderr

@@ -49,7 +49,7 @@ async def told_and_alive(chat: Driver, times: int = 1) -> None:
         ("/find cats", "tui.screens.finding.Finding._find"),
         ("/tokens", "tui.screens.inspecting.Inspecting._picture_meant"),
         ("/randvqa", "tui.screens.inspecting.Inspecting._draw_question"),
-        ("/index none", "tui.screens.switching.Switching._change_index"),
+        ("/index none", "tui.screens.indexing.Indexing._change_index"),
         ("/model x", "tui.screens.switching.Switching._change_model"),
         ("/paste", "tui.screens.attaching.clipboard_pictures"),
         ("/image x.png", "tui.screens.attaching.read_pictures"),

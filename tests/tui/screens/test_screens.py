@@ -116,7 +116,7 @@ async def test_the_welcome_says_what_the_playground_is_and_offers_a_picture_to_a
 
 
 async def test_the_welcome_of_another_model_promises_no_small_world() -> None:
-    async with chatting(small_world=False) as chat:
+    async with chatting(model="facebook/opt-125m") as chat:
         assert "pictograms" not in chat.text and "It sees your pictures" in chat.text
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fromage_lite.catalogue import Model
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.errors import CheckpointError, FingerprintError
 from tests.tui.driver import Driver, chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit
 from tui.model_names import ModelNames
+from tui.screens.models import ChooseModel
 
 
 @pytest.fixture
@@ -134,9 +136,50 @@ async def test_neither_is_changed_during_a_reply(indices, monkeypatch: pytest.Mo
 
 async def test_an_argument_is_asked_for(indices) -> None:
     async with chatting() as chat:
-        for name in ("index", "model"):
-            await chat.type(f"/{name}")
-            await chat.until(lambda: chat.notes and f"/{name} FOLDER" in chat.notes[-1])  # noqa: B023
+        await chat.type("/index")
+        await chat.until(lambda: chat.notes)
+        assert "/index FOLDER" in chat.notes[0]
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three models that can be had, one of them elsewhere."""
+    models = [
+        Model("playground", "shipped", "pictograms", "lm", "encoder", disk=38_000_000, memory=70_000_000),
+        Model("runs/mine/best", "bridge", "what it was trained on", "lm", "encoder", disk=12_000_000),
+        Model("far/away", "released", "photographs", "lm", "e", is_here=False, download=15 * 10**9, get="git clone x"),
+    ]
+    monkeypatch.setattr("tui.screens.switching.catalogue", lambda: models)
+
+
+async def test_a_model_is_chosen_from_a_list_of_what_can_be_had(indices, shelf) -> None:
+    async with chatting(FakeAgent(), size=(100, 30)) as chat:
+        asked = loads(chat, FakeAgent())
+        await chat.type("/model")
+        await chat.until(lambda: isinstance(chat.app.screen, ChooseModel))
+        lines = chat.text.splitlines()
+        assert any("playground  ● answers now" in line for line in lines)
+        assert any("38 MB on disk · memory 70 MB" in line for line in lines)
+        assert any("not here (git clone x) · downloads 15.0 GB when it first starts" in line for line in lines)
+        await chat.pilot.press("down", "enter")
+        await chat.until(lambda: chat.notes)
+        await chat.ready()
+        assert asked == ["runs/mine/best"] and "answers now" in chat.notes[-1]
+        await chat.type("/model")
+        await chat.until(lambda: isinstance(chat.app.screen, ChooseModel))
+        await chat.pilot.press("escape")
+        await chat.until(lambda: chat.app.screen is chat.screen)
+        assert asked == ["runs/mine/best"]
+
+
+async def test_a_model_that_is_elsewhere_says_how_to_get_it(indices, shelf) -> None:
+    async with chatting(FakeAgent()) as chat:
+        asked = loads(chat, FakeAgent())
+        await chat.type("/model")
+        await chat.until(lambda: isinstance(chat.app.screen, ChooseModel))
+        await chat.pilot.press("end", "enter")
+        await chat.until(lambda: chat.notes)
+        assert asked == [] and "far/away is not here yet. To get it: git clone x" in chat.notes[0]
 
 
 async def test_a_model_with_pictures_of_its_own_is_no_trouble(indices) -> None:
@@ -172,12 +215,14 @@ async def test_the_cached_pictures_of_a_shipped_model_are_not_to_be_made_anew(
 
 def test_names_lead_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ModelNames(None)
-    assert names.find("default") is None and names.find("playground") is None
+    names = ModelNames("playground")
+    assert names.find("default") == names.find("playground") == "playground"
     assert names.find("facebook/opt-125m") == "facebook/opt-125m"
     names.add("small", "/models/small")
     assert names.find("small") == "/models/small"
     names = ModelNames("/models/mine")
-    assert names.find("default") == names.find("mine") == "/models/mine" and names.find("playground") is None
+    assert names.find("default") == names.find("mine") == "/models/mine" and names.find("playground") == "playground"
     (tmp_path / "mine").mkdir()
-    assert names.find("mine") == "mine", "a folder that is there is what it says"
+    assert names.find("mine") == "/models/mine", "a folder without a model means nothing"
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    assert names.find("mine") == "mine", "a folder that holds a model is what it says"

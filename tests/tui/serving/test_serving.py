@@ -329,10 +329,10 @@ async def test_a_visitors_chat_begins_with_the_servers_options_and_the_config_fi
     file = home / "config" / "fromage-lite" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text('images = "kitty"\n[settings]\ntop_p = 0.5\ntemperature = 0.2\n')
-    async with serving(FakeAgent(), settings={"temperature": 0.9}, save=False, small_world=False) as path:
+    async with serving(FakeAgent(), settings={"temperature": 0.9}, save=False, model="/models/other") as path:
         app = make_app(await asyncio.to_thread(connect, path))
     assert app.conversation.settings == GenerationSettings(temperature=0.9, top_p=0.5)
-    assert not app.small_world
+    assert app.conversation.model_path == "/models/other" and app.conversation.sees == ""
     assert app.mode is ImageMode.HALFBLOCK, "a browser draws no Kitty pictures"
     assert app.conversation.archive is not None and not app.conversation.archive.saves
     app.conversation.archive.close()

@@ -78,6 +78,7 @@ def test_the_keys_of_the_chat_are_those_that_config_files_name_in_the_order_of_t
         ("stats", "f4"),
         ("help", "f1"),
         ("sample", "f5"),
+        ("index-own", "f8"),
         ("page-up", "pageup"),
         ("page-down", "pagedown"),
         ("top", "ctrl+home"),

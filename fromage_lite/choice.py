@@ -1,0 +1,175 @@
+"""Which model answers where the user names none: the one that made the index, the one that the pictures are for, else
+the default. Choosing loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from fromage_lite.config import (
+    CONFIG_FILE,
+    NO_INDEX,
+    PHOTOS,
+    PLAYGROUND,
+    default_model,
+    shipped_dir,
+    shipped_model,
+    shipped_name,
+)
+from fromage_lite.errors import ConfigError, FromageError
+from fromage_lite.files import expand_user
+from index.images import one_line, open_image
+from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.readers import FolderReader, Reader, TsvReader
+from index.unfinished import begun_with
+
+SAMPLE = 12  # pictures of a folder that are looked at
+MOST_LISTED = 20_000  # pictures of a folder or a table that the sample is spread over
+KNOWS_PICTOGRAMS = "The playground's model knows its pictograms only; photographs need another --model."
+
+_SIGHTS = {
+    PHOTOS: ("The picture is a photograph", "The pictures are photographs"),
+    PLAYGROUND: ("The picture is a scene of the playground", "The pictures are scenes of the playground"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model for pictures.
+
+    Attributes:
+        model: as `--model` takes it.
+        why: why it is this one, a sentence for the user; "" if that is plain.
+        fits: whether it is for pictures like these, as far as is known.
+    """
+
+    model: str
+    why: str = ""
+    fits: bool = True
+
+
+def sight(model: str, count: int) -> str:
+    """What so many pictures are that a shipped model is for: the beginning of a sentence."""
+    return _SIGHTS[model][count > 1]
+
+
+def lasting_name(model: str | Path) -> str:
+    """A model's name as it means the same from every folder: a short name, an absolute folder, or a Hub id."""
+    name = str(model)
+    if shipped_model(name) is not None:
+        return name
+    path = Path(expand_user(name)).resolve()
+    short = shipped_name(path)
+    if short and path == shipped_dir(short).resolve():
+        return short
+    return str(Path(expand_user(name)).absolute()) if path.exists() else name
+
+
+def model_for_index(index: str | Path | None) -> str:
+    """The model that answers from an index: the one that made it, else the default.
+
+    Args:
+        index: as `LoadOptions.index`.
+
+    Raises:
+        ConfigError: the model that made it is not on this computer. What a folder names is never downloaded unasked.
+    """
+    if index is None or str(index) == NO_INDEX:
+        return default_model()
+    made_by = maker(Path(expand_user(index)))
+    if not made_by:
+        return default_model()
+    if not _is_at_hand(made_by):
+        raise ConfigError(
+            f"The index at {index} was made with the model {one_line(made_by, 200)}, which is not on this computer.",
+            "Name a model: --model.",
+        )
+    return made_by
+
+
+def maker(index: Path) -> str:
+    """The model that made the index in a folder, or began to; "" if that isn't known."""
+    try:
+        return IndexManifest.read(index / INDEX_MANIFEST).model
+    except FromageError:
+        words = begun_with(index)
+    return next((value for name, value in zip(words, words[1:], strict=False) if name == "--model"), "")
+
+
+def model_for_pictures(pictures: Sequence[str | Path | Image.Image]) -> str:
+    """The shipped model that is for pictures like these: all of one kind. "" where they are mixed, where there is none,
+    or where the model isn't shipped. Files that can't be read have no say; pictures that are open may be small."""
+    seen = {_side(picture) for picture in pictures} - {None}
+    name = seen.pop() if len(seen) == 1 else None
+    return name if name is not None and shipped_model(name) is not None else ""
+
+
+def sources_to_look_at(reader: Reader) -> list[str]:
+    """Pictures of a reader by which the model for all of them is chosen. Nothing is fetched, and of tars and data sets
+    only the beginning is read."""
+    is_listed_fast = isinstance(reader, FolderReader | TsvReader)
+    listed = islice(reader, MOST_LISTED)
+    return list(islice((file.source for file in listed if not file.problem), MOST_LISTED if is_listed_fast else SAMPLE))
+
+
+def model_for_folder(sources: Iterable[str]) -> Choice:
+    """The shipped model that is to index pictures, by a sample spread over them.
+
+    Args:
+        sources: their paths in their order.
+    """
+    listed = list(islice(sources, MOST_LISTED))
+    sample = [listed[place * len(listed) // SAMPLE] for place in range(SAMPLE)] if len(listed) > SAMPLE else listed
+    sides = [side for source in sample if (side := _side(source)) is not None]
+    photographs = sides.count(PHOTOS)
+    if not sides:
+        return Choice(default_model())
+    if photographs * 2 < len(sides):
+        drawn = len(sides) - photographs
+        return Choice(PLAYGROUND, f"{_of(drawn, sides)} the playground's: indexed with the model {PLAYGROUND}.")
+    if shipped_model(PHOTOS) is None:
+        return Choice(PLAYGROUND, KNOWS_PICTOGRAMS, fits=False)
+    return Choice(PHOTOS, f"{_of(photographs, sides)} photographs: indexed with the model {PHOTOS}.")
+
+
+def misfit(model: str, reader: Reader) -> str:
+    """What the user should know who named a model for pictures: a sentence if it is one that sees pictograms only, and
+    they are photographs; else ""."""
+    if shipped_name(model) != PLAYGROUND:
+        return ""
+    choice = model_for_folder(sources_to_look_at(reader))
+    return KNOWS_PICTOGRAMS if choice.why and (choice.model == PHOTOS or not choice.fits) else ""
+
+
+def _of(count: int, sides: Sequence[str]) -> str:
+    if len(sides) == 1:
+        return "The picture is of"
+    return f"{'All' if count == len(sides) else f'{count} of the'} {len(sides)} pictures looked at are"
+
+
+def _side(picture: str | Path | Image.Image) -> str | None:
+    """The model that a picture is for: all that is no scene counts as a photograph. None for a file that can't be
+    read."""
+    from fromage_lite.playground.world import recognition  # the atlas of pictograms is read then
+
+    try:
+        image = picture if isinstance(picture, Image.Image) else open_image(expand_user(picture))
+        return PLAYGROUND if recognition.is_scene(image) else PHOTOS
+    except FromageError:
+        return None
+
+
+def _is_at_hand(model: str) -> bool:
+    if shipped_model(model) is not None or Path(expand_user(model)).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, inside = "/".join(model.split("/")[:2]), "/".join(model.split("/")[2:])
+    try:
+        return isinstance(try_to_load_from_cache(repository, f"{inside}/{CONFIG_FILE}".lstrip("/")), str)
+    except ValueError:
+        return False
