@@ -1,0 +1,127 @@
+"""Everything that is said without a picture: the shared forms of talk with the words of the classes."""
+
+from __future__ import annotations
+
+import random
+
+from fromage_lite.photos.text.questions import WHAT, yes_no_about
+from fromage_lite.photos.text.words import NAMES, WORDS_OF_KINDS, members, words_of
+from fromage_lite.photos.world.classes import CLASSES, KINDS, meaning
+from fromage_lite.photos.world.nouns import article, has_article, plural, with_article
+from fromage_lite.text.forms import remarks, talk
+from fromage_lite.text.forms.talk import Exchange
+
+UNKNOWN = "sorry, i do not know that. i know a thousand things by sight."
+
+_STRANGERS = (
+    "france", "paris", "einstein", "a dragon", "a unicorn", "music", "the moon landing", "london", "love", "history",
+    "my mother", "your father", "a wizard", "germany", "politics", "a mermaid", "the king", "the queen", "tokyo",
+    "shakespeare", "a zombie", "mathematics", "america", "football results", "the news", "a ghost", "time", "money",
+    "god", "a skyscraper", "a vampire", "a knight", "china", "the president", "a teacher", "my friend", "the internet",
+    "a river", "a giraffe", "a tulip", "a rose", "a cherry", "a deer", "a sword", "a dolphin", "a windmill", "rice",
+    "quantum physics", "a planet", "the sun", "a jungle", "an island", "a bat", "a rat", "a pigeon", "a sparrow",
+    "a penny", "a coin", "a wasp", "a moth", "a mosquito", "a tomato", "an onion", "a carrot", "a grape", "a pear",
+    "a sandwich", "a salad", "a steak", "milk", "juice", "honey", "a peach", "a plum", "a mango", "a coconut",
+    "a satellite", "a doctor", "a nurse", "a cook", "a farmer", "a policeman", "a princess", "a witch", "an angel",
+    "a clown", "a dancer", "a singer", "my brother", "my sister", "my boss", "my neighbour", "your mother",
+    "your friend", "a school", "a hospital", "a bank", "a hotel", "a farm", "a garden", "a street", "a cave",
+    "a waterfall", "a star", "the moon", "a cloud", "rain", "a rainbow", "lightning", "a storm", "a mirror",
+    "a wallpaper", "a kettle", "a fork", "a suitcase", "a ring", "a belt", "a tablet", "a rope", "a puzzle piece",
+    "a dice", "chess", "a newspaper", "a letter", "a stamp", "a map", "a flag", "a bomb", "a statue", "a painting",
+    "a photo of you", "yourself", "spain", "italy", "rome", "berlin", "moscow", "africa", "india", "the ocean",
+    "napoleon", "picasso", "beethoven", "the pope", "superman", "batman", "maths", "philosophy", "biology",
+    "the future", "the past", "happiness", "an elf", "a giant", "a monster", "an alien", "a cowboy", "a ninja",
+    "a squid", "an octopus", "a raccoon", "a moose", "a turkey", "a swallow", "a woodpecker", "a parakeet", "a cactus",
+    "a palm tree", "an oak", "a tree", "grass", "a leaf", "a robot", "a drone", "a skateboard", "a surfboard",
+    "a helicopter", "a ferry", "a lamp post", "a fountain", "a pyramid", "a stadium", "a swimming pool", "a playground",
+    "a bedroom", "a bathroom", "an airport", "a sunset", "a crowd", "a baby", "a wedding", "a birthday", "a party",
+    "christmas", "easter", "a heart", "blood", "a brain", "a bone", "gold", "silver", "a diamond", "glass beads",
+    "plastic", "a stone", "sand", "fire", "smoke", "ice", "steam", "electricity", "a virus", "a molecule", "an atom",
+    "a galaxy", "mars", "jupiter", "tennis results", "the stock market", "a contract", "the weather", "my car keys",
+    "a passport", "a ticket",
+)  # fmt: skip
+_SYLLABLES = ("ba", "ko", "ri", "ta", "ne", "lu", "mi", "zor", "fen", "gla", "pro", "tis", "ver", "dun", "qua", "shi",
+              "mar", "lo", "ke", "wun", "bri", "sta", "nop", "cru", "vel", "hi", "jo", "yan", "ox", "um")  # fmt: skip
+
+
+class Photos:
+    """The words of the classes for the shared forms (`fromage_lite.text.forms.world.World`)."""
+
+    nouns = NAMES
+    kinds = {kind: tuple(CLASSES[number].name for number in numbers) for kind, numbers in KINDS.items()}
+    strangers = tuple(words for words in _STRANGERS if not meaning(words))
+    unknown = UNKNOWN
+
+    def kinds_of(self, noun: str) -> tuple[str, ...]:
+        return tuple(kind for number in members(noun) for kind in CLASSES[number].kinds)
+
+    def article(self, word: str) -> str:
+        return article(word)
+
+    def plural(self, noun: str) -> str:
+        return plural(noun)
+
+    def plural_kind(self, kind: str) -> str:
+        return plural(kind)
+
+
+WORLD = Photos()
+
+
+def small_talk(rng: random.Random) -> Exchange:
+    return talk.small_talk(rng)
+
+
+def unknown(rng: random.Random) -> Exchange:
+    """A question that the model has no answer to."""
+    if rng.random() < 0.5:
+        return talk.unknown(WORLD, rng)
+    return rng.choice(remarks.UNKNOWN_FORMS).format(x=stranger(rng)), UNKNOWN
+
+
+def stranger(rng: random.Random) -> str:
+    """A noun phrase that the model doesn't know."""
+    if rng.random() < 0.5:
+        return rng.choice(WORLD.strangers)
+    word = "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
+    return rng.choice((word, f"a {word}"))
+
+
+def unknown_thing(rng: random.Random) -> Exchange:
+    """A question about a picture that names what the model doesn't know."""
+    return yes_no_about(stranger(rng), rng), UNKNOWN
+
+
+def fact(rng: random.Random) -> Exchange:
+    """A question about things in general: what a beagle is, whether a hammer is a tool, which birds there are."""
+    number = rng.randrange(len(NAMES))
+    word, kinds, draw = rng.choice(words_of(number)), CLASSES[number].kinds, rng.random()
+    a = with_article(word)
+    be = "are" if not has_article(word) and word.endswith("s") else "is"
+    if draw < 0.3:
+        form = rng.choice(("what {be} {a}?", "tell me what {a} {be}.", "what kind of thing {be} {a}?", "explain {a}."))
+        at = min(members(word))
+        return form.format(a=a, be=be), f"{with_article(NAMES[at])} is {with_article(CLASSES[at].kinds[0])}."
+    if draw < 0.75:
+        claimed = rng.choice(kinds) if rng.random() < 0.5 else rng.choice(list(KINDS))
+        claimed = claimed if rng.random() < 0.8 else rng.choice(WORDS_OF_KINDS[claimed])
+        is_so = set(members(word)) <= set(members(claimed))
+        if not is_so and set(members(word)) & set(members(claimed)):
+            return f"{be} {a} {with_article(claimed)}?", "sometimes."
+        return f"{be} {a} {with_article(claimed)}?", "yes." if is_so else "no."
+    return talk.fact(WORLD, rng)
+
+
+def no_picture_yet(rng: random.Random) -> Exchange:
+    """A question about a picture where none was shown."""
+    draw = rng.random()
+    if draw < 0.35:
+        return rng.choice((*remarks.ABOUT_NO_PICTURE, *WHAT)), remarks.SHOW_FIRST
+    if draw < 0.6:
+        word = rng.choice(NAMES) if rng.random() < 0.5 else rng.choice(list(KINDS))
+        return f"{rng.choice(('is it', 'is this', 'is that'))} {with_article(word)}?", remarks.SHOW_FIRST
+    if draw < 0.7:
+        return rng.choice(remarks.COUNTING), remarks.count_answer(0)
+    if draw < 0.78:
+        return rng.choice(remarks.IN_ORDER).format(n=rng.choice(remarks.ORDINALS)), remarks.SHOW_FIRST
+    return talk.ask_first(rng, (), ())
