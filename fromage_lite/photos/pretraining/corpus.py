@@ -10,7 +10,7 @@ from typing import Any
 from fromage_lite.photos.text import documents, drills, searches
 from fromage_lite.photos.text.asking import requests
 from fromage_lite.photos.text.document import Document, Mixture, Words, as_typed
-from fromage_lite.photos.text.telling import NO_WORD, PERHAPS, YES_WORD
+from fromage_lite.photos.text.telling import NO_WORD, MAYBE, YES_WORD
 from fromage_lite.photos.text.words import N_TAGS, PICTURE_END, PICTURE_START
 from fromage_lite.pretraining import batches as batching
 from fromage_lite.pretraining.tokenizer import EOS_ID
@@ -45,7 +45,7 @@ _LATE_DRILL_SHARE = 0.2
 
 _QUESTION_WEIGHT = 0.1
 _DECISION_WEIGHT = 2.5
-_DECISIONS = (f" {YES_WORD}", f" {NO_WORD}", f" {PERHAPS}", " the first", " the second", " both", " neither")
+_DECISIONS = (f" {YES_WORD}", f" {NO_WORD}", f" {MAYBE}", " the first", " the second", " both", " neither")
 """Answers whose first words decide everything: these weigh more."""
 
 

@@ -2,8 +2,8 @@
 
 A picture stands in its text as a span of visual tokens, each the sum of a token for its place and of the embeddings of
 one tag, weighted by the probabilities of the classes. Two linear heads, thrown away after training, help it on: one
-reads the whole mixture half-way up, at the end of a span; one foretells, at a `[` given in answer, the classes that were
-asked for.
+reads the whole mixture half-way up, at the end of a span; one foretells, at a `[` given in answer, the classes that
+were asked for.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from fromage_lite.pretraining.lm import make_model, save
 from fromage_lite.pretraining.loop import State, optimizer_for, run
 from fromage_lite.pretraining.tokenizer import PAD_ID
 
-PEAK_RATES = (8e-4, 4e-4)
+PEAK_RATES = (1e-3, 5e-4)
 """Highest learning rate of the first round of training, and of the later ones."""
-TOKENS = 2048
+TOKENS = 4096
 """Positions of a step."""
 _READ_LAYER = 2
 _READ_WEIGHT, _ASKED_WEIGHT = 0.2, 0.5

@@ -44,7 +44,7 @@ def which_one(first: Mixture, second: Mixture, rng: random.Random) -> tuple[str,
 
 def both(first: Mixture, second: Mixture) -> str:
     """What two pictures show: `a tabby and some kind of bird.`"""
-    return " and ".join(telling.phrase(saying(mixture)) or _UNNAMED for mixture in (first, second)) + "."
+    return " and ".join(telling.short(saying(mixture)) or _UNNAMED for mixture in (first, second)) + "."
 
 
 def place_question(pictures: list[Mixture], rng: random.Random) -> tuple[str, str]:

@@ -191,7 +191,7 @@ def _ability(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
     fitting = [question for question in ABILITIES if telling.mass(mixture, able(question)) >= telling.YES]
     question = rng.choice(fitting if fitting and rng.random() < 0.5 else list(ABILITIES))
     share = telling.mass(mixture, able(question))
-    return question, "yes." if share >= telling.YES else "no." if share <= telling.NO else telling.PERHAPS
+    return question, "yes." if share >= telling.YES else "no." if share <= telling.NO else telling.MAYBE
 
 
 def _sure(mixture: Mixture, rng: random.Random) -> tuple[str, str]:

@@ -109,7 +109,8 @@ def fact(rng: random.Random) -> Exchange:
         if not is_so and set(members(word)) & set(members(claimed)):
             return f"{be} {a} {with_article(claimed)}?", "sometimes."
         return f"{be} {a} {with_article(claimed)}?", "yes." if is_so else "no."
-    return talk.fact(WORLD, rng)
+    question, answer = talk.fact(WORLD, rng)
+    return " ".join(question.split()), " ".join(answer.split())  # what takes no article leaves two blanks
 
 
 def no_picture_yet(rng: random.Random) -> Exchange:

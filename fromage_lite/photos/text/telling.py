@@ -10,17 +10,16 @@ from fromage_lite.photos.text.document import Mixture
 from fromage_lite.photos.text.words import USES
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import with_article
-from fromage_lite.photos.world.saying import Saying, saying
+from fromage_lite.photos.world.saying import CANT_TELL, Saying, certain_kind, saying
 
-CAN_NOT_TELL = "i can't tell what this shows."
-YES_WORD, NO_WORD, PERHAPS = "yes", "no", "perhaps."
+CAN_NOT_TELL = f"{CANT_TELL}."
+YES_WORD, NO_WORD, MAYBE = "yes", "no", "maybe."
 
 YES, NO = 0.5, 0.2
-"""From how much of the mixture on something is there, and below how much it is not; between them it is perhaps."""
+"""From how much of the mixture on something is there, and below how much it is not; between them it may be."""
 
 _GUESS = 0.12  # the least probability of a guess
 _SECOND_GUESS = 0.5  # of the first one's
-_CERTAIN = 0.6  # the least mass of a kind for what is said of it
 
 
 def mass(mixture: Mixture, classes: Sequence[int]) -> float:
@@ -28,23 +27,24 @@ def mass(mixture: Mixture, classes: Sequence[int]) -> float:
     return float(mixture[list(classes)].sum())
 
 
-def phrase(said: Saying) -> str:
-    """`a tabby`, `a tabby or an egyptian cat`, `some kind of cat`; empty where nothing can be said."""
-    if said.names:
-        return " or ".join(with_article(CLASSES[number].name) for number in said.names)
-    return f"some kind of {said.kind}" if said.kind else ""
+def short(said: Saying) -> str:
+    """What can be said, as a part of a longer answer; empty where nothing can be said."""
+    if said.sure or len(said.names) == 2:
+        return said.text()
+    if said.kind:
+        return f"some kind of {said.kind}"
+    return said.text() if said.names else ""
 
 
 def description(mixture: Mixture) -> str:
     """The answer to what a picture shows."""
-    words = phrase(saying(mixture))
-    return f"{words}." if words else CAN_NOT_TELL
+    return f"{saying(mixture).text()}."
 
 
 def nearest_kind(mixture: Mixture) -> str | None:
-    """The narrowest kind that it certainly is; of two as narrow the likelier."""
-    at = int(mixture.argmax())
-    return next((kind for kind in CLASSES[at].kinds if mass(mixture, KINDS[kind]) >= _CERTAIN), None)
+    """The narrowest kind that it certainly is."""
+    said = saying(mixture)
+    return CLASSES[said.names[0]].kinds[0] if said.sure else certain_kind(mixture)
 
 
 def kind_answer(mixture: Mixture) -> str:
@@ -55,36 +55,38 @@ def kind_answer(mixture: Mixture) -> str:
 
 def yes_no(mixture: Mixture, asked: Sequence[int]) -> str:
     """The answer to whether it shows one of the classes `asked`; with what it shows if that says more."""
-    share, words = mass(mixture, asked), phrase(saying(mixture))
+    share, said = mass(mixture, asked), saying(mixture)
+    words = short(said)
     if NO < share < YES:
-        return PERHAPS
-    if share >= YES:
-        said, wanted = saying(mixture), set(asked)
-        shown = set(said.names or KINDS.get(said.kind or "", ()))
-        says_more = len(wanted) > 1 and shown and (shown < wanted or (said.names and shown <= wanted))
-        return f"{YES_WORD}, {words}." if says_more else f"{YES_WORD}."
-    return f"{NO_WORD}, {words}." if words else f"{NO_WORD}."
+        return MAYBE
+    if share < YES:
+        return f"{NO_WORD}, {words}." if words else f"{NO_WORD}."
+    wanted = set(asked)
+    is_named = said.sure or len(said.names) == 2
+    shown = set(said.names if is_named else KINDS.get(said.kind or "", ()))
+    says_more = len(wanted) > 1 and shown and (shown < wanted or (is_named and shown <= wanted))
+    return f"{YES_WORD}, {words}." if says_more else f"{YES_WORD}."
 
 
 def guess(mixture: Mixture) -> str:
     """The answer to what it could be."""
     said = saying(mixture)
     if said.names:
-        return f"{phrase(said)}."
-    first, second = (int(i) for i in np.argsort(-mixture)[:2])
+        return description(mixture)
+    second, first = (int(i) for i in np.argsort(mixture)[-2:])
     if mixture[first] < _GUESS:
         return CAN_NOT_TELL
     numbers = (first, second) if mixture[second] >= _SECOND_GUESS * mixture[first] else (first,)
-    return "perhaps " + " or ".join(with_article(CLASSES[number].name) for number in numbers) + "."
+    return "maybe " + " or ".join(with_article(CLASSES[number].name) for number in numbers) + "."
 
 
 def use(mixture: Mixture) -> str:
     """The answer to what one can do with it."""
-    at = int(mixture.argmax())
-    for kind in CLASSES[at].kinds:
-        if kind in USES and mass(mixture, KINDS[kind]) >= _CERTAIN:
-            return USES[kind]
-    return "i do not know." if nearest_kind(mixture) else CAN_NOT_TELL
+    kind = nearest_kind(mixture)
+    if kind is None:
+        return CAN_NOT_TELL
+    kinds = CLASSES[KINDS[kind][0]].kinds  # all that are wider than a kind are the same for its classes
+    return next((USES[wider] for wider in kinds[kinds.index(kind) :] if wider in USES), "i do not know.")
 
 
 def sureness(mixture: Mixture) -> str:
