@@ -10,7 +10,7 @@ from typing import Any
 from fromage_lite.photos.text import documents, drills, searches
 from fromage_lite.photos.text.asking import requests
 from fromage_lite.photos.text.document import Document, Mixture, Words, as_typed
-from fromage_lite.photos.text.telling import NO_WORD, MAYBE, YES_WORD
+from fromage_lite.photos.text.telling import MAYBE, NO_WORD, YES_WORD
 from fromage_lite.photos.text.words import N_TAGS, PICTURE_END, PICTURE_START
 from fromage_lite.pretraining import batches as batching
 from fromage_lite.pretraining.tokenizer import EOS_ID
