@@ -130,8 +130,8 @@ def _index(making: Making, report: Report) -> None:
 
 
 def _figures(making: Making, report: Report) -> None:
+    from fromage_lite.evaluate.figures_file import FIGURES_FILE, write_figures
     from fromage_lite.playground.evaluation.run import evaluate_playground
-    from fromage_lite.playground.figures_file import FIGURES_FILE, write_figures
 
     figures = evaluate_playground(making.out, device=making.device, report=report)
     write_figures(making.out / FIGURES_FILE, figures)

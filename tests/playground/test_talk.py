@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from fromage_lite.evaluate.matches import Scored, calibrated
 from fromage_lite.playground.data import _reply, _SceneBook
-from fromage_lite.playground.evaluation.matches import Scored, calibrated
 from fromage_lite.playground.evaluation.searching import UNSEEN_FORMS, phrases
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.pretraining.corpus import random_document

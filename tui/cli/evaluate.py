@@ -31,8 +31,8 @@ def evaluate(
     Prints the figures as one flat JSON object; progress goes to stderr.
     """
     from fromage_lite.config import playground_dir
+    from fromage_lite.evaluate.figures_file import as_json, write_figures
     from fromage_lite.playground.evaluation.run import evaluate_playground
-    from fromage_lite.playground.figures_file import as_json, write_figures
 
     figures = evaluate_playground(
         model or playground_dir(),
