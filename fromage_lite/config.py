@@ -20,6 +20,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
 NO_INDEX = "none"  # in place of an index's name
+PHOTOS, PLAYGROUND = "photos", "playground"
 CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
 """The only tensors of a bridge that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
 
@@ -204,11 +205,16 @@ def read_config(folder: Path) -> FromageConfig:
     return FromageConfig.from_dict(data)
 
 
-def playground_dir() -> Path:
-    """The folder of the shipped playground models: the repository's, else the copy inside the installed package."""
+def shipped_dir(name: str) -> Path:
+    """The folder of a shipped model, there or not: the repository's, else the copy inside the installed package."""
     package = Path(__file__).resolve().parent
-    in_repository = package.parent / "checkpoints" / "playground"
-    return in_repository if in_repository.is_dir() else package / "_checkpoints" / "playground"
+    in_repository = package.parent / "checkpoints" / name
+    return in_repository if in_repository.is_dir() else package / "_checkpoints" / name
+
+
+def playground_dir() -> Path:
+    """The folder of the shipped playground models."""
+    return shipped_dir(PLAYGROUND)
 
 
 def _require(holds: bool, name: str, wanted: str, value: object) -> None:

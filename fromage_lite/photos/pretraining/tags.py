@@ -56,7 +56,7 @@ class TagTable(nn.Module):
         return inputs_embeds.index_put((rows[:, None], places), visual.to(inputs_embeds), accumulate=True)
 
     @torch.no_grad()
-    def visual_map(self, table: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    def visual_map(self, table: Tensor, slots: list[int]) -> tuple[Tensor, Tensor]:
         """Weight (N_TAGS * width, classes) and bias (N_TAGS * width,) of the map from probabilities to visual tokens.
 
         Args:

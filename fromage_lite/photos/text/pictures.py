@@ -11,7 +11,6 @@ from fromage_lite.photos.text.document import Mixture
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.simulator import Simulator
 
-ENCODER = "pypi:tf_efficientnet_lite0"
 _MODES = {"seen": 0.42, "between": 0.2, "kind": 0.2, "flat": 0.18}
 _PLAIN_SHARE = 0.08
 _CERTAIN = 0.65
@@ -21,10 +20,10 @@ _TRIES = 6
 @functools.cache
 def simulator() -> Simulator:
     """The simulator of the shipped encoder's head."""
-    from fromage_lite.vision.timm_models import create
+    from fromage_lite.photos.encoder import ENCODER, head_rows
+    from fromage_lite.vision import VisionEncoder
 
-    head = create(ENCODER, None).get_classifier().weight
-    return Simulator(head.detach().float().numpy())
+    return Simulator(head_rows(VisionEncoder.load(ENCODER)))
 
 
 def _generator(rng: random.Random) -> np.random.Generator:

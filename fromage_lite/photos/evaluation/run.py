@@ -1,0 +1,56 @@
+"""All figures of the model of photographs on simulated ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fromage_lite.evaluate.matches import calibrated, write_match_score
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.photos.evaluation.figures import Figures, PhotosEvaluation, scored_requests
+from fromage_lite.progress import Report
+
+
+def evaluate_photos(
+    folder: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str = "none",
+    n: int = 300,
+    seed: int = 1,
+    report: Report = print,
+) -> Figures:
+    """The flat table of figures.
+
+    Args:
+        folder: the model's folder.
+        device, dtype, quantize: where the models run and how precisely; as in `LoadOptions`.
+        n: pictures or questions a figure.
+        seed: of pictures and questions.
+        report: gets a line a group of figures.
+    """
+    model = Fromage.from_pretrained(folder, device=device, dtype=dtype, quantize=quantize)
+    measured = PhotosEvaluation(model, n=n, seed=seed)
+    figures: Figures = {}
+    for part in (
+        measured.language_model,
+        measured.named,
+        measured.yes_no,
+        measured.other_questions,
+        measured.two,
+        measured.requests,
+        measured.own_picture,
+        measured.strangers,
+        measured.matches,
+    ):
+        made = part()
+        figures.update(made)
+        report("  ".join(f"{key} {value:.3f}" for key, value in made.items()))
+    return figures
+
+
+def calibrate(folder: Path, device: str = "auto", n: int = 300, seed: int = 2) -> float:
+    """Measures the score from which on a picture counts as what was asked for, and writes it into the configuration in
+    `folder` (`match_score`). The seed is another than that of the figures."""
+    model = Fromage.from_pretrained(folder, device=device)
+    return write_match_score(folder, calibrated(scored_requests(model, n, seed)))
