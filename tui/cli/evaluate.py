@@ -14,7 +14,7 @@ from tui.cli.options import Device, Dtype, Quantize
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Option(help="A playground's folder, or one bridge's folder. Default: the shipped playground."),
+        typer.Option(help="A shipped model's folder, or one bridge's folder. Default: the shipped playground."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
@@ -26,21 +26,23 @@ def evaluate(
     dtype: Dtype = "auto",
     quantize: Quantize = "none",
 ) -> None:
-    """Measure a model on held-out scenes of the playground: captions, questions, requests, retrieval.
+    """Measure a model in its world: on held-out scenes of the playground, or on simulated photographs.
 
     Prints the figures as one flat JSON object; progress goes to stderr.
     """
     from fromage_lite.config import playground_dir
     from fromage_lite.evaluate.figures_file import as_json, write_figures
+    from fromage_lite.photos.evaluation.run import evaluate_photos, sees_photographs
     from fromage_lite.playground.evaluation.run import evaluate_playground
 
-    figures = evaluate_playground(
-        model or playground_dir(),
+    folder = model or playground_dir()
+    measure = evaluate_photos if sees_photographs(folder) else partial(evaluate_playground, n_retrieval=n_retrieval)
+    figures = measure(
+        folder,
         device=device,
         dtype=dtype,
         quantize=quantize,
         n=n,
-        n_retrieval=n_retrieval,
         seed=seed,
         report=partial(typer.echo, err=True),
     )

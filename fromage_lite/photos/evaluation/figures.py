@@ -227,10 +227,10 @@ class PhotosEvaluation:
         return told_and_trusted(scored_requests(self.model, self.n, self.seed), self.model.config.match_score)
 
 
-def gallery(size: int = 4000) -> list[Mixture]:
-    """Simulated photographs to search in: every class, some of them unsure, and some of nothing known."""
+def gallery(size: int = 3500) -> list[Mixture]:
+    """Simulated photographs to search in: two of every class, then any, unsure ones and some of nothing known."""
     rng = random.Random("photo gallery")
-    shown = [pictures.of_class(number, rng) for number in range(len(NAMES))]
+    shown = [pictures.of_class(number, rng) for number in range(len(NAMES)) for _ in range(2)]
     return shown + [pictures.anything(rng) for _ in range(size - len(shown))]
 
 

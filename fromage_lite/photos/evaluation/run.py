@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fromage_lite.checkpoint.locate import checkpoint_folder
+from fromage_lite.config import read_config
 from fromage_lite.evaluate.matches import calibrated, write_match_score
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.photos.encoder import ENCODER
 from fromage_lite.photos.evaluation.figures import Figures, PhotosEvaluation, scored_requests
 from fromage_lite.progress import Report
+
+
+def sees_photographs(folder: Path) -> bool:
+    """Whether a bridge, or the default one of a folder of bridges, is one for photographs: its encoder says so.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return read_config(checkpoint_folder(folder)).vision_encoder == ENCODER
 
 
 def evaluate_photos(
