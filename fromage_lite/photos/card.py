@@ -113,8 +113,8 @@ A first hit counts as what was asked for from a cosine of {match_score} on (`mat
 
 It knows 1,000 things and no others: no people by name, no colours, no counts, no places, no actions; one thing a
 picture. Many of the thousand are breeds of dogs. Words of a request that it doesn't see ("a big dog on the beach") are
-passed over. Lower-case English of a small grammar. ImageNet's photographs are its encoder's world: drawings, microscopy and
-pages of text are at best told to be unknown. Which class belongs to which kind began as facts of WordNet 3.0.
+passed over. Lower-case English of a small grammar. ImageNet's photographs are its encoder's world: drawings, microscopy
+and pages of text are at best told to be unknown. Which class belongs to which kind began as facts of WordNet 3.0.
 """
 
 _BRIDGE_TEXT = """# fromage-chat
