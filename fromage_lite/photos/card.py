@@ -54,6 +54,8 @@ _BESIDE: dict[str, str] = {
     "photo_qa_guess": "what it could be, word for word",
     "photo_qa_use": "what one can do with it, word for word",
     "photo_qa_ability": "is it alive, can one eat it, …",
+    "photo_qa_choice": '"is it a X or a Y?"',
+    "photo_qa_beyond": "asked for what probabilities don't say (colours, numbers): says so",
     "match_told": "first hits that are not what was asked for, and told so",
     "match_trusted": "first hits that are, and are trusted",
 }

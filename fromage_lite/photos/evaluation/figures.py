@@ -23,6 +23,7 @@ from fromage_lite.photos.text.document import Document, Mixture, Picture, say_wi
 from fromage_lite.photos.text.pairs import place_question, which_one
 from fromage_lite.photos.text.questions import MY_PICTURE, WHAT, ask, asked_thing, yes_no_text
 from fromage_lite.photos.text.searches import search_phrase
+from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import NAMES, WORDS_OF_KINDS, members, words_of
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import with_article
@@ -90,8 +91,8 @@ class PhotosEvaluation:
         cases: dict[str, Callable[[Mixture], bool]] = {
             "name": lambda m: m.max() >= 0.5,
             "name_at_the_limit": lambda m: 0.5 <= m.max() < 0.6,
-            "kind": lambda m: not saying(m).names and saying(m).kind is not None,
-            "unknown": lambda m: saying(m).nothing and float(kind_sums(m).max()) < 0.6,
+            "kind": lambda m: not saying(m).names and float(kind_sums(m).max()) >= 0.7,
+            "unknown": lambda m: saying(m).nothing and float(kind_sums(m).max()) < 0.55,
             "any": lambda m: True,
         }
         right: dict[str, list[bool]] = {name: [] for name in cases}
@@ -136,7 +137,7 @@ class PhotosEvaluation:
     def other_questions(self) -> Figures:
         """`photo_qa_KIND`: questions of each kind on any picture, word for word right."""
         rng = self._rng("questions")
-        kinds = ("what", "kind", "which", "guess", "use", "ability")
+        kinds = ("what", "kind", "which", "guess", "use", "ability", "choice", "beyond")
         right: dict[str, list[bool]] = {kind: [] for kind in kinds}
         for number in self._each("questions"):
             mixture, kind = pictures.anything(rng), kinds[number % len(kinds)]
@@ -217,14 +218,15 @@ class PhotosEvaluation:
         honest: list[bool] = []
         silent: list[bool] = []
         for _ in self._each("strangers"):
-            text, hits = reply(self._dialogue(), (f"show me {talk.stranger(rng)}.",))
-            honest.append(same_answer(text, talk.UNKNOWN) and not hits)
+            text, hits = reply(self._dialogue(), (f"show me {stranger(rng)}.",))
+            honest.append(same_answer(text, UNKNOWN) and not hits)
             silent.append(not reply(self._dialogue(), (talk.small_talk(rng)[0],))[1])
         return {"photo_stranger": mean(honest), "photo_silent": mean(silent)}
 
     def matches(self) -> Figures:
         """`match_told`, `match_trusted`: whether a first hit's score tells if it is what was asked for."""
-        return told_and_trusted(scored_requests(self.model, self.n, self.seed), self.model.config.match_score)
+        scored = scored_requests(self.model, self.n, self.seed)
+        return told_and_trusted(scored, self.model.config.match_score) if scored else {}
 
 
 def gallery(size: int = 3500) -> list[Mixture]:

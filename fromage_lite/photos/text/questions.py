@@ -10,8 +10,10 @@ import numpy as np
 
 from fromage_lite.photos.text import telling
 from fromage_lite.photos.text.document import Mixture
+from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import (
     ABILITIES,
+    ADJECTIVES,
     NAMES,
     WORDS_OF_KINDS,
     able,
@@ -19,7 +21,7 @@ from fromage_lite.photos.text.words import (
     words_of,
 )
 from fromage_lite.photos.world.classes import CLASSES, KINDS
-from fromage_lite.photos.world.nouns import plural, with_article
+from fromage_lite.photos.world.nouns import has_article, plural, with_article
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,27 @@ _USE = (
     "what can one do with it?", "what can i do with it?", "what is it for?", "what is it good for?",
     "what can you do with it?", "what do people do with it?", "what is that for?", "what is it used for?",
 )  # fmt: skip
+_CHOICE = ("is it {a} or {b}?", "is this {a} or {b}?", "is that {a} or {b}?", "{a} or {b}?",
+           "what is it, {a} or {b}?", "does it show {a} or {b}?")  # fmt: skip
+_BEYOND = (
+    "what colour is it?", "how many are there?", "where is it?", "where is this?", "is it big?", "how old is it?",
+    "how big is it?", "what is its name?", "is it day or night?", "who took this picture?", "when was this?",
+    "is it a nice picture?", "what is in the background?", "what is it doing?", "how much does it cost?",
+    "is it male or female?", "what is next to it?", "is it far away?", "what is behind it?", "how many do you see?",
+    "which colour does it have?", "what is the weather like in the picture?", "what is written there?",
+    "is it happy?", "where was this taken?", "how many people are there?", "what is on the left?", "is it heavy?",
+    "what colour is this?", "is it old?", "is it beautiful?", "what is it made of?",
+)  # fmt: skip
+BEYOND = "i can only tell what things are."
+"""The answer to what class probabilities don't say."""
 _SURE = ("how sure are you?", "how sure?", "how certain are you?", "how sure are you about it?")
+
+_STRANGE_SHARE, _DESCRIBED_SHARE = 0.04, 0.05
+"""Of yes/no questions: about what the model doesn't know, and with an adjective, which it doesn't see."""
 
 WEIGHTS: dict[str, float] = {
     "what": 3.0, "kind": 1.2, "which": 1.0, "yes_no": 4.5, "guess": 0.7, "use": 0.7, "ability": 0.7, "sure": 0.2,
+    "choice": 0.7, "beyond": 0.35,
 }  # fmt: skip
 KINDS_OF_QUESTIONS = tuple(WEIGHTS)
 
@@ -175,8 +194,29 @@ def yes_no_about(phrase: str, rng: random.Random) -> str:
 
 
 def _yes_no(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
+    draw = rng.random()
+    if draw < _STRANGE_SHARE:
+        return yes_no_about(stranger(rng), rng), UNKNOWN
     word = asked_thing(mixture, rng)
-    return yes_no_text(word, rng), telling.yes_no(mixture, members(word))
+    answer = telling.yes_no(mixture, members(word))
+    if draw < _STRANGE_SHARE + _DESCRIBED_SHARE and has_article(word):
+        described = f"{rng.choice(ADJECTIVES)} {word}"
+        return yes_no_about(with_article(described), rng), answer
+    return yes_no_text(word, rng), answer
+
+
+def _choice(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
+    while True:
+        words = [asked_thing(mixture, rng), asked_thing(mixture, rng)]
+        asked = [members(word) for word in words]
+        if asked[0] != asked[1]:
+            break
+    text = rng.choice(_CHOICE).format(a=with_article(words[0]), b=with_article(words[1]))
+    return text, telling.choice(mixture, words, asked)
+
+
+def _beyond(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(_BEYOND), BEYOND
 
 
 def _guess(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
@@ -200,5 +240,5 @@ def _sure(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
 
 _ASK: dict[str, Callable[[Mixture, random.Random], tuple[str, str]]] = {
     "what": _what, "kind": _kind, "which": _which, "yes_no": _yes_no, "guess": _guess, "use": _use,
-    "ability": _ability, "sure": _sure,
+    "ability": _ability, "sure": _sure, "choice": _choice, "beyond": _beyond,
 }  # fmt: skip

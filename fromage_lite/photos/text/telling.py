@@ -68,6 +68,24 @@ def yes_no(mixture: Mixture, asked: Sequence[int]) -> str:
     return f"{YES_WORD}, {words}." if says_more else f"{YES_WORD}."
 
 
+def choice(mixture: Mixture, words: Sequence[str], asked: Sequence[Sequence[int]]) -> str:
+    """The answer to which of two things it is.
+
+    Args:
+        mixture: the picture.
+        words: the two.
+        asked: the classes that each of them means.
+    """
+    shares = [mass(mixture, classes) for classes in asked]
+    right = [word for word, share in zip(words, shares, strict=True) if share >= YES]
+    if right:
+        return f"{with_article(right[0])}." if len(right) == 1 else "both."
+    if max(shares) > NO:
+        return MAYBE
+    what = short(saying(mixture))
+    return f"neither, {what}." if what else "neither."
+
+
 def guess(mixture: Mixture) -> str:
     """The answer to what it could be."""
     said = saying(mixture)

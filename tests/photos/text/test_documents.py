@@ -11,6 +11,7 @@ from fromage_lite.photos.text.document import Picture, Words, length
 from fromage_lite.photos.text.pairs import which_one
 from fromage_lite.photos.text.pictures import plain
 from fromage_lite.photos.text.questions import MY_PICTURE, WHAT
+from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import tags
 from fromage_lite.photos.world.classes import CLASSES, KINDS, meaning
 from fromage_lite.text.forms.document import as_turns
@@ -73,9 +74,9 @@ def test_a_wish_is_for_all_classes_that_its_words_mean():
 def test_strangers_are_strange():
     rng = random.Random(4)
     for _ in range(500):
-        assert meaning(talk.stranger(rng)) is None
+        assert meaning(stranger(rng)) is None
         question, answer = talk.unknown_thing(rng)
-        assert answer == talk.UNKNOWN
+        assert answer == UNKNOWN
         assert "a a " not in question
 
 
