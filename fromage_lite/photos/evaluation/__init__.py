@@ -1,1 +1,1 @@
-"""How well the model of photographs does."""
+"""How well the model of photographs does: on simulated ones, and on real ones labelled by hand."""

@@ -1,7 +1,7 @@
 """What can honestly be said of a mixture of class probabilities: one rule for training texts and for figures.
 
-A class of 0.5 and more must be named, one below 0.35 must not. The thresholds lie between, so that a model that reads a
-mixture to within a few hundredths still keeps to both.
+A class of 0.5 and more must be named, one below 0.35 must not; a kind of 0.7 and more must be told, and nothing of a
+flat mixture. The thresholds lie between: a model that reads a mixture to within a few hundredths still keeps to all.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ MAYBE_WITH_KIND = 0.42
 """From here on a name is said with a "maybe" after a kind that is certain."""
 ONE_OF_TWO = 0.37
 """From here on both of two names are said."""
-KIND = 0.7
-"""From here on a kind is certain, by the sum of its classes."""
+KIND = 0.6
+"""From here on a kind is certain, by the sum of its classes; a kind of all 1,000 would need `KIND_WIDTH` more."""
+KIND_WIDTH = 0.25
+"""Wide kinds sum up by chance: animal, with two of five classes, needs 0.7 in all."""
 
 CANT_TELL = "i can't tell what this shows"
 
@@ -33,6 +35,7 @@ MEMBERS: NDArray[np.float32] = np.array(
 )
 """Which class belongs to which kind, (classes, kinds), of 0 and 1."""
 _SIZES = MEMBERS.sum(0)
+_CERTAIN = KIND + KIND_WIDTH * _SIZES / len(CLASSES)
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,8 @@ def kind_sums(mixture: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def certain_kind(mixture: NDArray[np.floating]) -> str | None:
-    """The kind with the fewest classes among those that sum to `KIND` or more, of one mixture (1000,)."""
-    sums = kind_sums(mixture)
-    certain = np.flatnonzero(sums >= KIND)
+    """The kind with the fewest classes among those whose sum is certain, of one mixture (1000,)."""
+    certain = np.flatnonzero(kind_sums(mixture) >= _CERTAIN)
     return KIND_NAMES[certain[np.argmin(_SIZES[certain])]] if len(certain) else None
 
 
