@@ -35,6 +35,8 @@ _TARGETS: dict[str, tuple[str, str]] = {
     "photo_side": ("photographs and playground scenes told apart", ">= 0.95"),
 }
 _BESIDE: dict[str, str] = {
+    "photo_real_any": "`photo_real` of all photographs that show something known",
+    "photo_real_count": "real photographs",
     "photo_name_at_the_limit": "`photo_name` of tops from 0.5 to 0.6",
     "photo_yes_no_kind": "`photo_yes_no` of kinds alone",
     "photo_two_first": "what is in the first or second",
@@ -90,7 +92,8 @@ make it.
 
 On simulated photographs that no training text has, n = 300 a figure; real photographs where it says so. Made with
 
-    fromage-lite evaluate --model checkpoints/photos --json checkpoints/photos/figures.json
+    python scripts/fetch_photographs.py FOLDER
+    fromage-lite evaluate --model checkpoints/photos --photographs FOLDER --json checkpoints/photos/figures.json
 
 | key | figure | target | measured |
 |---|---|---|---|

@@ -23,6 +23,7 @@ class Making:
         work: states of interrupted stages.
         device: where to train.
         seed: of everything.
+        photographs: a folder of real ones for the figures, filled by `scripts/fetch_photographs.py`; None has none.
         lm_steps: steps of 4,096 tokens, in each round.
     """
 
@@ -30,6 +31,7 @@ class Making:
     work: Path
     device: str = "cpu"
     seed: int = 0
+    photographs: Path | None = None
     lm_steps: tuple[int, ...] = LM_STEPS
 
     @property
@@ -90,7 +92,9 @@ def _figures(making: Making, report: Report) -> None:
     from fromage_lite.evaluate.figures_file import FIGURES_FILE, write_figures
     from fromage_lite.photos.evaluation.run import evaluate_photos
 
-    figures = evaluate_photos(need_weights(making.bridge, "bridge"), device=making.device, report=report)
+    figures = evaluate_photos(
+        need_weights(making.bridge, "bridge"), photographs=making.photographs, device=making.device, report=report
+    )
     write_figures(making.out / FIGURES_FILE, figures)
 
 

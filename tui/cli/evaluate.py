@@ -22,6 +22,10 @@ def evaluate(
     n: Annotated[int, typer.Option(min=10, help="Scenes or questions per figure.")] = 500,
     n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes for the retrieval figures.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of scenes and questions.")] = 1,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(help="For photos: a folder of real ones, filled by scripts/fetch_photographs.py."),
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = "none",
@@ -36,7 +40,11 @@ def evaluate(
     from fromage_lite.playground.evaluation.run import evaluate_playground
 
     folder = model or playground_dir()
-    measure = evaluate_photos if sees_photographs(folder) else partial(evaluate_playground, n_retrieval=n_retrieval)
+    measure = (
+        partial(evaluate_photos, photographs=photographs)
+        if sees_photographs(folder)
+        else partial(evaluate_playground, n_retrieval=n_retrieval)
+    )
     figures = measure(
         folder,
         device=device,

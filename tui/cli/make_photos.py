@@ -17,6 +17,9 @@ def make_photos(
     work: Annotated[Path, typer.Option(help="Where unfinished stages keep their state.")] = Path("runs/photos"),
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    photographs: Annotated[
+        Path | None, typer.Option(help="A folder of real ones, filled by scripts/fetch_photographs.py, to measure on.")
+    ] = None,
     lm_steps: Annotated[
         list[int] | None, typer.Option(min=1, help="LM steps of 4,096 tokens; repeat for several rounds.")
     ] = None,
@@ -27,7 +30,7 @@ def make_photos(
     """
     from fromage_lite.photos import make as making
 
-    plan = making.Making(out, work, device, seed, tuple(lm_steps or making.LM_STEPS))
+    plan = making.Making(out, work, device, seed, photographs, tuple(lm_steps or making.LM_STEPS))
     try:
         making.make(plan, tuple(stage or making.STAGES), typer.echo)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from fromage_lite.evaluate.matches import Scored, told_and_trusted
 from fromage_lite.evaluate.metrics import mean
 from fromage_lite.evaluate.replies import reply, same_answer
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.photos.evaluation.named import Said, read
+from fromage_lite.photos.evaluation.named import read
 from fromage_lite.photos.evaluation.simulated import simulated_agent
 from fromage_lite.photos.pretraining.measuring import greedy_answers
 from fromage_lite.photos.pretraining.tags import TagTable
@@ -27,7 +27,7 @@ from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import NAMES, WORDS_OF_KINDS, members, words_of
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import with_article
-from fromage_lite.photos.world.saying import kind_sums, saying
+from fromage_lite.photos.world.saying import Saying, kind_sums, saying
 from fromage_lite.text.forms.requests import AGAIN, CORRECTIONS, THING_CHANGES
 from index.hits import Hit
 
@@ -77,7 +77,7 @@ class PhotosEvaluation:
 
     # --- one picture ---
 
-    def _said(self, mixture: Mixture, rng: random.Random) -> Said:
+    def _said(self, mixture: Mixture, rng: random.Random) -> Saying:
         return read(reply(self._dialogue(), (self.engine.show(mixture), rng.choice(WHAT[:8])))[0])
 
     def _drawn(self, rng: random.Random, fits: Callable[[Mixture], bool]) -> Mixture:

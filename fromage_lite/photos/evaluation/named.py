@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import with_article
-from fromage_lite.photos.world.saying import CANT_TELL
+from fromage_lite.photos.world.saying import CANT_TELL, Saying
 
-_KIND = "some kind of "
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a reply claims.
-
-    Attributes:
-        names: the classes that it names; -1 for words that are no name.
-        kind: the kind that it names; None for none.
-        nothing: whether it says that it can't tell.
-    """
-
-    names: tuple[int, ...] = ()
-    kind: str | None = None
-    nothing: bool = False
+NO_NAME = -1
+"""In the place of a class where the words are no name."""
+_KIND, _MAYBE = "some kind of ", "maybe "
 
 
 @functools.cache
@@ -32,13 +18,20 @@ def _classes() -> dict[str, int]:
     return {with_article(row.name): number for number, row in enumerate(CLASSES)}
 
 
-def read(reply: str) -> Said:
-    """A reply to what a picture shows: `a tabby or a tiger cat.`, `some kind of cat, maybe a tabby.`, …"""
+def read(reply: str) -> Saying:
+    """A reply to what a picture shows: `a tabby or a tiger cat.`, `some kind of cat, maybe a tabby.`, …
+
+    What is none of the forms counts as a name that is none.
+    """
     text = reply.strip().lower().rstrip(".")
     if text == CANT_TELL:
-        return Said(nothing=True)
-    kind = None
+        return Saying()
+    kind: str | None = None
     if text.startswith(_KIND):
         kind, _, text = text.removeprefix(_KIND).partition(", ")
-    parts = text.removeprefix("maybe ").split(" or ") if text else []
-    return Said(tuple(_classes().get(part, -1) for part in parts), kind if kind in KINDS else None)
+        if kind not in KINDS:
+            return Saying((NO_NAME,))
+        if not text:
+            return Saying((), kind)
+    names = tuple(_classes().get(part, NO_NAME) for part in text.removeprefix(_MAYBE).split(" or "))
+    return Saying(names, kind, sure=len(names) == 1 and not text.startswith(_MAYBE))

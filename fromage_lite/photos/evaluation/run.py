@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fromage_lite.checkpoint.locate import checkpoint_folder
@@ -10,6 +12,7 @@ from fromage_lite.evaluate.matches import calibrated, write_match_score
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.photos.encoder import ENCODER
 from fromage_lite.photos.evaluation.figures import Figures, PhotosEvaluation, scored_requests
+from fromage_lite.photos.evaluation.real import real_figures
 from fromage_lite.progress import Report
 
 
@@ -30,6 +33,7 @@ def evaluate_photos(
     quantize: str = "none",
     n: int = 300,
     seed: int = 1,
+    photographs: Path | None = None,
     report: Report = print,
 ) -> Figures:
     """The flat table of figures.
@@ -39,12 +43,14 @@ def evaluate_photos(
         device, dtype, quantize: where the models run and how precisely; as in `LoadOptions`.
         n: pictures or questions a figure.
         seed: of pictures and questions.
+        photographs: a folder of real ones, filled by `scripts/fetch_photographs.py`; None measures on simulated ones
+            alone.
         report: gets a line a group of figures.
     """
     model = Fromage.from_pretrained(folder, device=device, dtype=dtype, quantize=quantize)
     measured = PhotosEvaluation(model, n=n, seed=seed)
     figures: Figures = {}
-    for part in (
+    parts: list[Callable[[], Figures]] = [
         measured.language_model,
         measured.named,
         measured.yes_no,
@@ -54,7 +60,10 @@ def evaluate_photos(
         measured.own_picture,
         measured.strangers,
         measured.matches,
-    ):
+    ]
+    if photographs is not None:
+        parts.append(partial(real_figures, model, photographs))
+    for part in parts:
         made = part()
         figures.update(made)
         report("  ".join(f"{key} {value:.3f}" for key, value in made.items()))

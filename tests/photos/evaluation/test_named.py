@@ -2,8 +2,9 @@
 
 import pytest
 
-from fromage_lite.photos.evaluation.named import Said, read
+from fromage_lite.photos.evaluation.named import read
 from fromage_lite.photos.world.classes import CLASSES
+from fromage_lite.photos.world.saying import Saying
 
 NUMBER = {row.name: number for number, row in enumerate(CLASSES)}
 TABBY, TIGER = NUMBER["tabby"], NUMBER["tiger cat"]
@@ -12,14 +13,14 @@ TABBY, TIGER = NUMBER["tabby"], NUMBER["tiger cat"]
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        ("a tabby.", Said((TABBY,))),
-        ("A tabby or a tiger cat.", Said((TABBY, TIGER))),
-        ("maybe a tabby.", Said((TABBY,))),
-        ("some kind of cat.", Said((), "cat")),
-        ("some kind of cat, maybe a tabby.", Said((TABBY,), "cat")),
-        ("i can't tell what this shows.", Said(nothing=True)),
-        ("a tabby tiger.", Said((-1,))),
-        ("some kind of nonsense.", Said()),
+        ("a tabby.", Saying((TABBY,), sure=True)),
+        ("A tabby or a tiger cat.", Saying((TABBY, TIGER))),
+        ("maybe a tabby.", Saying((TABBY,))),
+        ("some kind of cat.", Saying((), "cat")),
+        ("some kind of cat, maybe a tabby.", Saying((TABBY,), "cat")),
+        ("i can't tell what this shows.", Saying()),
+        ("a tabby tiger.", Saying((-1,), sure=True)),
+        ("some kind of nonsense.", Saying((-1,))),
     ],
 )
 def test_what_a_reply_claims(reply, said):
