@@ -39,12 +39,12 @@ DRILLS: dict[Maker, float] = {
     drills.copying: 0.4,
     drills.tagged: 0.5,
 }
-_DRILL_SHARES = ((300, 0.6), (1500, 0.4), (3000, 0.3))
+_DRILL_SHARES = ((300, 0.6), (1300, 0.5), (3000, 0.3))
 _LATE_DRILL_SHARE = 0.2
 """Yes/no and which of two is which come last of all that the LM learns, and sooner with practice from the start."""
 
 _QUESTION_WEIGHT = 0.1
-_DECISION_WEIGHT = 2.5
+_DECISION_WEIGHT = 4.0
 _DECISIONS = (f" {YES_WORD}", f" {NO_WORD}", f" {MAYBE}", " the first", " the second", " both", " neither")
 """Answers whose first words decide everything: these weigh more."""
 
