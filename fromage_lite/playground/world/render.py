@@ -30,7 +30,7 @@ def render(scene: Scene, seed: int, size: int = DEFAULT_SIZE) -> Image.Image:
         An RGB image of `size` x `size`. Groups stand from left to right, the copies of a group side by side.
     """
     rng = random.Random(f"{seed}:{scene}")
-    image = _background(scene.setting, size, rng)
+    image = background(scene.setting, size, rng)
     copies = [group for group in scene.groups for _ in range(group.count)]
     high_first = rng.random() < 0.5
     n = len(copies)
@@ -199,5 +199,6 @@ _SETTINGS: dict[str, Callable[[int, random.Random], _Canvas]] = {
 }
 
 
-def _background(setting: str, size: int, rng: random.Random) -> Image.Image:
+def background(setting: str, size: int, rng: random.Random) -> Image.Image:
+    """A setting without things in it, RGB, `size` x `size`."""
     return _SETTINGS[setting](size, rng).image
