@@ -80,9 +80,8 @@ def test_the_map_gives_visual_tokens_by_tags_alone(model, data):
 
 
 def test_another_encoder_is_refused(model, tiny_encoder_dir):
-    other = Fromage.from_parts(
-        model.language, VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}"), model.config
-    )
+    vision = VisionEncoder.load(f"open_clip:local-dir:{tiny_encoder_dir}")
+    other = Fromage.from_parts(model.language, vision, dataclasses.replace(model.config, visual_dim=None))
     with pytest.raises(ConfigError, match="tells 1000 classes"):
         photos_data(other, load_recipe("photos"), 0)
 
