@@ -1,5 +1,6 @@
 """The bridge's training data: simulated photographs that are what the texts ask for."""
 
+import dataclasses
 import random
 
 import numpy as np
