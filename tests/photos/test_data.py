@@ -91,6 +91,7 @@ def test_simulated_photographs_are_shown_and_found_like_files(model):
     rng = random.Random(1)
     shown = [pictures.of_class(NUMBER[name], rng) for name in ("tabby", "banjo", "espresso")]
     agent, engine = simulated_agent(model, shown)
-    (hit,) = agent.search((engine.show(shown[1]),), 1)
+    feature = engine.features(engine.show(shown[1]).path)
+    (hit,) = agent.engine.retrieve(model.image_embeds(feature[None]), 1)
     assert hit.caption == "banjo"
     assert hit.score == pytest.approx(1, abs=1e-3)
