@@ -155,7 +155,7 @@ class PhotosEvaluation:
         for number in self._each("two"):
             first, second = pictures.pair(rng)
             kind = "which" if number % 2 else "first"
-            ask_two = which_one(first, second, rng) if number % 2 else place_question([first, second], rng)
+            ask_two = which_one(first, second, rng)[:2] if number % 2 else place_question([first, second], rng)
             message = (self.engine.show(first), self.engine.show(second), ask_two[0])
             right[kind].append(same_answer(reply(self._dialogue(), message)[0], ask_two[1]))
         figures = {f"photo_two_{kind}": mean(values) for kind, values in right.items()}

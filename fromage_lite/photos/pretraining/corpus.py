@@ -9,7 +9,7 @@ from typing import Any
 
 from fromage_lite.photos.text import documents, drills, searches
 from fromage_lite.photos.text.asking import requests
-from fromage_lite.photos.text.document import Document, Mixture, Words, as_typed
+from fromage_lite.photos.text.document import Asked, Document, Mixture, Question, Words, as_typed
 from fromage_lite.photos.text.telling import MAYBE, NO_WORD, YES_WORD
 from fromage_lite.photos.text.words import N_TAGS, PICTURE_END, PICTURE_START
 from fromage_lite.pretraining import batches as batching
@@ -57,6 +57,8 @@ class EncodedDocument:
         ids: token ids, led by `</s>`; the slots' own tokens where visual tokens stand.
         weights: loss weight of each token as a target (0 for what can't be foretold).
         spans: position of the first visual token of each picture that is seen, and what it is.
+        things: of each thing that a question asks for the position of its last word, the classes that it means, and how
+            much of it the pictures have (`Asked.shares`).
         asked: position of each `[` that stands for a picture given in answer, and what was asked for.
     """
 
@@ -64,6 +66,7 @@ class EncodedDocument:
     weights: list[float]
     spans: list[tuple[int, Mixture]]
     asked: list[tuple[int, Mixture]]
+    things: list[tuple[int, Asked]]
 
 
 def share_of_drills(step: int) -> float:
@@ -107,6 +110,7 @@ class Encoder:
         ids, weights = [EOS_ID], [0.0]
         spans: list[tuple[int, Mixture]] = []
         asked: list[tuple[int, Mixture]] = []
+        things: list[tuple[int, Asked]] = []
         label_all = not any(isinstance(piece, Words) and not piece.label for piece in document)
 
         def add(new: list[int], weight: float) -> None:
@@ -115,6 +119,9 @@ class Encoder:
 
         for piece in document:
             if isinstance(piece, Words):
+                if isinstance(piece, Question) and piece.asked and (end := piece.text.rfind(piece.asked.thing)) >= 0:
+                    last = len(self.ids(piece.text[: end + len(piece.asked.thing)])) - 1
+                    things.append((len(ids) + last, piece.asked))
                 add(self.ids(piece.text), 1.0 if piece.label or label_all else _QUESTION_WEIGHT)
                 if piece.label and piece.text.startswith(_DECISIONS):
                     first = len(ids) - len(self.ids(piece.text))
@@ -136,6 +143,7 @@ class Encoder:
             weights[:end],
             [span for span in spans if span[0] + N_TAGS < end],
             [ask for ask in asked if ask[0] < end],
+            [thing for thing in things if thing[0] < end],
         )
 
 

@@ -1,9 +1,10 @@
 """Pretraining of the language model for photographs: Llama architecture, text alone, from nothing.
 
 A picture stands in its text as a span of visual tokens, each the sum of a token for its place and of the embeddings of
-one tag, weighted by the probabilities of the classes. Two linear heads, thrown away after training, help it on: one
-reads the whole mixture half-way up, at the end of a span; one foretells, at a `[` given in answer, the classes that
-were asked for.
+one tag, weighted by the probabilities of the classes. Linear heads, thrown away after training, help it on. Half-way
+up, one reads the whole mixture at the end of a span, and one the classes that a word means at the thing that a question
+asks for; a layer further, one tells there how much of it the pictures have. At the top, one foretells at a `[` given in
+answer the classes that were asked for.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ PEAK_RATES = (1e-3, 5e-4)
 """Highest learning rate of the first round of training, and of the later ones."""
 TOKENS = 4096
 """Positions of a step."""
-_READ_LAYER = 2
-_READ_WEIGHT, _ASKED_WEIGHT = 0.2, 0.5
+_READ_LAYER, _SHARE_LAYER = 2, 3
+_WEIGHTS = {"loss": 1.0, "read": 0.2, "asked": 0.5, "meant": 0.15, "share": 1.0}
+_SHARES = 3  # of the picture that is meant; of the first and of the second of two
 
 
 def collate(documents: list[EncodedDocument]) -> dict[str, Tensor]:
-    """Right-padded `input_ids` (batch, length) and `weights`; `span_at`, `asked_at` (n, 2) with their mixtures."""
+    """Right-padded `input_ids` (batch, length) and `weights`; `span_at`, `asked_at` (n, 2) with their mixtures;
+    `thing_at` (n, 2) with `thing_meant` (n, classes) and `thing_shares` (n, 3), NaN where there is none."""
     length = max(len(d.ids) for d in documents)
     pad = [length - len(d.ids) for d in documents]
     batch = {
@@ -50,7 +53,15 @@ def collate(documents: list[EncodedDocument]) -> dict[str, Tensor]:
         batch[f"{name}_at"] = torch.tensor([row[:2] for row in rows], dtype=torch.long).reshape(-1, 2)
         mixtures = np.stack([row[2] for row in rows]) if rows else np.zeros((0, len(CLASSES)), np.float32)
         batch[f"{name}_mixtures"] = torch.from_numpy(mixtures)
-    return batch
+    things = [(row, at, asked) for row, d in enumerate(documents) for at, asked in d.things]
+    batch["thing_at"] = torch.tensor([thing[:2] for thing in things], dtype=torch.long).reshape(-1, 2)
+    meant = torch.zeros(len(things), len(CLASSES))
+    shares = torch.full((len(things), _SHARES), float("nan"))
+    for number, (_, _, asked) in enumerate(things):
+        meant[number, list(asked.classes)] = 1 / len(asked.classes)
+        places = slice(1, None) if len(asked.shares) == 2 else slice(0, 1)
+        shares[number, places] = torch.tensor(asked.shares)
+    return batch | {"thing_meant": meant, "thing_shares": shares}
 
 
 class Pretrainer:
@@ -62,18 +73,19 @@ class Pretrainer:
             # On short texts the CPU's fused attention takes a third of the whole step in its backward pass.
             self.model.set_attn_implementation("eager")
         width = model.config.hidden_size
-        self.heads = nn.ModuleDict({name: nn.Linear(width, len(CLASSES)) for name in ("read", "asked")}).to(device)
+        sizes = {"read": len(CLASSES), "asked": len(CLASSES), "meant": len(CLASSES), "share": _SHARES}
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()}).to(device)
         self.tags = TagTable(tokenizer).to(device)
         self.device = device
 
     def __call__(self, documents: list[EncodedDocument]) -> dict[str, float]:
         batch = {key: value.to(self.device) for key, value in collate(documents).items()}
         with torch.autocast(self.device, torch.bfloat16):
-            next_token, read, asked = self._losses(batch)
-        (next_token + _READ_WEIGHT * read + _ASKED_WEIGHT * asked).backward()
-        return {"loss": next_token.item(), "read": read.item(), "asked": asked.item()}
+            losses = self._losses(batch)
+        torch.stack([_WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()
+        return {name: loss.item() for name, loss in losses.items()}
 
-    def _losses(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         ids = batch["input_ids"]
         table = self.model.get_input_embeddings()
         inputs_embeds = self.tags.fill(table(ids), table.weight, batch["span_at"], batch["span_mixtures"])
@@ -87,7 +99,12 @@ class Pretrainer:
         ends = output.hidden_states[_READ_LAYER][rows, columns + N_TAGS]  # at the `]`
         read = _divergence(self.heads["read"](ends), batch["span_mixtures"])
         rows, columns = batch["asked_at"].unbind(1)
-        return next_token, read, _divergence(self.heads["asked"](hidden[rows, columns]), batch["asked_mixtures"])
+        asked = _divergence(self.heads["asked"](hidden[rows, columns]), batch["asked_mixtures"])
+        rows, columns = batch["thing_at"].unbind(1)
+        meant = _divergence(self.heads["meant"](output.hidden_states[_READ_LAYER][rows, columns]), batch["thing_meant"])
+        told = self.heads["share"](output.hidden_states[_SHARE_LAYER][rows, columns])
+        share = _share_loss(told, batch["thing_shares"])
+        return {"loss": next_token, "read": read, "asked": asked, "meant": meant, "share": share}
 
 
 def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -96,6 +113,16 @@ def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
         return logits.new_zeros(())
     entropy = torch.special.entr(wanted).sum(1)
     return (F.cross_entropy(logits.float(), wanted, reduction="none") - entropy).mean()
+
+
+def _share_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Binary cross-entropy of shares, where there are any, above the least that it can be."""
+    is_there = ~shares.isnan()
+    if not is_there.any():
+        return logits.new_zeros(())
+    wanted = shares[is_there].clamp(0, 1)
+    least = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
+    return (F.binary_cross_entropy_with_logits(logits[is_there].float(), wanted, reduction="none") - least).mean()
 
 
 def pretrain(
@@ -136,6 +163,7 @@ def train_round(
     *,
     steps: int,
     peak_lr: float,
+    warmup: int = 200,
     batches: Callable[[int], Iterator[list[EncodedDocument]]],
 ) -> None:
     """Train on from the trainer's weights, or from the state in `file` if the round was begun."""
@@ -150,4 +178,14 @@ def train_round(
         model.train()
         return measured
 
-    run("lm", state, batches, trainer, steps=steps, peak_lr=peak_lr, evaluate=evaluate, evaluate_every=250)
+    run(
+        "lm",
+        state,
+        batches,
+        trainer,
+        steps=steps,
+        peak_lr=peak_lr,
+        warmup=warmup,
+        evaluate=evaluate,
+        evaluate_every=250,
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.photos.text.words import N_TAGS, VOCABULARY
+from fromage_lite.photos.text.words import N_TAGS, VOCABULARY, Members
 from fromage_lite.text.forms import document as forms
 from fromage_lite.text.forms.document import Words
 
@@ -36,19 +36,45 @@ class Picture:
     found: bool = False
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A thing that a question asks for.
+
+    Attributes:
+        thing: its word, as it stands in the question.
+        classes: the classes that it means.
+        shares: how much of it the picture has that is meant; or both pictures.
+    """
+
+    thing: str
+    classes: Members
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Question(Words):
+    """The words of a question that asks for a thing."""
+
+    asked: Asked | None = None
+
+
 Piece = Words | Picture
 Document = list[Piece]
 
 
-def say(question: str, answer: str) -> Document:
-    """A turn in words."""
-    return [*forms.say(question, answer)]
+def say(question: str, answer: str, asked: Asked | None = None) -> Document:
+    """A turn in words; `asked` is what the question asks for, if it is known."""
+    return [_question(f"Q: {question}\nA:", asked), Words(f" {answer}\n")]
 
 
-def say_with(pictures: list[Picture], question: str, answer: str) -> Document:
+def say_with(pictures: list[Picture], question: str, answer: str, asked: Asked | None = None) -> Document:
     """A turn whose message begins with pictures."""
     document: Document = [Words("Q:", label=False), *pictures]
-    return [*document, Words(f" {question}\nA:", label=False), Words(f" {answer}\n")]
+    return [*document, _question(f" {question}\nA:", asked), Words(f" {answer}\n")]
+
+
+def _question(text: str, asked: Asked | None) -> Words:
+    return Words(text, label=False) if asked is None else Question(text, label=False, asked=asked)
 
 
 def length(document: Document) -> int:

@@ -26,11 +26,11 @@ def picture_questions(rng: random.Random, n: int | None = None) -> Document:
     aside = 0.3 if n is None and rng.random() < 0.25 else 0.0
     for i, question in enumerate(questions(mixture, rng, n or rng.randint(1, 5))):
         if i == 0:
-            document += say_with([Picture(mixture)], question.text, question.answer)
+            document += say_with([Picture(mixture)], question.text, question.answer, question.asked)
             continue
         if rng.random() < aside:
             document += say(*rng.choice((talk.fact, talk.small_talk, talk.unknown, talk.unknown_thing))(rng))
-        document += say(question.text, question.answer)
+        document += say(question.text, question.answer, question.asked)
     return document
 
 
@@ -89,7 +89,7 @@ def _back_to_the_picture(document: Document, rng: random.Random) -> Document:
             return say(rng.choice(MY_PICTURE), remarks.SHOW_FIRST) if rng.random() < 0.3 else []
         return say(rng.choice(MY_PICTURE), telling.description(shown[-1].mixture))
     about = questions(last.mixture, rng, rng.randint(1, 2))
-    return [piece for question in about for piece in say(question.text, question.answer)]
+    return [piece for question in about for piece in say(question.text, question.answer, question.asked)]
 
 
 def _about_the_pictures(document: Document, rng: random.Random) -> Document:

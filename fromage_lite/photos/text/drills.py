@@ -20,9 +20,9 @@ def yes_no(rng: random.Random) -> Document:
     for number in range(rng.randint(5, 10)):
         question = ask(mixture, rng, rng.choices(("yes_no", "which", "ability"), (0.85, 0.08, 0.07))[0])
         if number == 0:
-            document += say_with([Picture(mixture)], question.text, question.answer)
+            document += say_with([Picture(mixture)], question.text, question.answer, question.asked)
         else:
-            document += say(question.text, question.answer)
+            document += say(question.text, question.answer, question.asked)
     return document
 
 
@@ -32,7 +32,7 @@ def naming(rng: random.Random) -> Document:
     for _ in range(rng.randint(3, 8)):
         mixture = pictures.anything(rng)
         question = ask(mixture, rng, rng.choices(("what", "kind", "guess"), (0.75, 0.15, 0.1))[0])
-        document += say_with([Picture(mixture)], question.text, question.answer)
+        document += say_with([Picture(mixture)], question.text, question.answer, question.asked)
     return document
 
 

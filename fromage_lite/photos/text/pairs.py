@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from fromage_lite.photos.text import telling
-from fromage_lite.photos.text.document import Document, Mixture, Picture, say, say_with
+from fromage_lite.photos.text.document import Asked, Document, Mixture, Picture, say, say_with
 from fromage_lite.photos.text.questions import asked_thing
 from fromage_lite.photos.text.words import members
 from fromage_lite.photos.world.nouns import with_article
@@ -26,8 +26,9 @@ FIRST, SECOND, BOTH, NEITHER = "the first one.", "the second one.", "both.", "ne
 _UNNAMED = "something that i can't name"
 
 
-def which_one(first: Mixture, second: Mixture, rng: random.Random) -> tuple[str, str]:
-    """A question that asks which of two pictures shows something, and its answer; asked only where it is certain."""
+def which_one(first: Mixture, second: Mixture, rng: random.Random) -> tuple[str, str, Asked | None]:
+    """A question that asks which of two pictures shows something, its answer, and what it asks for; asked only where it
+    is certain."""
     for _ in range(50):
         word = asked_thing(rng.choice((first, second)), rng)
         shares = [telling.mass(mixture, members(word)) for mixture in (first, second)]
@@ -38,8 +39,12 @@ def which_one(first: Mixture, second: Mixture, rng: random.Random) -> tuple[str,
             continue
         answer = (BOTH if there else FIRST) if here else SECOND if there else NEITHER
         the = "the " + word if not word.startswith("some") else word
-        return rng.choice(_WHICH_ONE).format(the=the, a=with_article(word)), answer
-    return rng.choice(_BOTH), both(first, second)
+        return (
+            rng.choice(_WHICH_ONE).format(the=the, a=with_article(word)),
+            answer,
+            Asked(word, members(word), tuple(shares)),
+        )
+    return rng.choice(_BOTH), both(first, second), None
 
 
 def both(first: Mixture, second: Mixture) -> str:
@@ -60,15 +65,15 @@ def pair_questions(first: Mixture, second: Mixture, rng: random.Random, n: int, 
     """Two pictures in one message, and `n` questions about them, a share `which` of them on which one shows a thing."""
     document: Document = []
     for number in range(n):
-        draw = rng.random()
+        draw, asked = rng.random(), None
         if draw < which:
-            question, answer = which_one(first, second, rng)
+            question, answer, asked = which_one(first, second, rng)
         elif draw < which + 0.12:
             question, answer = rng.choice(_BOTH), both(first, second)
         else:
             question, answer = place_question([first, second], rng)
         if number == 0:
-            document += say_with([Picture(first), Picture(second)], question, answer)
+            document += say_with([Picture(first), Picture(second)], question, answer, asked)
         else:
-            document += say(question, answer)
+            document += say(question, answer, asked)
     return document

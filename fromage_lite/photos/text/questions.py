@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fromage_lite.photos.text import telling
-from fromage_lite.photos.text.document import Mixture
+from fromage_lite.photos.text.document import Asked, Mixture
 from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import (
     ABILITIES,
@@ -23,6 +23,9 @@ from fromage_lite.photos.text.words import (
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import has_article, plural, with_article
 
+Exchange = tuple[str, str] | tuple[str, str, Asked]
+"""A question, its answer, and what it asks for."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -31,6 +34,7 @@ class Question:
     text: str
     answer: str
     kind: str
+    asked: Asked | None = None
 
 
 WHAT = (
@@ -109,8 +113,8 @@ KINDS_OF_QUESTIONS = tuple(WEIGHTS)
 def ask(mixture: Mixture, rng: random.Random, kind: str | None = None) -> Question:
     """A question about a picture, of a kind or any."""
     kind = kind or rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    text, answer = _ASK[kind](mixture, rng)
-    return Question(text, answer, kind)
+    text, answer, *asked = _ASK[kind](mixture, rng)
+    return Question(text, answer, kind, *asked)
 
 
 def questions(mixture: Mixture, rng: random.Random, n: int) -> list[Question]:
@@ -193,16 +197,17 @@ def yes_no_about(phrase: str, rng: random.Random) -> str:
     return rng.choice(_YES_NO).format(a=phrase)
 
 
-def _yes_no(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
+def _yes_no(mixture: Mixture, rng: random.Random) -> Exchange:
     draw = rng.random()
     if draw < _STRANGE_SHARE:
         return yes_no_about(stranger(rng), rng), UNKNOWN
     word = asked_thing(mixture, rng)
     answer = telling.yes_no(mixture, members(word))
+    asked = Asked(word, members(word), (telling.mass(mixture, members(word)),))
     if draw < _STRANGE_SHARE + _DESCRIBED_SHARE and has_article(word):
         described = f"{rng.choice(ADJECTIVES)} {word}"
-        return yes_no_about(with_article(described), rng), answer
-    return yes_no_text(word, rng), answer
+        return yes_no_about(with_article(described), rng), answer, asked
+    return yes_no_text(word, rng), answer, asked
 
 
 def _choice(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
@@ -238,7 +243,7 @@ def _sure(mixture: Mixture, rng: random.Random) -> tuple[str, str]:
     return rng.choice(_SURE), telling.sureness(mixture)
 
 
-_ASK: dict[str, Callable[[Mixture, random.Random], tuple[str, str]]] = {
+_ASK: dict[str, Callable[[Mixture, random.Random], Exchange]] = {
     "what": _what, "kind": _kind, "which": _which, "yes_no": _yes_no, "guess": _guess, "use": _use,
     "ability": _ability, "sure": _sure, "choice": _choice, "beyond": _beyond,
 }  # fmt: skip

@@ -55,7 +55,7 @@ def test_my_picture_is_the_users_own_whatever_was_found_since():
 def test_which_of_two_pictures_shows_a_thing():
     rng = random.Random(3)
     tabby, truck = plain(NUMBER["tabby"]), plain(NUMBER["tow truck"])
-    answers = dict(which_one(tabby, truck, rng) for _ in range(600))
+    answers = dict(which_one(tabby, truck, rng)[:2] for _ in range(600))
     for question, answer in answers.items():
         if question.rstrip("?").endswith((" the cat", " a cat")):
             assert answer == "the first one."
