@@ -8,7 +8,8 @@ from transformers import AutoTokenizer
 from fromage_lite.photos.pretraining.corpus import Encoder
 from fromage_lite.photos.pretraining.tags import TagTable, slot_ids
 from fromage_lite.photos.pretraining.tokenizer import make_tokenizer
-from fromage_lite.photos.text.document import Picture, say_with
+from fromage_lite.photos.text.document import Asked, Picture, say_with
+from fromage_lite.photos.text.pictures import plain
 from fromage_lite.photos.text.words import words_of
 from fromage_lite.photos.world.classes import CLASSES
 
@@ -74,3 +75,13 @@ def test_the_visual_map_gives_what_stands_in_the_pretraining_text(tokenizer):
     filled = tags.fill(embeds, table, torch.tensor([[0, at]]), torch.from_numpy(mixture)[None])
     torch.testing.assert_close(filled[0, at : at + 6], wanted)
     torch.testing.assert_close(filled[0, at + 6 :], embeds[0, at + 6 :])
+
+
+def test_the_thing_that_a_question_asks_for_is_found_at_its_last_word(tokenizer):
+    asked = Asked("bird of prey", (21, 22), (0.9,))
+    document = say_with([Picture(plain(22))], "is it a bird of prey?", "yes.", asked)
+    encoded = Encoder(tokenizer, slot_ids(tokenizer)).encode(document)
+    ((at, found),) = encoded.things
+    assert found == asked
+    assert tokenizer.decode(encoded.ids[at - 2 : at + 1]) == " bird of prey"
+    assert tokenizer.decode(encoded.ids[at + 1]) == "?"
