@@ -30,7 +30,7 @@ from fromage_lite.pretraining.lm import make_model, save
 from fromage_lite.pretraining.loop import State, optimizer_for, run
 from fromage_lite.pretraining.tokenizer import PAD_ID
 
-PEAK_RATES = (1e-3, 5e-4)
+PEAK_RATES = (1e-3, 8e-4)
 """Highest learning rate of the first round of training, and of the later ones."""
 TOKENS = 4096
 """Positions of a step."""
