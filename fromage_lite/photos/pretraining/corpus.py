@@ -33,13 +33,13 @@ MIXTURE: dict[Maker, float] = {
 }
 DRILLS: dict[Maker, float] = {
     drills.yes_no: 3.0,
-    drills.naming: 2.5,
+    drills.naming: 3.5,
     drills.which_one: 2.5,
     drills.facts: 1.0,
     drills.copying: 0.4,
     drills.tagged: 0.5,
 }
-_DRILL_SHARES = ((300, 0.6), (1300, 0.5), (3000, 0.3))
+_DRILL_SHARES = ((300, 0.6), (3000, 0.5))
 _LATE_DRILL_SHARE = 0.2
 """Yes/no and which of two is which come last of all that the LM learns, and sooner with practice from the start."""
 

@@ -35,7 +35,7 @@ PEAK_RATES = (1e-3, 8e-4)
 TOKENS = 4096
 """Positions of a step."""
 _READ_LAYER, _SHARE_LAYER = 2, 3
-_WEIGHTS = {"loss": 1.0, "read": 0.2, "asked": 0.5, "meant": 0.15, "share": 1.0}
+_WEIGHTS = {"loss": 1.0, "read": 0.3, "asked": 0.5, "meant": 0.15, "share": 1.0}
 _SHARES = 3  # of the picture that is meant; of the first and of the second of two
 
 
