@@ -34,7 +34,7 @@ from fromage_lite.training.recipe import Recipe
 _DIALOGUES: dict[Callable[[random.Random], Document], float] = {
     search: 5.0,
     asking.requests: 3.0,
-    documents.shown_then_asked_for: 1.2,
+    documents.shown_then_asked_for: 2.5,
     documents.picture_questions: 0.8,
     documents.conversation: 0.5,
     documents.mixed_dialogue: 0.8,

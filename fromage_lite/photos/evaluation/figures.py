@@ -28,6 +28,7 @@ from fromage_lite.photos.text.words import NAMES, WORDS_OF_KINDS, members, words
 from fromage_lite.photos.world.classes import CLASSES, KINDS
 from fromage_lite.photos.world.nouns import with_article
 from fromage_lite.photos.world.saying import Saying, kind_sums, saying
+from fromage_lite.photos.world.simulator import MODES
 from fromage_lite.text.forms.requests import AGAIN, CORRECTIONS, THING_CHANGES
 from index.hits import Hit
 
@@ -81,7 +82,7 @@ class PhotosEvaluation:
         return read(reply(self._dialogue(), (self.engine.show(mixture), rng.choice(WHAT[:8])))[0])
 
     def _drawn(self, rng: random.Random, fits: Callable[[Mixture], bool]) -> Mixture:
-        while not fits(mixture := pictures.anything(rng)):
+        while not fits(mixture := pictures.anything(rng, MODES)):
             pass
         return mixture
 
@@ -121,7 +122,7 @@ class PhotosEvaluation:
         for number in self._each("yes_no"):
             of_kind = number % 2 == 1
             while True:
-                mixture = pictures.anything(rng)
+                mixture = pictures.anything(rng, MODES)
                 if of_kind and rng.random() < 0.5:
                     word = rng.choice(CLASSES[int(mixture.argmax())].kinds)
                 else:
@@ -140,7 +141,7 @@ class PhotosEvaluation:
         kinds = ("what", "kind", "which", "guess", "use", "ability", "choice", "beyond")
         right: dict[str, list[bool]] = {kind: [] for kind in kinds}
         for number in self._each("questions"):
-            mixture, kind = pictures.anything(rng), kinds[number % len(kinds)]
+            mixture, kind = pictures.anything(rng, MODES), kinds[number % len(kinds)]
             question = ask(mixture, rng, kind)
             text, _ = reply(self._dialogue(), (self.engine.show(mixture), question.text))
             right[kind].append(same_answer(text, question.answer))
@@ -233,7 +234,7 @@ def gallery(size: int = 3500) -> list[Mixture]:
     """Simulated photographs to search in: two of every class, then any, unsure ones and some of nothing known."""
     rng = random.Random("photo gallery")
     shown = [pictures.of_class(number, rng) for number in range(len(NAMES)) for _ in range(2)]
-    return shown + [pictures.anything(rng) for _ in range(size - len(shown))]
+    return shown + [pictures.anything(rng, MODES) for _ in range(size - len(shown))]
 
 
 def scored_requests(model: Fromage, n: int, seed: int) -> list[Scored]:

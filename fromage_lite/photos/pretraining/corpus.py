@@ -19,8 +19,8 @@ Maker = Callable[[random.Random], Document]
 
 MIXTURE: dict[Maker, float] = {
     documents.captioned: 0.6,
-    searches.illustrated: 0.5,
-    documents.picture_questions: 4.0,
+    searches.illustrated: 0.8,
+    documents.picture_questions: 3.5,
     documents.two_pictures: 2.0,
     requests: 2.4,
     documents.conversation: 1.2,
@@ -28,8 +28,8 @@ MIXTURE: dict[Maker, float] = {
     documents.long_dialogue: 0.3,
     documents.asked_about_pictures: 0.7,
     documents.own_picture: 1.0,
-    documents.shown_then_asked_for: 1.0,
-    searches.searches: 1.6,
+    documents.shown_then_asked_for: 1.8,
+    searches.searches: 3.0,
 }
 DRILLS: dict[Maker, float] = {
     drills.yes_no: 3.0,

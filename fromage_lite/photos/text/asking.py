@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fromage_lite.photos.text import pictures
-from fromage_lite.photos.text.document import Document, Mixture, Picture, Words
+from fromage_lite.photos.text.document import Document, Mixture, Picture, Words, say
 from fromage_lite.photos.text.questions import MY_PICTURE, ask
+from fromage_lite.photos.text.strangers import UNKNOWN, stranger
 from fromage_lite.photos.text.words import (
     ADJECTIVES,
     NAMES,
@@ -26,6 +27,9 @@ from fromage_lite.text.forms.requests import AGAIN, CORRECTIONS, REQUESTS, SIMIL
 
 _SEEN_SHARE = 0.85
 """How often the found picture stands in the context; a picture may have gone."""
+
+_STRANGE_SHARE = 0.2
+"""How often a dialogue of requests begins with one for what the model doesn't know."""
 
 _NOT_THAT = ("not that one.", "no, another one.", "not this one.", "no, a different one.", "no, not that one.",
              "something like it.", "show me a different one.")  # fmt: skip
@@ -79,7 +83,7 @@ class Wish:
 def any_wish(rng: random.Random) -> Wish:
     """A wish for a class, by name or synonym, or for anything of a kind."""
     draw = rng.random()
-    if draw < 0.4:
+    if draw < 0.22:
         words = rng.choice(NAMES)
     elif draw < 0.65:
         words = rng.choice(words_of(rng.randrange(len(NAMES))))
@@ -136,8 +140,11 @@ def answer_turn(question: str, wish: Wish, rng: random.Random, shown: Mixture | 
 
 def requests(rng: random.Random, turns: int | None = None) -> Document:
     """A dialogue that asks for pictures and follows up with changes, or with questions about the last."""
+    document: Document = []
+    if rng.random() < _STRANGE_SHARE:
+        document += say(rng.choice(REQUESTS).format(x=stranger(rng)), UNKNOWN)
     wish = any_wish(rng)
-    document = answer_turn(request_text(wish, rng), wish, rng)
+    document += answer_turn(request_text(wish, rng), wish, rng)
     document += _about_the_answer(document, rng)
     for _ in range(turns if turns is not None else rng.choice((0, 1, 1, 2, 3))):
         wish, question = follow_up(wish, rng)

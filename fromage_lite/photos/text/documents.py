@@ -134,7 +134,7 @@ def asked_about_pictures(rng: random.Random) -> Document:
 
 def shown_then_asked_for(rng: random.Random) -> Document:
     """A picture, a question about it, and a request: for more like it, or for anything."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
         return like_a_picture(rng)
     wish = any_wish(rng)
     return picture_questions(rng, rng.randint(1, 2)) + answer_turn(request_text(wish, rng), wish, rng)

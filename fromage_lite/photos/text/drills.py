@@ -18,7 +18,7 @@ def yes_no(rng: random.Random) -> Document:
     mixture = pictures.anything(rng)
     document: Document = []
     for number in range(rng.randint(5, 10)):
-        question = ask(mixture, rng, rng.choices(("yes_no", "choice", "which", "ability"), (0.7, 0.15, 0.08, 0.07))[0])
+        question = ask(mixture, rng, rng.choices(("yes_no", "choice", "which", "ability"), (0.64, 0.14, 0.16, 0.06))[0])
         if number == 0:
             document += say_with([Picture(mixture)], question.text, question.answer, question.asked)
         else:

@@ -13,6 +13,7 @@ from fromage_lite.photos.text.words import (
     PLACES,
     VOCABULARY,
     members,
+    words_of,
 )
 from fromage_lite.photos.world.classes import CLASSES
 from fromage_lite.photos.world.nouns import has_article, plural, with_article
@@ -69,5 +70,5 @@ def search_phrase(wish: Wish, rng: random.Random) -> str:
 def illustrated(rng: random.Random) -> Document:
     """The words for a class or a kind with its picture after them, as on a page."""
     number = rng.randrange(len(NAMES))
-    words = NAMES[number] if rng.random() < 0.7 else rng.choice(CLASSES[number].kinds)
+    words = rng.choice(words_of(number)) if rng.random() < 0.8 else rng.choice(CLASSES[number].kinds)
     return [Words(f"{with_article(words)}."), Picture(Wish(words, members(words)).target, answer=True)]
