@@ -87,7 +87,8 @@ make it.
   means and how much of them the pictures have, and foretold at the place of `[RET]` what was asked for. (The weights in
   the repository: the first round was ended before its learning rate had fallen; its first 318 steps knew no questions
   of the form "a cat or a dog?" or beyond what is seen, and a kind was certain from 0.7 of the mixture on, whatever its
-  width; the heads at the things asked for came with the second round.)
+  width; the heads at the things asked for came with the second round. The fourth has more synonyms, requests for what
+  it doesn't know, and mixtures near the thresholds.)
 - **`fromage-chat/`**: the bridge. Its map to visual tokens is known in closed form, from the LM's embeddings of the
   classes' words. `[RET]`, the query and the image projection are trained on texts and simulated mixtures.
 

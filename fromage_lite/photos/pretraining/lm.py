@@ -30,8 +30,9 @@ from fromage_lite.pretraining.lm import make_model, save
 from fromage_lite.pretraining.loop import State, optimizer_for, run
 from fromage_lite.pretraining.tokenizer import PAD_ID
 
-PEAK_RATES = (1e-3, 8e-4)
-"""Highest learning rate of the first round of training, and of the later ones."""
+PEAK_RATES = (1e-3, 8e-4, 6e-4)
+"""Highest learning rate of the first, the second, and the later rounds of training."""
+_WARMUPS = (200, 60)
 TOKENS = 4096
 """Positions of a step."""
 _READ_LAYER, _SHARE_LAYER = 2, 3
@@ -146,7 +147,8 @@ def pretrain(
             tokenizer,
             state,
             steps=count,
-            peak_lr=PEAK_RATES[min(number, 1)],
+            peak_lr=PEAK_RATES[min(number, len(PEAK_RATES) - 1)],
+            warmup=_WARMUPS[min(number, len(_WARMUPS) - 1)],
             batches=partial(_batches, tokenizer, seed, sum(steps[:number]), tokens),
         )
         save(trainer.model, tokenizer, out, suppressed=(PICTURE_START,))
@@ -163,7 +165,7 @@ def train_round(
     *,
     steps: int,
     peak_lr: float,
-    warmup: int = 200,
+    warmup: int,
     batches: Callable[[int], Iterator[list[EncodedDocument]]],
 ) -> None:
     """Train on from the trainer's weights, or from the state in `file` if the round was begun."""
