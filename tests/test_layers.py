@@ -69,6 +69,7 @@ COMMANDS = (
     "convert",
     "config",
     "doctor",
+    "make-photos",
     "make-playground",
 )
 
@@ -86,11 +87,11 @@ def test_help_names_every_command() -> None:
         assert f" {command} " in result.stdout
 
 
-@pytest.mark.parametrize("name", ["build_index", "train", "evaluate", "bench", "make_playground"])
+@pytest.mark.parametrize("name", ["build_index", "train", "evaluate", "bench", "make_photos", "make_playground"])
 def test_scripts_are_the_commands(name: str) -> None:
     result = python(f"scripts/{name}.py", "--help")
     assert result.returncode == 0, result.stderr
-    command = {"build_index": "index", "make_playground": "make-playground"}.get(name, name)
+    command = {"build_index": "index"}.get(name, name.replace("_", "-"))
     assert f"Usage: fromage-lite {command} [OPTIONS]" in result.stdout
 
 

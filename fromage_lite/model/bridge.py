@@ -175,6 +175,12 @@ class Bridge(nn.Module):
         self.visual_embeddings.bias.copy_(bias)
 
     @torch.no_grad()
+    def set_visual(self, weight: Tensor, bias: Tensor) -> None:
+        """Sets the map to visual tokens: weight (V * D, visual_dim) and bias (V * D,)."""
+        self.visual_embeddings.weight.copy_(weight)
+        self.visual_embeddings.bias.copy_(bias)
+
+    @torch.no_grad()
     def renormalise_ret(self, mean_norm: float, output_mean_norm: float | None = None) -> None:
         """Rescales the `[RET]` row(s) to the mean norm of the LM's other rows, as is done after every training step.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from fromage_lite.errors import CheckpointError
+from fromage_lite.evaluate.figures_file import read_figures
 from fromage_lite.playground.evaluation.searching import phrases
-from fromage_lite.playground.figures_file import read_figures
 from fromage_lite.playground.text.kept_apart import EDGES
 from index.files import write_bytes
 

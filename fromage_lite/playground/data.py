@@ -18,11 +18,11 @@ from fromage_lite.playground.text.document import Document, Picture, as_typed, l
 from fromage_lite.playground.text.grammar import FULL, caption, full_description, tags
 from fromage_lite.playground.text.kept_apart import is_kept_apart
 from fromage_lite.playground.text.searches import search
-from fromage_lite.playground.text.turns import as_turns
 from fromage_lite.playground.text.wishes import is_near
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, Split, sample_scene
 from fromage_lite.progress import progress_bar
+from fromage_lite.text.forms.document import as_turns
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
 from fromage_lite.training.data.interleaved import (

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fromage_lite.config import playground_dir
-from fromage_lite.errors import CheckpointError, ConfigError
+from fromage_lite.errors import CheckpointError
+from fromage_lite.pretraining.stages import check_stages, minutes, need_weights, run_stages
 from fromage_lite.progress import Report
-from index.files import write_bytes
 
 STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
@@ -51,25 +50,10 @@ def make(making: Making, stages: tuple[str, ...], report: Report) -> None:
         ConfigError: an unknown stage.
         CheckpointError: a stage needs the result of one that has not run.
     """
-    unknown = sorted(set(stages) - set(STAGES))
-    if unknown:
-        raise ConfigError(f"There is no stage {unknown[0]!r}.", f"Choose among {', '.join(STAGES)}.")
+    check_stages(stages, STAGES)
     if making.out.resolve() != playground_dir().resolve() and set(stages) & {"fromage", "fromage-chat"}:
         report("Note: bridges are trained between the models in --out.")
-    for stage in STAGES:
-        if stage in stages:
-            started = time.monotonic()
-            report(f"== {stage}")
-            _RUN[stage](making, report)
-            minutes = (time.monotonic() - started) / 60
-            _remember_time(making, stage, minutes)
-            report(f"== {stage}: {minutes:.1f} minutes")
-
-
-def _need(folder: Path, stage: str) -> Path:
-    if not any(folder.glob("*.safetensors")):
-        raise CheckpointError(f"{folder} has no weights yet.", f"Run the stage {stage} first: --stage {stage}.")
-    return folder
+    run_stages({name: partial(_RUN[name], making, report) for name in STAGES}, stages, making.work, report)
 
 
 def _lm(making: Making, report: Report) -> None:
@@ -105,8 +89,8 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
         options = RunOptions(
             recipe=name,
             out=out,
-            language_model=str(_need(making.out / "lm", "lm")),
-            vision_encoder=f"open_clip:local-dir:{_need(making.out / 'encoder', 'encoder')}",
+            language_model=str(need_weights(making.out / "lm", "lm")),
+            vision_encoder=f"open_clip:local-dir:{need_weights(making.out / 'encoder', 'encoder')}",
             resume=has_checkpoint(out / LAST),
             seed=making.seed,
             device=making.device,
@@ -123,15 +107,15 @@ def _index(making: Making, report: Report) -> None:
     from fromage_lite.playground.evaluation.run import open_agent
 
     for name in ("fromage", "fromage-chat"):
-        agent = open_agent(_need(making.out / name, name), making.device)
+        agent = open_agent(need_weights(making.out / name, name), making.device)
         report(f"{name}: {agent.index_path}")
         least = calibrate(agent, making.out / name)
         report(f"{name}: a picture counts as what was asked for from a score of {least} on")
 
 
 def _figures(making: Making, report: Report) -> None:
+    from fromage_lite.evaluate.figures_file import FIGURES_FILE, write_figures
     from fromage_lite.playground.evaluation.run import evaluate_playground
-    from fromage_lite.playground.figures_file import FIGURES_FILE, write_figures
 
     figures = evaluate_playground(making.out, device=making.device, report=report)
     write_figures(making.out / FIGURES_FILE, figures)
@@ -142,7 +126,7 @@ def _card(making: Making, report: Report) -> None:
     from fromage_lite.playground.vqa import FILE, write_vqa
 
     write_vqa(making.out / FILE)  # the questions of the app's /randvqa
-    write_card(making.out, making.lm_steps, (making.encoder_steps, making.readout_steps), _times(making))
+    write_card(making.out, making.lm_steps, (making.encoder_steps, making.readout_steps), minutes(making.work))
     report(f"{making.out / 'README.md'} is written.")
 
 
@@ -155,15 +139,3 @@ _RUN: dict[str, Callable[[Making, Report], None]] = {
     "figures": _figures,
     "card": _card,
 }
-
-
-def _remember_time(making: Making, stage: str, minutes: float) -> None:
-    file, times = making.work / "minutes.json", _times(making)
-    times[stage] = round(times.get(stage, 0.0) + minutes, 1)
-    write_bytes(file, (json.dumps(times, indent=2) + "\n").encode())
-
-
-def _times(making: Making) -> dict[str, float]:
-    file = making.work / "minutes.json"
-    times: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
-    return times

@@ -15,16 +15,18 @@ class RunOptions:
     """What a run trains on, where it is written, and how far it goes; `fromage-lite train` has an option for each."""
 
     recipe: str | None = None
-    """fromage (captions only), fromage-chat (captions and dialogues), paper (large models), or a .toml file. Default:
-    fromage-chat, or paper with --data."""
+    """photos (texts and simulated photographs), fromage (captions only), fromage-chat (captions and dialogues), paper
+    (large models), or a .toml file. Default: fromage-chat, or paper with --data."""
     data: Path | None = None
-    """A table of lines caption<TAB>image, or an index folder whose pictures have captions. Default: the playground."""
+    """A table of lines caption<TAB>image, or an index folder whose pictures have captions. Default: the
+    recipe's world."""
     images_root: Path | None = None
     """Folder that image paths in the table are relative to. Default: the table's own."""
     language_model: str | None = None
-    """Hub name or folder of a causal language model. Default: the playground's."""
+    """Hub name or folder of a causal language model. Default: that of the recipe's world."""
     vision_encoder: str | None = None
-    """Image encoder: open_clip:MODEL/PRETRAINED, timm:NAME, or a transformers model. Default: the playground's."""
+    """Image encoder: open_clip:MODEL/PRETRAINED, timm:NAME, or a transformers model. Default: that of the
+    recipe's world."""
     out: Path | None = None
     """Folder of the run. Default: runs/RECIPE."""
     resume: bool = False

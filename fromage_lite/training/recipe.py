@@ -14,7 +14,8 @@ from fromage_lite.plain_data import PlainData
 from index.errors import reason
 
 Schedule = Literal["cosine", "constant"]
-VisualInit = Literal["random", "scaled", "text"]
+VisualInit = Literal["random", "scaled", "text", "given"]
+World = Literal["playground", "photos"]
 Precision = Literal["no", "bf16", "fp16"]
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -45,9 +46,10 @@ class Recipe(PlainData):
 
     Attributes:
         name: the file's name.
+        world: the shipped world whose frozen models and data a run takes that names none.
         bridge: fields of `FromageConfig` that shape the bridge (`n_visual_tokens`, …).
-        data: how many `captions`, `dialogues` and `validation` examples the playground draws; a caption file has its
-            own numbers.
+        data: how many `captions`, `dialogues` and `validation` examples the world draws; a caption file has its own
+            numbers.
         weights: the losses' factors.
         steps: optimiser steps; the learning rate's schedule is laid over them.
         batch_size: captions per step, over all processes; the contrastive loss has one negative fewer. There is no
@@ -61,10 +63,11 @@ class Recipe(PlainData):
         max_tokens: longer captions are cut; longer dialogues are an error.
         learning_rate: AdamW's, after warm-up.
         visual_rate: factor on the learning rate of the map to visual tokens. Its inputs, the encoder's features, may be
-            large; a full step would then move the tokens by more than the norm of the LM's embeddings.
+            large; a full step would then move the tokens by more than the norm of the LM's embeddings. 0 leaves the map
+            as it starts.
         visual_init: how the map to visual tokens starts. `random`: as in torch; `scaled`: the same, at the mean norm of
             the LM's embeddings; `text`: the least-squares fit to the embeddings of a text about each picture, one token
-            per visual token.
+            per visual token; `given`: as the data says (`TrainingData.visual_map`).
         whiten_features: whether the bridge learns from whitened features. It stays one linear map; the saved one reads
             plain features.
         betas: AdamW's.
@@ -81,6 +84,7 @@ class Recipe(PlainData):
     """
 
     name: str
+    world: World = "playground"
     bridge: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, int] = field(default_factory=dict)
     weights: Weights = field(default_factory=Weights)
@@ -117,19 +121,22 @@ class Recipe(PlainData):
             self.require(name, getattr(self, name) >= 0, "a whole number >= 0")
         for name in ("concat_probability", "final_learning_rate"):
             self.require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
-        for name in ("learning_rate", "visual_rate", "clip_norm"):
+        for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             self.require(name, value > 0 and math.isfinite(value), "a number above 0")
+        rate = self.visual_rate
+        self.require("visual_rate", rate >= 0 and math.isfinite(rate), "a number >= 0")
         self.require("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers below 1")
         self.require("weight_decay", self.weight_decay >= 0, "a number >= 0")
         self.require("max_scale", self.max_scale is None or self.max_scale >= 1, "a number >= 1, or left out")
         self.require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
-        self.require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled or text")
+        self.require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled, text or given")
+        self.require("world", self.world in get_args(World), "playground or photos")
         self.require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Reads a shipped recipe (`fromage`, `fromage-chat`, `paper`) by name, or a TOML file by path.
+    """Reads a shipped recipe (`photos`, `fromage`, `fromage-chat`, `paper`) by name, or a TOML file by path.
 
     A recipe may say `extends = "NAME"` to take that recipe's values wherever it gives none, sections included. NAME is
     as here; a path is relative to the file that names it.

@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from fromage_lite.checkpoint.card import Provenance
-from fromage_lite.config import WEIGHTS_FILE, FromageConfig, playground_dir
+from fromage_lite.config import WEIGHTS_FILE, FromageConfig, shipped_dir
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import read_tensors
 from fromage_lite.model.bridge import Whitening, load_bridge
@@ -25,11 +25,12 @@ from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
 from fromage_lite.training.length import RunLength
 from fromage_lite.training.options import RunOptions
-from fromage_lite.training.recipe import Recipe
+from fromage_lite.training.recipe import Recipe, World
 from fromage_lite.training.state import BEST, LAST, has_checkpoint
 from fromage_lite.training.trainer import FitResult, Trainer, make_accelerator
 
 _SAMPLE = 20_000  # most features to take statistics from
+_SOURCES: dict[World, str] = {"playground": "the playground", "photos": "simulated photographs"}
 
 
 def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSource | None = None) -> bool:
@@ -124,6 +125,12 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
         model.bridge.whiten(Whitening.of(sample))
     if recipe.visual_init == "scaled":
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
+    elif recipe.visual_init == "given":
+        if data.visual_map is None:
+            raise ConfigError(
+                f"The data of the recipe {recipe.name} gives no map to visual tokens.", "Set another visual_init."
+            )
+        model.bridge.set_visual(*data.visual_map)
     elif recipe.visual_init == "text":
         rows, ids = visual_texts(data, model)
         features = torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32))
@@ -151,7 +158,7 @@ def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int
 
 def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Provenance:
     """What the model card says; it names files without their folders."""
-    source = "the playground" if options.data is None else options.data.name
+    source = _SOURCES[recipe.world] if options.data is None else options.data.name
     held_out = len(data.validation.captions) if data.validation is not None else 0
     return Provenance(
         data=f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures "
@@ -162,14 +169,16 @@ def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Prov
 
 
 def _config(recipe: Recipe, options: RunOptions) -> FromageConfig:
-    """The recipe's bridge between the frozen models that the options name, the playground's by default."""
+    """The recipe's bridge between the frozen models that the options name, by default those of its world."""
     if (options.language_model is None) != (options.vision_encoder is None):
         raise ConfigError(
             "Only one of the two frozen models is named.", "Give --language-model and --vision-encoder, or neither."
         )
+    home = shipped_dir(recipe.world)
+    encoder = recipe.bridge.get("vision_encoder", f"open_clip:local-dir:{home / 'encoder'}")
     names = {
-        "language_model": options.language_model or str(playground_dir() / "lm"),
-        "vision_encoder": options.vision_encoder or f"open_clip:local-dir:{playground_dir() / 'encoder'}",
+        "language_model": options.language_model or str(home / "lm"),
+        "vision_encoder": options.vision_encoder or encoder,
     }
     return FromageConfig.from_dict({**recipe.bridge, **names})
 

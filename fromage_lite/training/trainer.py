@@ -56,7 +56,8 @@ class FitResult:
 
 
 def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW over the bridge; the map to visual tokens has its own rate."""
+    """AdamW over the bridge; the map to visual tokens has its own rate, and stays as it is if that is 0."""
+    model.bridge.visual_embeddings.requires_grad_(recipe.visual_rate > 0)
     named = model.trained_parameters()
     visual = {name for name in named if name.startswith("visual_embeddings.")}
     groups = [

@@ -8,8 +8,8 @@ from fromage_lite.chat.choosing import AGAIN, NEAREST
 from fromage_lite.chat.events import ImagesFound, Notice
 from fromage_lite.chat.search import parse_terms
 from fromage_lite.config import LoadOptions, playground_dir
+from fromage_lite.evaluate.replies import reply
 from fromage_lite.playground.evaluation.named import setting_named, things_named
-from fromage_lite.playground.evaluation.replies import reply
 from fromage_lite.text.forms.remarks import ASK_FIRST, SHOW_FIRST
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fromage_lite.playground.pretraining.initialization import LOOK_BACK
-from fromage_lite.playground.pretraining.lm import make_model
+from fromage_lite.pretraining.initialization import LOOK_BACK
+from fromage_lite.pretraining.lm import make_model
 
 VOCABULARY = 1024
 

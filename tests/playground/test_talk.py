@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from fromage_lite.evaluate.matches import Scored, calibrated
 from fromage_lite.playground.data import _reply, _SceneBook
-from fromage_lite.playground.evaluation.matches import Scored, calibrated
 from fromage_lite.playground.evaluation.searching import UNSEEN_FORMS, phrases
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.pretraining.corpus import random_document
@@ -16,9 +16,9 @@ from fromage_lite.playground.text.document import Picture, Words
 from fromage_lite.playground.text.grammar import description, full_description
 from fromage_lite.playground.text.kept_apart import EDGES, is_kept_apart
 from fromage_lite.playground.text.searches import search_phrase
-from fromage_lite.playground.text.turns import as_turns
 from fromage_lite.playground.world.scene import Group, Scene
 from fromage_lite.playground.world.things import SETTINGS
+from fromage_lite.text.forms.document import as_turns
 from fromage_lite.text.forms.remarks import COUNTING, count_answer
 from fromage_lite.text.forms.requests import REQUESTS, SEARCHES
 from fromage_lite.text.forms.typed import as_typed, misspelt

@@ -15,10 +15,10 @@ from fromage_lite.playground.text import documents, grammar, questions, talk
 from fromage_lite.playground.text.document import Picture, as_typed
 from fromage_lite.playground.text.grammar import description, full_description, tags
 from fromage_lite.playground.text.questions import KINDS, MY_PICTURE, ask
-from fromage_lite.playground.text.turns import as_turns
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import Group, Scene, is_held_out_pair, is_held_out_setting, sample_scene
 from fromage_lite.playground.world.things import CATEGORY_OF, SETTINGS, THINGS, THINGS_BY_CATEGORY, TINTABLE, is_a
+from fromage_lite.text.forms.document import as_turns
 
 TWO_CATS_AND_A_CAR = Scene((Group("cat", 2, "small"), Group("car", 1, "big", "red")), "night")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from tui.cli.options import Device, Dtype, Quantize
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Option(help="A playground's folder, or one bridge's folder. Default: the shipped playground."),
+        typer.Option(help="A shipped model's folder, or one bridge's folder. Default: the shipped playground."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
@@ -22,30 +23,31 @@ def evaluate(
     n: Annotated[int, typer.Option(min=10, help="Scenes or questions per figure.")] = 500,
     n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes for the retrieval figures.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of scenes and questions.")] = 1,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(help="For photos: a folder of real ones, filled by scripts/fetch_photographs.py."),
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = "none",
 ) -> None:
-    """Measure a model on held-out scenes of the playground: captions, questions, requests, retrieval.
+    """Measure a model in its world: on held-out scenes of the playground, or on simulated photographs.
 
     Prints the figures as one flat JSON object; progress goes to stderr.
     """
     from fromage_lite.config import playground_dir
+    from fromage_lite.evaluate.figures_file import as_json, write_figures
+    from fromage_lite.photos.evaluation.run import evaluate_photos, sees_photographs
     from fromage_lite.playground.evaluation.run import evaluate_playground
-    from fromage_lite.playground.figures_file import as_json, write_figures
 
+    folder = model or playground_dir()
     with StatusLine() as line:
-        figures = evaluate_playground(
-            model or playground_dir(),
-            device=device,
-            dtype=dtype,
-            quantize=quantize,
-            n=n,
-            n_retrieval=n_retrieval,
-            seed=seed,
-            report=line.keep,
-            progress=line,
+        measure = (
+            partial(evaluate_photos, photographs=photographs)
+            if sees_photographs(folder)
+            else partial(evaluate_playground, n_retrieval=n_retrieval, progress=line)
         )
+        figures = measure(folder, device=device, dtype=dtype, quantize=quantize, n=n, seed=seed, report=line.keep)
     if json_file is not None:
         write_figures(json_file, figures)
     typer.echo(as_json(figures))

@@ -21,6 +21,7 @@ from tui.cli.doctor import doctor
 from tui.cli.evaluate import evaluate
 from tui.cli.guard import add
 from tui.cli.index import index
+from tui.cli.make_photos import make_photos
 from tui.cli.make_playground import make_playground
 from tui.cli.models import models
 from tui.cli.options import DrawnAs, NoSave, given_settings, with_options
@@ -122,7 +123,8 @@ def _session(last: bool, session: int | None) -> int | Literal["last"] | None:
     return "last" if last else session
 
 
-for command in (chat, ask, search, serve, models, index, train, evaluate, convert, config, doctor, make_playground):
+_MAKING = (train, evaluate, convert, make_photos, make_playground)
+for command in (chat, ask, search, serve, models, index, config, doctor, *_MAKING):
     add(app, command)
 app.add_typer(bench.app, name="bench")
 

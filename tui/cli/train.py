@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fromage_lite.config import PHOTOS
 from fromage_lite.training.options import RunOptions
 from tui.cli.guard import INTERRUPTED
 from tui.cli.options import with_options
@@ -18,8 +19,9 @@ def train(options: RunOptions) -> None:
     """
     recipe = options.load_recipe()  # before PyTorch takes its time
 
+    from fromage_lite.photos.data import photos_data
     from fromage_lite.playground.data import playground_data
     from fromage_lite.training.run import run
 
-    if run(recipe, options, typer.echo, playground_data):
+    if run(recipe, options, typer.echo, photos_data if recipe.world == PHOTOS else playground_data):
         raise typer.Exit(INTERRUPTED)

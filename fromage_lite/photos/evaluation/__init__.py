@@ -1,1 +1,1 @@
-"""How well photographs are told: real ones, labelled by hand."""
+"""How well the model of photographs does: on simulated ones, and on real ones labelled by hand."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from fromage_lite.chat.agent import Agent
 from fromage_lite.evaluate.metrics import mean
+from fromage_lite.evaluate.replies import reply, same_answer
 from fromage_lite.playground.evaluation.named import things_named
-from fromage_lite.playground.evaluation.replies import Pictures, reply, same_answer
+from fromage_lite.playground.evaluation.replies import Pictures
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.text import talk
 from fromage_lite.playground.text.asking import request_text

@@ -14,13 +14,14 @@ from tqdm import tqdm
 from fromage_lite.chat.agent import Agent
 from fromage_lite.config import GenerationSettings
 from fromage_lite.evaluate.metrics import mean, recall_at_k, same_group
+from fromage_lite.evaluate.replies import reply, same_answer
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.playground.data import encode_scenes
 from fromage_lite.playground.evaluation.edges import found_questions, small_talk
 from fromage_lite.playground.evaluation.matches import match_figures
 from fromage_lite.playground.evaluation.named import names_exactly, setting_named, things_named
 from fromage_lite.playground.evaluation.probe import exact_sets, fit_linear_probe
-from fromage_lite.playground.evaluation.replies import Pictures, reply, same_answer
+from fromage_lite.playground.evaluation.replies import Pictures
 from fromage_lite.playground.evaluation.searching import search_figures
 from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.pretraining.lm import text_accuracy

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fromage_lite.playground.pretraining.tokenizer import EOS_ID
 from fromage_lite.playground.text import documents, drills, searches
 from fromage_lite.playground.text.document import Document, Picture, Words, as_typed
 from fromage_lite.playground.text.grammar import PICTURE_END, PICTURE_START, span, tags
 from fromage_lite.playground.text.kept_apart import is_kept_apart
 from fromage_lite.playground.world.scene import Split
+from fromage_lite.pretraining import batches as batching
+from fromage_lite.pretraining.tokenizer import EOS_ID
 
 Maker = Callable[[random.Random, Split], Document]
 
@@ -142,27 +143,8 @@ def batches(
     Step numbers fix the content: a resumed run sees what an uninterrupted one would have seen.
     """
     encoder = Encoder(tokenizer)
-    pool_steps = 16  # documents are sorted by length within pools of this many steps
-    while True:
-        pool, skip = divmod(step, pool_steps)
-        rng = random.Random(f"{seed}:{pool}")
-        drawn, total = [], 0
-        while total < 1.08 * pool_steps * tokens:  # padding and the leftover take some
-            document = encoder.encode(random_document(rng, split, share_of_drills(step)), rng)
-            drawn.append(document)
-            total += len(document.ids)
-        drawn.sort(key=lambda d: len(d.ids))
-        cuts: list[list[EncodedDocument]] = []
-        batch: list[EncodedDocument] = []
-        longest = 0
-        for document in drawn:
-            longest = max(longest, len(document.ids))
-            if batch and longest * (len(batch) + 1) > tokens:
-                cuts.append(batch)
-                batch, longest = [], len(document.ids)
-            batch.append(document)
-        rng.shuffle(cuts)  # the leftover batch is dropped
-        while len(cuts) < pool_steps:
-            cuts.append(rng.choice(cuts))
-        yield from cuts[skip:pool_steps]
-        step = (pool + 1) * pool_steps
+
+    def draw(rng: random.Random, step: int) -> EncodedDocument:
+        return encoder.encode(random_document(rng, split, share_of_drills(step)), rng)
+
+    return batching.batches(draw, seed, step, tokens)

@@ -22,12 +22,13 @@ from torch.nn import functional as F
 
 from fromage_lite.files import write_tensors
 from fromage_lite.playground.pretraining.lm import TAGS
-from fromage_lite.playground.pretraining.loop import State, optimizer_for, run
-from fromage_lite.playground.pretraining.tokenizer import EOS_ID, PAD_ID, VOCAB_SIZE, save_encoder_tokenizer
+from fromage_lite.playground.pretraining.tokenizer import VOCAB_SIZE, save_encoder_tokenizer
 from fromage_lite.playground.text.grammar import FULL, N_TAGS, caption, random_style, tags
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, Scene, sample_scene
 from fromage_lite.playground.world.things import THINGS
+from fromage_lite.pretraining.loop import State, optimizer_for, run
+from fromage_lite.pretraining.tokenizer import EOS_ID, PAD_ID
 from index.files import write_bytes
 
 IMAGE_SIZE = 96

@@ -14,17 +14,16 @@ from torch.nn import functional as F
 
 from fromage_lite.playground.pretraining import corpus
 from fromage_lite.playground.pretraining.corpus import EncodedDocument
-from fromage_lite.playground.pretraining.initialization import LOOK_BACK, initialize
-from fromage_lite.playground.pretraining.loop import State, optimizer_for, run
-from fromage_lite.playground.pretraining.tokenizer import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
+from fromage_lite.playground.pretraining.tokenizer import train_tokenizer
 from fromage_lite.playground.text.documents import described
 from fromage_lite.playground.text.grammar import EMPTY_TAG, N_TAGS, PICTURE_START
 from fromage_lite.playground.text.questions import questions
 from fromage_lite.playground.world.scene import Split, sample_scene
 from fromage_lite.playground.world.things import COLOURS, NUMBERS, SETTINGS, SIZES, THINGS
+from fromage_lite.pretraining.lm import greedy_answers, make_model, save
+from fromage_lite.pretraining.loop import State, optimizer_for, run
+from fromage_lite.pretraining.tokenizer import PAD_ID
 
-MAX_POSITIONS = 512
-_WIDTH = 320
 TAGS = (EMPTY_TAG, *SETTINGS, *NUMBERS[1:], *SIZES, *COLOURS, *THINGS)
 _TAG_INDEX = {tag: i for i, tag in enumerate(TAGS)}
 PEAK_RATES = (7e-4, 4e-4)
@@ -39,33 +38,6 @@ def make_tokenizer(out: Path, seed: int = 0, documents: int = 30_000) -> None:
     texts = [corpus.as_text(corpus.random_document(rng)) for _ in range(documents)]
     # Each tag once more by itself, so that all of them are single tokens.
     train_tokenizer(texts + [f" {tag}" for tag in TAGS] * 200, out)
-
-
-def make_model(vocab_size: int) -> Any:
-    """The untrained LM: Llama architecture, 5.3 M parameters, with first weights that can copy from the context.
-
-    It has biases in the attention, as Qwen2 does. It is no Qwen2: transformers would load another tokenizer for it.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=_WIDTH,
-        intermediate_size=880,
-        num_hidden_layers=len(LOOK_BACK),
-        num_attention_heads=_WIDTH // 64,
-        num_key_value_heads=_WIDTH // 64,
-        max_position_embeddings=MAX_POSITIONS,
-        tie_word_embeddings=True,
-        attention_bias=True,
-        initializer_range=0.06,
-        bos_token_id=EOS_ID,
-        eos_token_id=EOS_ID,
-        pad_token_id=PAD_ID,
-    )
-    model = LlamaForCausalLM(config)
-    initialize(model)
-    return model
 
 
 def collate(documents: list[EncodedDocument]) -> dict[str, Tensor]:
@@ -122,28 +94,6 @@ class Pretrainer:
         return next_token, F.cross_entropy(tag_logits, batch["span_tags"].flatten())
 
 
-@torch.no_grad()
-def greedy_answers(model: Any, tokenizer: Any, prompts: list[str], max_new_tokens: int = 24) -> list[str]:
-    """The LM's greedy continuation of each prompt up to the end of the line (used to measure text alone)."""
-    answers = [""] * len(prompts)
-    encoded = [tokenizer.encode(prompt) for prompt in prompts]
-    by_length: dict[int, list[int]] = {}
-    for i, ids in enumerate(encoded):
-        by_length.setdefault(len(ids), []).append(i)
-    for rows in by_length.values():
-        ids = torch.tensor([encoded[i] for i in rows], device=model.device)
-        out = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=PAD_ID,
-        )
-        for i, row in zip(rows, out[:, ids.shape[1] :].tolist(), strict=True):
-            answers[i] = tokenizer.decode(row, skip_special_tokens=True).split("\n")[0].strip()
-    return answers
-
-
 def text_questions(n: int, seed: int, split: Split = "val", spans: bool = False) -> list[tuple[str, str, str]]:
     """`(prompt, right answer, kind)` about scenes described in words (or, with `spans`, in tags), one question each."""
     from fromage_lite.playground.text.grammar import span
@@ -165,23 +115,6 @@ def text_accuracy(
     rows = text_questions(n, seed, split, spans)
     answers = greedy_answers(model, tokenizer, [prompt for prompt, _, _ in rows])
     return sum(answer == right for answer, (_, right, _) in zip(answers, rows, strict=True)) / n
-
-
-def save(model: Any, tokenizer: Any, out: Path) -> None:
-    """Write the LM in bf16 as a folder that `AutoModelForCausalLM.from_pretrained` loads."""
-    from transformers import GenerationConfig
-
-    half = make_model(model.config.vocab_size)
-    half.load_state_dict(model.state_dict())
-    half = half.to(torch.bfloat16)
-    half.generation_config = GenerationConfig(
-        bos_token_id=EOS_ID,
-        eos_token_id=EOS_ID,
-        pad_token_id=PAD_ID,
-        suppress_tokens=[BOS_ID, PAD_ID, *tokenizer.encode(PICTURE_START, add_special_tokens=False)],
-    )
-    half.save_pretrained(out)
-    tokenizer.save_pretrained(out)
 
 
 def pretrain(
@@ -215,7 +148,7 @@ def pretrain(
             peak_lr=PEAK_RATES[min(number, 1)],
             batches=partial(_batches, tokenizer, seed, before, tokens),
         )
-    save(trainer.model, tokenizer, out)
+    save(trainer.model, tokenizer, out, suppressed=(PICTURE_START,))
 
 
 def train_on(
@@ -253,7 +186,7 @@ def train_on(
     trainer = Pretrainer(model, device)
     train_round(trainer, tokenizer, work / f"lm-{round_number}.pt", steps=steps, peak_lr=PEAK_RATES[1],
                 batches=partial(_batches, tokenizer, seed, before, tokens))  # fmt: skip
-    save(trainer.model, tokenizer, out)
+    save(trainer.model, tokenizer, out, suppressed=(PICTURE_START,))
 
 
 def _batches(tokenizer: Any, seed: int, before: int, tokens: int, step: int) -> Iterator[list[EncodedDocument]]:

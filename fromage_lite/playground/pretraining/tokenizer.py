@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-BOS_ID, PAD_ID, EOS_ID = 0, 1, 2
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
+from fromage_lite.pretraining.tokenizer import BOS_ID, EOS_ID, SPECIAL_TOKENS, new_tokenizer, save_tokenizer
+
 VOCAB_SIZE = 1024
 
 
 def train_tokenizer(texts: Iterable[str], out: Path) -> None:
-    """Train and save a fast tokenizer that `AutoTokenizer.from_pretrained(out)` loads.
+    """Train and save a fast tokenizer that `AutoTokenizer.from_pretrained(out)` loads."""
+    from tokenizers import models, pre_tokenizers, trainers
 
-    As in OPT, every text is led by `</s>`, which also ends texts. Text is folded to lower case.
-    """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = new_tokenizer(models.BPE(unk_token=None))
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
         special_tokens=list(SPECIAL_TOKENS),
@@ -29,17 +22,7 @@ def train_tokenizer(texts: Iterable[str], out: Path) -> None:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", EOS_ID)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="</s>",
-        eos_token="</s>",
-        unk_token="</s>",
-        pad_token="<pad>",
-        clean_up_tokenization_spaces=False,
-        model_max_length=512,
-    )
-    fast.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
 
 
 def save_encoder_tokenizer(lm_folder: Path, out: Path, context_length: int) -> None:

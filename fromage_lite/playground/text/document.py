@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fromage_lite.playground.world.scene import Scene, Split, has_held_out_pair, has_held_out_setting
 from fromage_lite.playground.world.things import VOCABULARY
-from fromage_lite.text.forms import typed
-
-
-@dataclass(frozen=True)
-class Words:
-    """Text; `label` tells whether a dialogue model is to learn saying it (answers, not questions)."""
-
-    text: str
-    label: bool = True
+from fromage_lite.text.forms import document as forms
+from fromage_lite.text.forms.document import Words
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def allowed(scene: Scene, split: Split) -> bool:
 
 def say(question: str, answer: str) -> Document:
     """A turn in words."""
-    return [Words(f"Q: {question}\nA:", label=False), Words(f" {answer}\n")]
+    return [*forms.say(question, answer)]
 
 
 _PICTURE_TOKENS = 20
@@ -65,14 +58,4 @@ def length(document: Document) -> int:
 
 def as_typed(document: Document, rng: random.Random, slips: float = 0.07) -> Document:
     """The same document, its questions as people type them: without an end mark, shortened, with digits or a slip."""
-    return [
-        replace(piece, text=_typed(piece.text, rng, slips))
-        if isinstance(piece, Words) and piece.text.endswith("\nA:")
-        else piece
-        for piece in document
-    ]
-
-
-def _typed(text: str, rng: random.Random, slips: float) -> str:
-    start = "Q: " if text.startswith("Q: ") else " "
-    return start + typed.as_typed(text.removeprefix(start).removesuffix("\nA:"), rng, VOCABULARY, slips) + "\nA:"
+    return forms.as_typed(document, rng, VOCABULARY, slips)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from fromage_lite.errors import DataError
 from fromage_lite.text.interleaving import Ret, Text
@@ -83,6 +84,8 @@ class TrainingData:
             negatives of each other in the contrastive losses.
         texts: for each row a text about the picture that could replace it in the LM's input; None if there are only the
             captions.
+        visual_map: weight `(visual tokens * width, dim)` and bias `(visual tokens * width,)` of the map to visual
+            tokens, where the data knows it in closed form.
         validation: held-out data of the same form, without its own validation.
         fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
@@ -92,6 +95,7 @@ class TrainingData:
     dialogues: Sequence[Example] = ()
     groups: npt.NDArray[np.integer] | None = None
     texts: Sequence[str] | None = field(default=None, repr=False)
+    visual_map: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     validation: TrainingData | None = field(default=None, repr=False)
     fingerprint: str = ""
 

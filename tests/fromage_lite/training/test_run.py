@@ -18,7 +18,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.run import run
-from tests.fromage_lite.training.test_train import RECIPE
+from tests.fromage_lite.training.test_train import RECIPE, make_data
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -108,6 +108,25 @@ def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_capt
     wanted = model.language.model.get_input_embeddings().weight[first].double()
     residual = model.visual_embeds(features.float())[:, 0].double() - wanted
     assert residual.abs().max() < 1e-3  # all captions begin with the same token
+
+
+def test_a_map_to_visual_tokens_that_the_data_gives_stays_as_it_is(recipe, options):
+    values = {**recipe.to_dict(), "visual_rate": 0.0, "visual_init": "given"}
+    given = {}
+
+    def own_data(model, recipe, seed):
+        visual = model.bridge.visual_embeddings
+        given["map"] = torch.randn_like(visual.weight), torch.randn_like(visual.bias)
+        return dataclasses.replace(make_data(model), visual_map=given["map"]), "Made up."
+
+    without_data = dataclasses.replace(options, data=None, export=None)
+    assert not run(Recipe.from_dict(values), without_data, lambda line: None, own_data)
+    trained = Fromage.from_pretrained(options.out / "last", device="cpu").bridge.visual_embeddings
+    assert torch.equal(trained.weight, given["map"][0])
+    assert torch.equal(trained.bias, given["map"][1])
+    again = dataclasses.replace(without_data, overwrite=True)
+    with pytest.raises(ConfigError, match="no map to visual tokens"):
+        run(Recipe.from_dict(values), again, lambda line: None, lambda model, *_: (make_data(model), "Made up."))
 
 
 def test_a_bridge_to_a_quantised_language_model_learns(recipe, options, tmp_path):

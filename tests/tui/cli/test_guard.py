@@ -60,6 +60,7 @@ def test_one_line_and_one_code(error, code, said):
         ["evaluate", "--model", "nowhere"],
         ["bench", "decode", "--lm", "nonsense"],
         ["make-playground", "--stage", "nonsense"],
+        ["make-photos", "--stage", "nonsense"],
         ["convert", "nowhere", "x"],
         ["ask", "hello", "--model", "./nowhere"],
     ],

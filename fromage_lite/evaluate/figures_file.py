@@ -1,4 +1,4 @@
-"""The file of a playground's figures: a flat JSON object, one number a key."""
+"""The file of a model's figures: a flat JSON object, one number a key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_figures(file: Path, figures: Mapping[str, float]) -> None:
 
 
 def read_figures(folder: Path) -> dict[str, float]:
-    """The figures of a playground's folder.
+    """The figures in a model's folder.
 
     Raises:
         CheckpointError: they are missing or damaged.

@@ -1,4 +1,4 @@
-"""First weights of the playground's LM: attention heads that look back and that match, so that it can copy at once.
+"""First weights of the shipped LMs: attention heads that look back and that match, so that it can copy at once.
 
 Left to chance, a model of this size and budget finds copying from its context late or never (induction heads: Olsson et
 al. 2022, arXiv 2209.11895). Weights that start in the form that trained ones take are called mimetic (Trockman and

@@ -1,0 +1,1 @@
+"""The frozen language model for photographs, trained from nothing."""

@@ -1,0 +1,1 @@
+"""What the shipped worlds share of training their frozen language models from nothing."""
