@@ -206,8 +206,12 @@ class _Visitor:
         return self._own.pictures_left(message_from_data(request["message"]))
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        hits = self._agent.search(message_from_data(request["message"]), int(request["k"]), set(request["exclude"]))
+        message, spelling = message_from_data(request["message"]), request["spelling"]
+        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling)
         return pictures_to_data(self._pictures(hits))
+
+    def _read_as(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return message_to_data(self._agent.read_as(message_from_data(request["message"])))
 
     def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))
