@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.plain_data import PlainData
 from index.errors import reason
+from index.files import write_bytes
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
@@ -211,6 +212,15 @@ def read_config(folder: Path) -> FromageConfig:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is not a JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    """Writes a checkpoint's configuration with these fields changed, atomically.
+
+    Raises: as `read_config`, and OSError: it can't be written.
+    """
+    config = replace(read_config(folder), **changes)
+    write_bytes(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
 
 
 def playground_dir() -> Path:

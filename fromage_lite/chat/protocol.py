@@ -138,8 +138,8 @@ class ChatAgent(Protocol):
     def search(
         self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
     ) -> list[Hit]:
-        """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`. Misspelt words
-        are looked for as they were meant, unless `spelling` is off.
+        """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`. Misspelt
+        words are looked for as they were meant, unless `spelling` is off.
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.

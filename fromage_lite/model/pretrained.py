@@ -179,8 +179,8 @@ class Pretrained(
         return model
 
     def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
-        """Writes config.json, model.safetensors (the bridge), words.txt if there is a vocabulary, and README.md if it is
-        missing; each atomically.
+        """Writes config.json, model.safetensors (the bridge), words.txt if it has a vocabulary, and README.md if that
+        is missing; each atomically.
 
         Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
 

@@ -129,7 +129,7 @@ def _is_slip(typed: str, known: str, distance: int) -> bool:
 
 
 def _is_of_the_finger(typed: str, known: str) -> bool:
-    """Whether a word at distance 1 has two neighbours swapped, a letter left out or one doubled: the likeliest slips."""
+    """Whether a word at distance 1 has two neighbours swapped, a letter left out or one doubled: the usual slips."""
     if len(typed) == len(known):
         return sorted(typed) == sorted(known)
     if len(typed) < len(known):

@@ -16,7 +16,14 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
-from fromage_lite.chat.turns import Turn, message_from_data, message_segments, message_to_data, turn_from_dict, turn_to_dict
+from fromage_lite.chat.turns import (
+    Turn,
+    message_from_data,
+    message_segments,
+    message_to_data,
+    turn_from_dict,
+    turn_to_dict,
+)
 from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch

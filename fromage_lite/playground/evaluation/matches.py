@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fromage_lite.chat.agent import Agent
-from fromage_lite.config import CONFIG_FILE, read_config
+from fromage_lite.config import change_config
 from fromage_lite.evaluate.metrics import mean
 from fromage_lite.playground.evaluation.named import setting_named, things_named
 from fromage_lite.playground.evaluation.replies import reply
@@ -18,7 +16,6 @@ from fromage_lite.playground.pictures import gallery
 from fromage_lite.playground.text.asking import request_text
 from fromage_lite.playground.text.grammar import PLAIN
 from fromage_lite.playground.world.scene import Scene, sample_scene
-from index.files import write_bytes
 
 _ABOUT_AS_WELL = 0.02
 
@@ -67,8 +64,7 @@ def calibrate(agent: Agent, folder: Path, n: int = 300, seed: int = 2) -> float:
     """Measures the score from which on a picture counts as what was asked for, and writes it into the configuration in
     `folder` (`match_score`). The seed is another than that of the figures."""
     least = round(calibrated(scored_requests(agent, n, seed)), 3)
-    config = dataclasses.replace(read_config(folder), match_score=least)
-    write_bytes(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+    change_config(folder, match_score=least)
     return least
 
 

@@ -9,7 +9,7 @@ from fromage_lite.playground.pretraining.corpus import random_document
 from fromage_lite.playground.text.document import Words
 from fromage_lite.playground.text.talk import WORLD
 from fromage_lite.playground.world.things import VOCABULARY
-from fromage_lite.text.spelling import words_in
+from fromage_lite.text.spelling import Spelling, words_in
 
 _DOCUMENTS = 60_000
 _OFTEN = 3  # the made-up names that the LM has learnt not to know are all but unique
@@ -32,6 +32,11 @@ OTHERS = """
     treasury tricks tried tuck under understood waited wasted welcomed were widow winger winner word yours
 """
 """Everyday words that the LM has never read and that are a slip away from one that it has."""
+
+
+def spelling() -> Spelling:
+    """What reads the words of the playground's users."""
+    return Spelling(known_words(), words_in(OTHERS))
 
 
 def known_words(documents: int = _DOCUMENTS, seed: int = 0) -> list[str]:
