@@ -10,9 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from textwrap import shorten
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
-
 from fromage_lite.text.message import Segment
 
 LEAST_LETTERS = 3  # shorter words are not looked at
@@ -91,6 +88,9 @@ class Spelling:
         """The known word that a word in lower case is a slip of; the word itself if it is known or in doubt."""
         if len(word) < LEAST_LETTERS or self.knows(word):
             return word
+        from rapidfuzz import process  # only once there is an unknown word: a command's first lines need not wait
+        from rapidfuzz.distance import OSA
+
         found = process.extract(word, self._candidates, scorer=OSA.distance, score_cutoff=MOST_SLIPS, limit=None)
         near = [(distance, known) for known, distance, _ in found if _is_slip(word, known, int(distance))]
         ranked = [(distance, not _is_of_the_finger(word, known), known) for distance, known in near]
