@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.plain_data import PlainData
 from index.errors import reason
+from index.files import write_bytes
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
 VisualInput = Literal["pooled", "grid"]
+SpellingMode = Literal["off", "auto"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -47,6 +49,8 @@ class FromageConfig(PlainData):
             `inst` (`[INST] … [/INST]`) or `plain`.
         query_form: how the words of a search stand before `[RET]`, `{}` in their place: as they are, or in the form in
             which the model has learnt to search.
+        vocabulary: file of the words that the LM knows, by which misspelt ones are read as what was meant (see
+            `checkpoint.words`); a relative path counts from the checkpoint's own folder. None reads all as typed.
         sees_found: whether the pictures that a `[RET]` found are shown to the LM after it, when the next turn begins.
         match_score: the cosine from which on a found picture counts as what was asked for, measured on the model's own
             pictures; None says nothing of how well one fits.
@@ -74,6 +78,7 @@ class FromageConfig(PlainData):
     image_suffix: str = ""
     prompt_template: PromptTemplate = "qa"
     query_form: str = "{}"
+    vocabulary: str | None = None
     sees_found: bool = False
     match_score: float | None = None
     tie_ret: bool | None = None
@@ -106,6 +111,8 @@ class FromageConfig(PlainData):
         is_pooled = visual == "pooled" or not self.has_retrieval
         _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
         _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
+        words = self.vocabulary
+        _require(words is None or (isinstance(words, str) and bool(words.strip())), "vocabulary", "a file", words)
         for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
@@ -150,6 +157,8 @@ class GenerationSettings(PlainData):
     """Most pictures in one reply; after that many, `[RET]` is forbidden."""
     score_threshold: float | None = None
     """Lowest cosine similarity of a picture to show. Default: any."""
+    spelling: SpellingMode = "auto"
+    """Whether misspelt words are read as what was meant: never (off), or by the words that the model knows (auto)."""
     seed: int | None = None
     """Makes sampling repeatable. Default: none."""
 
@@ -161,6 +170,7 @@ class GenerationSettings(PlainData):
         _require(_is_number(heat) and heat >= 0, "temperature", "a number >= 0", heat)
         _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1", self.top_p)
         _require(_is_choice(self.ret_mode, RetMode), "ret_mode", "off, auto or always", self.ret_mode)
+        _require(_is_choice(self.spelling, SpellingMode), "spelling", "off or auto", self.spelling)
         _require(_is_number(self.ret_bias), "ret_bias", "a number", self.ret_bias)
         for name in ("ret_scale_factor", "score_threshold"):
             value = getattr(self, name)
@@ -206,6 +216,15 @@ def read_config(folder: Path) -> FromageConfig:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is not a JSON object.", "Copy or download the model again.")
     return FromageConfig.from_dict(data)
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    """Writes a checkpoint's configuration with these fields changed, atomically.
+
+    Raises: as `read_config`, and OSError: it can't be written.
+    """
+    config = replace(read_config(folder), **changes)
+    write_bytes(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
 
 
 def shipped_dir(name: str) -> Path:

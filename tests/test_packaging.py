@@ -53,6 +53,7 @@ def test_the_wheel_holds_all_code_and_data_that_the_repository_tracks(wheel: zip
     "name",
     [
         "README.md",
+        "words.txt",
         "lm/config.json",
         "lm/model.safetensors",
         "lm/tokenizer.json",

@@ -127,6 +127,13 @@ class Conversation:
         async for item in self._thread.stream(work):
             yield item
 
+    async def read_as(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Words and pictures as a search looks for them: by the settings, with misspelt words as they were meant."""
+        agent, _ = self._ready()
+        if self.settings.spelling == "off":
+            return segments
+        return await self._guarded("The search failed", lambda: agent.read_as(segments))
+
     async def search(
         self, segments: Sequence[Segment], count: int, exclude: Collection[int] = ()
     ) -> tuple[Picture, ...]:
@@ -135,7 +142,8 @@ class Conversation:
 
         def work() -> tuple[Picture, ...]:
             unwanted = {*exclude, *dialogue.excluded}
-            return tuple(load_hit(agent, hit) for hit in agent.search(segments, count, unwanted))
+            hits = agent.search(segments, count, unwanted, self.settings.spelling)
+            return tuple(load_hit(agent, hit) for hit in hits)
 
         return await self._guarded("The search failed", work)
 

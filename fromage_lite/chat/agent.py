@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromage_lite.chat.engine import Engine
-from fromage_lite.chat.search import Term, find
-from fromage_lite.config import NO_INDEX, GenerationSettings
+from fromage_lite.chat.search import Term, as_read, find
+from fromage_lite.config import NO_INDEX, GenerationSettings, SpellingMode
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
@@ -104,7 +104,13 @@ class Agent:
 
         return Dialogue(self.engine, settings)
 
-    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """As `ChatAgent.read_as`."""
+        return self.engine.read_as(clean(segments))
+
+    def search(
+        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
         """As `ChatAgent.search`: `[RET]` is appended and its state is the query. A picture alone is its own embedding;
         the language model does not have to put it into words first.
 
@@ -114,14 +120,20 @@ class Agent:
             MessageError: there is nothing to search for, or it is too long.
         """
         message = clean(segments)
-        return self.find([Term(1.0, message)] if message else [], k, exclude)
+        return self.find([Term(1.0, message)] if message else [], k, exclude, spelling)
 
-    def find(self, terms: Sequence[Term], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+    def terms_as_read(self, terms: Sequence[Term]) -> list[Term]:
+        """Terms with their misspelt words as they were meant, as `find` looks for them."""
+        return as_read(self.engine, terms)
+
+    def find(
+        self, terms: Sequence[Term], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
         """At most `k` pictures for a weighted sum of terms, best first; a score is the cosine with that sum.
 
         Raises: as `search`, and MessageError if the terms cancel each other out.
         """
-        return find(self.engine, terms, k, exclude)
+        return find(self.engine, terms, k, exclude, spelling)
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`; None, too, if the index can't be read."""

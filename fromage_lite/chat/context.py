@@ -12,7 +12,7 @@ from torch import Tensor
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.limits import check_length, pictures_left
 from fromage_lite.chat.turns import Turn
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import ImageError
 from fromage_lite.model.decoding import DecodingState, Token, stream
 from fromage_lite.text.marks import MARKED_RET, without_marks
@@ -43,12 +43,17 @@ class Prompt:
 
 class Context:
     """The LM's view of one dialogue. Turns are plain data; what the cache lacks is read when needed: after undo, after
-    a failure, or for a dialogue from a file."""
+    a failure, or for a dialogue from a file.
+
+    Attributes:
+        spelling: whether messages are read with their misspelt words as they were meant.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.model = engine, engine.model
         language = self.model.language
         self.template = get_template(self.model.config.prompt_template, language.tokenizer)
+        self.spelling: SpellingMode = "auto"
         self._stop_ids = language.token_ids(self.template.stop_tokens)
         self.clear()
 
@@ -91,7 +96,7 @@ class Context:
             room -= len(view[-1].hits) * self._picture_size()
 
         def render(segments: Sequence[Segment]) -> Sequence[Segment]:
-            return self.template.render_turn(segments, is_first=not view)
+            return self._render(segments, is_first=not view)
 
         return pictures_left(self.model, render, message, room, add_bos=not view)
 
@@ -189,10 +194,13 @@ class Context:
 
     # --- embeddings ---
 
+    def _render(self, message: Sequence[Segment], is_first: bool) -> Sequence[Segment]:
+        return self.template.render_turn(self.engine.read_as(message, self.spelling), is_first)
+
     def _turn_embeds(self, turn: Turn, before: Turn | None, notices: list[str]) -> Tensor:
         is_first = before is None
         segments: list[str | Tensor] = [*self._found(before)]
-        for segment in [*self.template.render_turn(turn.message, is_first), reply_prompt(self.template, turn)]:
+        for segment in [*self._render(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
                 segments += self.engine.open_segments([segment])
             except ImageError as error:
@@ -202,7 +210,7 @@ class Context:
 
     def _message_embeds(self, message: Sequence[Segment], before: Sequence[Turn], room: int) -> Tensor:
         is_first = not before
-        rendered = self.template.render_turn(message, is_first)
+        rendered = self._render(message, is_first)
         found = self._found(before[-1] if before else None)
         check_length(self.model, message, rendered, room - len(found) * self._picture_size(), add_bos=is_first)
         return self.model.prompt_embeds([*found, *self.engine.open_segments(rendered)], add_bos=is_first)

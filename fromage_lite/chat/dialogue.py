@@ -21,6 +21,7 @@ from fromage_lite.chat.turns import Turn, message_segments, turn_from_dict, turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, unexpected
 from fromage_lite.text.message import Segment, clean
+from fromage_lite.text.spelling import told
 from index.hits import Hit
 from index.images import is_gone
 
@@ -183,6 +184,9 @@ class Dialogue:
         settings, notice = self._effective_settings()
         if notice:
             yield Notice(notice)
+        read = self._read_as(message)
+        if read != message:
+            yield Notice(told(read))
         prompt = self._context.prepare(before, message, settings.max_new_tokens)
         yield from map(Notice, prompt.notices)
         context = _context_parts(before, message, self._context.spans(), prompt)
@@ -204,6 +208,13 @@ class Dialogue:
         self.turns, self._replaced = [*before, turn], set()
         yield reply.statistics(prompt)
         yield Done(turn.text, turn.reason)
+
+    def _read_as(self, message: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """The message as the model reads it by the settings; after a change of these it reads all turns anew."""
+        if self._context.spelling != self.settings.spelling:
+            self._context.clear()
+            self._context.spelling = self.settings.spelling
+        return self.engine.read_as(message, self.settings.spelling)
 
     def _find(
         self, query_embeds: Tensor, reply: ReplyDraft, settings: GenerationSettings, shown: set[int], unwanted: set[int]

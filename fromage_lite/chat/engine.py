@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from fromage_lite.config import SpellingMode
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
+from fromage_lite.text.spelling import read_as
 from index.containers import stamp_of
 from index.hits import Hit, Retriever
 from index.images import is_gone, is_url, open_image
@@ -39,6 +41,10 @@ class Engine:
         self.model, self.index = model, index
         self.stream: Stream | None = None
         self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
+
+    def read_as(self, segments: Sequence[Segment], spelling: SpellingMode = "auto") -> tuple[Segment, ...]:
+        """A message as the model reads it: with its misspelt words as they were meant, if its words are known."""
+        return read_as(self.model.spelling if spelling == "auto" else None, segments)
 
     # --- the user's pictures ---
 

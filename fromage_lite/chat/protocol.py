@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from fromage_lite.chat.events import Event
     from fromage_lite.chat.turns import Turn
-    from fromage_lite.config import GenerationSettings
+    from fromage_lite.config import GenerationSettings, SpellingMode
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
     from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
@@ -130,8 +130,16 @@ class ChatAgent(Protocol):
         """Starts a dialogue with these settings."""
         ...
 
-    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`.
+    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """Words and pictures with misspelt words as they were meant; as they are for a model whose words are not
+        known."""
+        ...
+
+    def search(
+        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`. Misspelt
+        words are looked for as they were meant, unless `spelling` is off.
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.

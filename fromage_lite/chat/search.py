@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.chat.limits import check_length
+from fromage_lite.config import SpellingMode
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
@@ -104,7 +105,18 @@ def is_meant_as_path(text: str) -> bool:
         return False
 
 
-def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+def as_read(engine: Engine, terms: Sequence[Term], spelling: SpellingMode = "auto") -> list[Term]:
+    """The terms with their misspelt words as they were meant; see `Engine.read_as`."""
+    return [replace(term, segments=engine.read_as(term.segments, spelling)) for term in terms]
+
+
+def find(
+    engine: Engine,
+    terms: Sequence[Term],
+    k: int,
+    exclude: Collection[int] = (),
+    spelling: SpellingMode = "auto",
+) -> list[Hit]:
     """At most `k` pictures for all terms together, best first; a score is the cosine with their sum.
 
     Raises:
@@ -112,7 +124,7 @@ def find(engine: Engine, terms: Sequence[Term], k: int, exclude: Collection[int]
         ImageError: a picture can't be read.
         MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
     """
-    return engine.retrieve(mixed_query(engine, terms), k, exclude)
+    return engine.retrieve(mixed_query(engine, as_read(engine, terms, spelling)), k, exclude)
 
 
 def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:

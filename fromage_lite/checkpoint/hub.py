@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
+from fromage_lite.checkpoint.words import WORDS_FILE
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
 from index.errors import reason
 
@@ -25,7 +26,7 @@ def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Pat
 
     released = [inside, f"{REPOSITORY_FOLDER}/{inside}".rstrip("/")]
     try:
-        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, "README.md"))
+        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, "README.md"))
         return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
     except RepositoryNotFoundError as error:
         try:  # the original FROMAGe is published as a space, with its demo

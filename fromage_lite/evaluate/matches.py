@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fromage_lite.config import CONFIG_FILE, read_config
+from fromage_lite.config import change_config
 from fromage_lite.evaluate.metrics import mean
-from index.files import write_bytes
 
 _ABOUT_AS_WELL = 0.02
 
@@ -41,8 +38,7 @@ def write_match_score(folder: Path, score: float) -> float:
     """Writes the score from which on a picture counts as what was asked for into the configuration in `folder`
     (`match_score`), and returns it as written."""
     least = round(score, 3)
-    config = dataclasses.replace(read_config(folder), match_score=least)
-    write_bytes(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+    change_config(folder, match_score=least)
     return least
 
 

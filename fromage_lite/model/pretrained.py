@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fromage_lite.checkpoint.card import CARD_FILE, Provenance, check_public, write_card
 from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config
 from fromage_lite.checkpoint.released import read_checkpoint
+from fromage_lite.checkpoint.words import WORDS_FILE, read_words, write_words
 from fromage_lite.config import CAPTIONING, CONFIG_FILE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import write_tensors
@@ -23,6 +24,7 @@ from fromage_lite.model.bridge import Bridge, load_bridge
 from fromage_lite.model.memory import announce
 from fromage_lite.placement import CPU, Placement, choose_placement
 from fromage_lite.progress import Report
+from fromage_lite.text.spelling import Spelling
 from fromage_lite.text.templates import get_template
 from fromage_lite.vision import VisionEncoder, tensor_hash
 from index.errors import reason
@@ -43,6 +45,7 @@ class Pretrained(
         bridge: all that is trained.
         config: names of the frozen models and shape of the bridge.
         base_dir: where relative folders in the configuration count from; None is the working directory.
+        spelling: what reads misspelt words, by `config.vocabulary`; None reads all as typed.
         provenance: what the bridge was trained on and how well it does, for its model card.
         card: the model card that it was loaded with. Saving writes a new one if this is empty, or if there is a
             provenance to record.
@@ -59,6 +62,7 @@ class Pretrained(
         self.language, self.vision, self.bridge = language, vision, bridge
         self.config = dataclasses.replace(config, visual_dim=bridge.visual_embeddings.in_features, lm_dim=language.dim)
         self.base_dir = base_dir
+        self.spelling: Spelling | None = None
         self.provenance, self.card = Provenance(), ""
 
     # --- loading and saving ---
@@ -81,10 +85,11 @@ class Pretrained(
             notice: gets a sentence about the memory that the models will take, if it is much.
 
         Raises:
-            CheckpointError: a frozen model is missing or damaged.
+            CheckpointError: a frozen model or the list of words is missing or damaged.
             ConfigError: the configuration does not fit them.
             MemoryPlanError: the device is too small for them.
         """
+        spelling = None if config.vocabulary is None else read_words(config.vocabulary, base_dir)
         place = announce(config, place, base_dir=base_dir, report=notice)
         language = load_language_model(
             config.language_model,
@@ -96,7 +101,9 @@ class Pretrained(
         vision = VisionEncoder.load(
             config.vision_encoder, place, base_dir=base_dir, revision=config.vision_encoder_revision
         )
-        return cls.from_parts(language, vision, config, base_dir)
+        model = cls.from_parts(language, vision, config, base_dir)
+        model.spelling = spelling
+        return model
 
     @classmethod
     def from_parts(
@@ -172,7 +179,8 @@ class Pretrained(
         return model
 
     def save_pretrained(self, save_directory: str | Path, *, dtype: torch.dtype | None = None, **kwargs: Any) -> None:
-        """Writes config.json, model.safetensors (the bridge) and, if it is missing, README.md; each atomically.
+        """Writes config.json, model.safetensors (the bridge), words.txt if it has a vocabulary, and README.md if that
+        is missing; each atomically.
 
         Frozen models in local folders are named relative to the checkpoint, so that the whole tree can be moved.
 
@@ -184,9 +192,14 @@ class Pretrained(
         """
         folder = Path(save_directory)
         try:
-            config = json.dumps(portable_config(self.config, self.base_dir, folder).to_dict(), indent=2) + "\n"
+            portable = portable_config(self.config, self.base_dir, folder)
+            if self.spelling is not None:  # a copy, so that the folder is whole wherever it goes
+                portable = dataclasses.replace(portable, vocabulary=WORDS_FILE)
+            config = json.dumps(portable.to_dict(), indent=2) + "\n"
             tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge_tensors().items()}
             write_tensors(folder / WEIGHTS_FILE, tensors)
+            if self.spelling is not None:
+                write_words(folder / WORDS_FILE, self.spelling)
             write_bytes(folder / CONFIG_FILE, config.encode())
             if not (folder / CARD_FILE).exists():
                 known = kwargs.get("model_card_kwargs") or {}

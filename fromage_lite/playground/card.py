@@ -73,6 +73,7 @@ Small models, trained from nothing, that show the whole of FROMAGe on a laptop. 
   {encoder_steps} steps of 128 pictures, and {readout_steps} more in which these names were also read by least squares.
 - **`fromage/`**: the bridge of the paper: captions only. What it does beyond captions and retrieval is emergent.
 - **`fromage-chat/`**: the default: the same parameters, trained on captions and on dialogues over pictures.
+- **`words.txt`**: the words of the LM's text. Misspelt ones are read as the one of these that was meant.
 
 Both bridges are 17 visual tokens, one for each tag of a picture span, and a retrieval space of 256 dimensions; LM and
 encoder are frozen. Their map to visual tokens begins as the least-squares estimate of the LM's embeddings of these tags

@@ -1,4 +1,4 @@
-"""Everything from nothing, in stages that can run apart: atlas, LM, encoder, bridges, index, figures, model card."""
+"""Everything from nothing, in stages that can run apart: atlas, LM, encoder, bridges, words, index, figures, card."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fromage_lite.config import playground_dir
+from fromage_lite.config import change_config, playground_dir
 from fromage_lite.errors import CheckpointError
 from fromage_lite.pretraining.stages import check_stages, minutes, need_weights, run_stages
 from fromage_lite.progress import Report
 
-STAGES = ("lm", "encoder", "fromage", "fromage-chat", "index", "figures", "card")
+STAGES = ("lm", "encoder", "fromage", "fromage-chat", "words", "index", "figures", "card")
 """In order; `atlas` is apart, since it alone needs the font."""
 
 LM_STEPS = (8_500, 3_000, 2_000, 2_500, 2_400, 900)
@@ -25,7 +25,8 @@ class Making:
     """How the playground is made.
 
     Attributes:
-        out: the folder to fill (`lm/`, `encoder/`, `fromage/`, `fromage-chat/`, `figures.json`, `README.md`).
+        out: the folder to fill (`lm/`, `encoder/`, `fromage/`, `fromage-chat/`, `words.txt`, `figures.json`,
+            `README.md`).
         work: states of interrupted stages.
         device: where to train.
         seed: of everything.
@@ -102,6 +103,18 @@ def _bridge(name: str) -> Callable[[Making, Report], None]:
     return train
 
 
+def _words(making: Making, report: Report) -> None:
+    from fromage_lite.checkpoint.words import WORDS_FILE, write_words
+    from fromage_lite.playground.pretraining.words import spelling
+
+    file = making.out / WORDS_FILE
+    write_words(file, spelling())
+    for name in ("fromage", "fromage-chat"):
+        folder = need_weights(making.out / name, name)
+        change_config(folder, vocabulary=f"../{WORDS_FILE}")
+    report(f"{file} is written.")
+
+
 def _index(making: Making, report: Report) -> None:
     from fromage_lite.playground.evaluation.matches import calibrate
     from fromage_lite.playground.evaluation.run import open_agent
@@ -135,6 +148,7 @@ _RUN: dict[str, Callable[[Making, Report], None]] = {
     "encoder": _encoder,
     "fromage": _bridge("fromage"),
     "fromage-chat": _bridge("fromage-chat"),
+    "words": _words,
     "index": _index,
     "figures": _figures,
     "card": _card,

@@ -10,6 +10,7 @@ from fromage_lite.chat.search import parse_terms
 from fromage_lite.config import LoadOptions, playground_dir
 from fromage_lite.evaluate.replies import reply
 from fromage_lite.playground.evaluation.named import setting_named, things_named
+from fromage_lite.playground.text.talk import WORLD
 from fromage_lite.text.forms.remarks import ASK_FIRST, SHOW_FIRST
 
 pytestmark = pytest.mark.slow
@@ -38,6 +39,36 @@ def test_plain_words_find_what_they_say(agent, words, things, setting):
     caption = agent.search((words,), 1)[0].caption
     assert things <= things_named(caption)
     assert setting in (None, setting_named(caption))
+
+
+@pytest.mark.parametrize(
+    ("words", "thing"), [("elefant", "elephant"), ("shwo me a cat", "cat"), ("a cta on the beach", "cat")]
+)
+def test_a_slip_of_the_finger_finds_what_was_meant(agent, words, thing):
+    assert thing in things_named(agent.search((words,), 1)[0].caption)
+
+
+@pytest.mark.parametrize(("message", "thing"), [("shwo me a elefant", "elephant"), ("shwo me a cat", "cat")])
+def test_a_request_with_a_slip_gets_its_picture_and_says_how_it_was_read(agent, message, thing):
+    hits, told = asked(agent.dialogue(), message)
+    assert thing in things_named(hits[0].caption)
+    assert told == [f"Read as: show me a {thing}"]
+
+
+@pytest.mark.parametrize("message", ["show me a wolf", "a bat", "a rat", "show me a fox", "show me a crow"])
+def test_what_the_world_does_not_hold_is_not_taken_for_what_it_does(agent, message):
+    hits, told = asked(agent.dialogue(), message)
+    assert not hits and not told
+
+
+def test_no_stranger_is_read_as_something_else(agent):
+    assert [words for words in WORLD.strangers if agent.read_as((words,)) != (words,)] == []
+
+
+def test_the_list_of_words_is_the_one_that_the_training_text_gives(agent):
+    from fromage_lite.playground.pretraining.words import spelling
+
+    assert agent.model.spelling.words == spelling().words
 
 
 def test_something_red_is_red(agent):

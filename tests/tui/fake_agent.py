@@ -12,7 +12,7 @@ from PIL import Image
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import FromageError, StoreError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import ImageSegment, Segment
@@ -130,6 +130,7 @@ class FakeAgent:
         self.index_size = index_size
         self.messages: list[tuple[Segment, ...]] = []
         self.searches: list[tuple[Segment, ...]] = []
+        self.slips: dict[str, str] = {}
         self.looked_at: list[str] = []
         self.regenerated = 0
         self.room = 9  # pictures in a message
@@ -153,7 +154,12 @@ class FakeAgent:
         self.last = FakeDialogue(self, settings)
         return self.last
 
-    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        return tuple(self.slips.get(segment, segment) if isinstance(segment, str) else segment for segment in segments)
+
+    def search(
+        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
         self.searches.append(tuple(segments))
         return [hit for hit in self.hits if hit.id not in exclude][:k]
 

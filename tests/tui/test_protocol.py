@@ -37,6 +37,7 @@ AGENT = {
     "index_path",
     "use_index",
     "dialogue",
+    "read_as",
     "search",
     "row",
     "thumbnail",

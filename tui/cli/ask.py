@@ -164,6 +164,7 @@ class _Json:
     def begin(self, number: int) -> None:
         """Starts collecting a reply."""
         self._hits: list[Hit] = []
+        self._notices: list[str] = []
         self._statistics: dict[str, Any] = {}
 
     def print(self, event: Event) -> None:
@@ -172,12 +173,13 @@ class _Json:
             case ImagesFound(found):
                 self._hits += found
             case Notice(text):
+                self._notices.append(text)
                 console.complain(text)
             case Statistics():
                 self._statistics = asdict(event)
             case Done(text):
                 images = [console.hit_data(hit) for hit in self._hits]
-                console.echo_json({"text": text, "images": images, "stats": self._statistics})
+                console.echo_json({"text": text, "images": images, "notices": self._notices, "stats": self._statistics})
 
 
 class _Events:

@@ -12,7 +12,8 @@ def make_playground(
     stage: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run only this stage: lm, encoder, fromage, fromage-chat, index, figures, card; repeat for several."
+            help="Run only this stage: lm, encoder, fromage, fromage-chat, words, index, figures, "
+            "card; repeat for several."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the models.")] = Path("checkpoints/playground"),

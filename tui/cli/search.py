@@ -13,6 +13,7 @@ from fromage_lite.chat.search import Term, parse_terms
 from fromage_lite.config import LoadOptions
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
+from fromage_lite.text.spelling import told
 from index.hits import Hit
 from tui.cli import console
 from tui.cli.options import AsJson, DrawnAs, Images, load_agent, with_options
@@ -48,6 +49,7 @@ def search(
     as_json: AsJson = False,
     show: Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal.")] = False,
     images: DrawnAs = "auto",
+    raw: Annotated[bool, typer.Option("--raw", help="Look for misspelt words as they are typed.")] = False,
 ) -> None:
     """Find pictures by words, pictures, or both: ranked, with scores (1 is a perfect match).
 
@@ -64,11 +66,13 @@ def search(
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
     agent = load_agent(load)
-    hits = [hit for hit in agent.find(terms, top) if threshold is None or hit.score >= threshold]
+    read = terms if raw else agent.terms_as_read(terms)
+    if read != terms:
+        console.complain(told([segment for term in read for segment in term.segments]))
+    hits = [hit for hit in agent.find(read, top, spelling="off") if threshold is None or hit.score >= threshold]
     if as_json:
-        console.echo_json(
-            {"query": [_term_data(term) for term in terms], "images": [console.hit_data(h) for h in hits]}
-        )
+        queries = {"query": [_term_data(term) for term in terms], "read_as": [_term_data(term) for term in read]}
+        console.echo_json({**queries, "images": [console.hit_data(h) for h in hits]})
     else:
         _print(hits, _drawer(agent, mode), threshold)
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.text.message import Segment, parse_message
+from fromage_lite.text.spelling import told
 from tui.input.attachments import refuse_folder, to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
@@ -46,6 +47,9 @@ class Finding(Feature):
             await self._find(segments, words)
 
     async def _find(self, segments: tuple[Segment, ...], words: str) -> None:
-        found = await self.chat.conversation.search(segments, FIND_COUNT)
+        read = await self.chat.conversation.read_as(segments)
+        if read != segments:
+            await self.chat.note(told(read), about=TYPED)
+        found = await self.chat.conversation.search(read, FIND_COUNT)
         await self.chat.transcript.add(Found(words, found, self.chat.mode))
         self.chat.conversation.note_search(words, found)

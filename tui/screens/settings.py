@@ -34,6 +34,7 @@ class Field:
 FOLLOW = "follow_pictures"
 YES_NO = (("yes", "yes"), ("no", "no"))
 RET_MODES = (("never", "off"), ("auto", "auto"), ("always", "always"))
+SPELLING_MODES = (("as typed", "off"), ("auto", "auto"))
 FIELDS = (
     Field("ret_mode", "Answer with pictures", "auto: as the model decides", RET_MODES),
     Field("ret_bias", "Liking for pictures", "added to [RET] in auto; below 0: fewer"),
@@ -43,6 +44,7 @@ FIELDS = (
     Field("max_new_tokens", "Longest reply", "in tokens"),
     Field("temperature", "Temperature", "0: always the likeliest word"),
     Field("top_p", "Top-p", "above 0, up to 1; 1 keeps all words"),
+    Field("spelling", "Misspelt words", "auto: read as what was meant", SPELLING_MODES),
     Field("seed", "Seed", "makes chance repeatable; empty: none"),
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 from fromage_lite.chat.event_data import error_to_dict, event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
-from fromage_lite.chat.turns import message_from_data, turn_from_dict, turn_to_dict
+from fromage_lite.chat.turns import message_from_data, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError, unexpected
 from index.hits import Hit
@@ -109,6 +109,7 @@ class _Visitor:
             "exclude": lambda request: self._own.exclude(request["ids"]),
             "include": lambda request: self._own.include(request["ids"]),
             "pictures_left": self._pictures_left,
+            "read_as": self._read_as,
             "search": self._search,
             "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
@@ -206,8 +207,12 @@ class _Visitor:
         return self._own.pictures_left(message_from_data(request["message"]))
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        hits = self._agent.search(message_from_data(request["message"]), int(request["k"]), set(request["exclude"]))
+        message, spelling = message_from_data(request["message"]), request["spelling"]
+        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling)
         return pictures_to_data(self._pictures(hits))
+
+    def _read_as(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return message_to_data(self._agent.read_as(message_from_data(request["message"])))
 
     def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))

@@ -16,8 +16,15 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
-from fromage_lite.chat.turns import Turn, message_segments, message_to_data, turn_from_dict, turn_to_dict
-from fromage_lite.config import GenerationSettings
+from fromage_lite.chat.turns import (
+    Turn,
+    message_from_data,
+    message_segments,
+    message_to_data,
+    turn_from_dict,
+    turn_to_dict,
+)
+from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.progress import Report
@@ -157,9 +164,16 @@ class RemoteAgent:
         """A new dialogue; it replaces this visitor's old one."""
         return RemoteDialogue(self, self._connection, settings)
 
-    def search(self, segments: Sequence[Segment], k: int, exclude: Collection[int] = ()) -> list[Hit]:
+    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """As `ChatAgent.read_as`."""
+        return message_from_data(self._connection.call("read_as", message=message_to_data(segments)))
+
+    def search(
+        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
         """As `ChatAgent.search`."""
-        found = self._connection.call("search", message=message_to_data(segments), k=k, exclude=sorted(exclude))
+        message = message_to_data(segments)
+        found = self._connection.call("search", message=message, k=k, exclude=sorted(exclude), spelling=spelling)
         return self.keep(found)
 
     def row(self, id: int) -> tuple[str, str] | None:

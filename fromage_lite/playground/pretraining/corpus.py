@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fromage_lite.playground.text import documents, drills, searches
-from fromage_lite.playground.text.document import Document, Picture, Words, as_typed
+from fromage_lite.playground.text.document import SLIPS, Document, Picture, Words, as_typed
 from fromage_lite.playground.text.grammar import PICTURE_END, PICTURE_START, span, tags
 from fromage_lite.playground.text.kept_apart import is_kept_apart
 from fromage_lite.playground.world.scene import Split
@@ -72,15 +73,20 @@ def share_of_drills(step: int) -> float:
     return next((share for end, share in _DRILL_SHARES if step < end), _LATE_DRILL_SHARE)
 
 
-def random_document(rng: random.Random, split: Split = "train", drill_share: float = _LATE_DRILL_SHARE) -> Document:
-    """A document of the training mixture, or with probability `drill_share` a drill."""
+def random_document(
+    rng: random.Random, split: Split = "train", drill_share: float = _LATE_DRILL_SHARE, with_slips: bool = True
+) -> Document:
+    """A document of the training mixture, or with probability `drill_share` a drill; without slips, no word in it is
+    misspelt."""
     is_drill = rng.random() < drill_share
     while True:
         if is_drill:
             document = rng.choice(DRILLS)(rng, split)
         else:
             maker = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
-            document = as_typed(maker(rng, split), rng)
+            if not with_slips and maker is searches.searches:
+                maker = partial(searches.searches, slips=0.0)
+            document = as_typed(maker(rng, split), rng, SLIPS if with_slips else 0.0)
         if not is_kept_apart(document):
             return document
 

@@ -56,6 +56,10 @@ def length(document: Document) -> int:
     return sum(words) + _PICTURE_TOKENS * sum(isinstance(piece, Picture) for piece in document)
 
 
-def as_typed(document: Document, rng: random.Random, slips: float = 0.07) -> Document:
+SLIPS = 0.07
+"""The share of questions with one misspelt word."""
+
+
+def as_typed(document: Document, rng: random.Random, slips: float = SLIPS) -> Document:
     """The same document, its questions as people type them: without an end mark, shortened, with digits or a slip."""
     return forms.as_typed(document, rng, VOCABULARY, slips)

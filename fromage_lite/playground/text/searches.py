@@ -29,23 +29,24 @@ _BEFORE, _AFTER = SEARCH_FORM.split("{}")
 _SLIPS = 0.05
 
 
-def searches(rng: random.Random, split: Split = "train") -> Document:
-    """Some searches one below the other, which have nothing to do with each other."""
+def searches(rng: random.Random, split: Split = "train", slips: float = _SLIPS) -> Document:
+    """Some searches one below the other, which have nothing to do with each other; a share of `slips` has a word
+    misspelt."""
     document: Document = []
     for _ in range(rng.randint(1, 5)):
-        document += [*search(rng, split), Words("\n")]
+        document += [*search(rng, split, slips), Words("\n")]
     return document
 
 
-def search(rng: random.Random, split: Split = "train") -> Document:
+def search(rng: random.Random, split: Split = "train", slips: float = _SLIPS) -> Document:
     """One search and its picture; seldom a picture and words, which together say what is wanted."""
     if rng.random() < 0.06:
         return _from_a_picture(rng, split)
-    phrase, scene = search_phrase(rng, split)
+    phrase, scene = search_phrase(rng, split, slips)
     return [Words(_BEFORE + phrase + _AFTER, label=False), Picture(scene, answer=True, told=True)]
 
 
-def search_phrase(rng: random.Random, split: Split = "train") -> tuple[str, Scene]:
+def search_phrase(rng: random.Random, split: Split = "train", slips: float = _SLIPS) -> tuple[str, Scene]:
     """The words of a search, and a scene that fits."""
     kind = rng.random()
     if kind < 0.16:
@@ -70,7 +71,7 @@ def search_phrase(rng: random.Random, split: Split = "train") -> tuple[str, Scen
     is_bare = phrase.split()[0] in VOCABULARY
     wrappings = [form for form in SEARCHES if is_bare or form[:4] not in ("some", "any ", "the ")]
     phrase = rng.choice(wrappings).format(x=phrase)
-    return (with_slip(phrase, rng, VOCABULARY) if rng.random() < _SLIPS else phrase), scene
+    return (with_slip(phrase, rng, VOCABULARY) if rng.random() < slips else phrase), scene
 
 
 def _things(scene: Scene, rng: random.Random) -> str:

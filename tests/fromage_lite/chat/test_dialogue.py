@@ -16,6 +16,7 @@ from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
+from fromage_lite.text.spelling import Spelling
 from index.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, Script, as_said, assert_reads, hear
 
@@ -113,6 +114,32 @@ def test_pictures_in_a_message_are_seen(agent, script, picture):
     script.say("nothing.")
     hear(agent.dialogue().reply("what is it?"))
     assert not np.allclose(script.logits[0], script.logits[3])
+
+
+def test_misspelt_words_are_read_as_they_were_meant_and_kept_as_they_were_typed(agent, script):
+    agent.model.spelling = Spelling(["show", "elephant"])
+    script.say("here.", "yes.", "again.")
+    dialogue = agent.dialogue()
+    events, _ = hear(dialogue.reply("shwo me an elefant"))
+    assert [event.message for event in events if isinstance(event, Notice)] == ["Read as: show me an elephant"]
+    events, _ = hear(dialogue.reply("show me a wolf"))
+    assert not [event for event in events if isinstance(event, Notice)]
+    assert_reads(script, 1, "Q: show me an elephant\nA: here.\nQ: show me a wolf\nA:")
+    assert dialogue.turns[0].message == ("shwo me an elefant",)
+    restored = Dialogue.from_dict(agent.engine, dialogue.to_dict())
+    hear(restored.reply("an elefant"))
+    assert_reads(script, 2, "Q: show me an elephant\nA: here.\nQ: show me a wolf\nA: yes.\nQ: an elephant\nA:")
+
+
+def test_without_the_setting_misspelt_words_are_read_as_typed_from_the_next_reply_on(agent, script):
+    agent.model.spelling = Spelling(["show", "elephant"])
+    script.say("here.", "yes.")
+    dialogue = agent.dialogue()
+    hear(dialogue.reply("an elefant"))
+    dialogue.settings = dataclasses.replace(dialogue.settings, spelling="off")
+    events, _ = hear(dialogue.reply("shwo it"))
+    assert not [event for event in events if isinstance(event, Notice)]
+    assert_reads(script, 1, "Q: an elefant\nA: here.\nQ: shwo it\nA:")
 
 
 def test_a_picture_alone_is_a_message(agent, script, picture):

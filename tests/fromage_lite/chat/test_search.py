@@ -9,6 +9,7 @@ from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.search import Term, parse_terms
 from fromage_lite.errors import ConfigError, ImageError, MessageError
 from fromage_lite.text.message import ImageSegment
+from fromage_lite.text.spelling import Spelling
 from tests.fromage_lite.fakes import ListedPictures
 
 
@@ -117,3 +118,16 @@ def test_what_cannot_be_searched_says_so(agent, picture, tmp_path):
     for term in (text("a cat"), Term(1, (ImageSegment(picture),))):
         with pytest.raises(ConfigError, match="no index"):
             agent.find([term], 1)
+
+
+def test_misspelt_words_are_looked_for_as_they_were_meant(agent, picture):
+    agent.model.spelling = Spelling(["elephant"])
+    terms = [text("an elefant"), Term(-1, (ImageSegment(picture),))]
+    assert agent.terms_as_read(terms) == [text("an elephant"), terms[1]]
+    assert agent.read_as(["an elefant"]) == ("an elephant",)
+    agent.search(["an elefant"], 1)
+    agent.search(["an elephant"], 1, spelling="off")
+    agent.search(["an elefant"], 1, spelling="off")
+    meant, right, typed = agent.index.queries
+    np.testing.assert_array_equal(meant, right)
+    assert not np.allclose(meant, typed)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fromage_lite.text.spelling import Spelling
 from index.errors import ImageError
 from tests.tui.command_line import assert_refused, call
 from tests.tui.fake_agent import picture_bytes
@@ -36,6 +37,18 @@ def test_words_and_pictures_are_mixed_by_signs_and_weights(agent, picture):
     mixed, cat, shown, night = agent.index.queries
     expected = cat + 2 * shown - 0.5 * night
     np.testing.assert_allclose(mixed, expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_misspelt_words_are_looked_for_as_they_were_meant_and_that_is_told(agent):
+    agent.model.spelling = Spelling(["elephant"])
+    result = call("search", "an elefant", "--json")
+    assert result.stderr.strip() == "fromage-lite: Read as: an elephant"
+    found = json.loads(result.stdout)
+    assert found["query"] == [{"weight": 1.0, "message": [{"text": "an elefant"}]}]
+    assert found["read_as"] == [{"weight": 1.0, "message": [{"text": "an elephant"}]}]
+    assert call("search", "an elephant").stderr == call("search", "an elefant", "--raw").stderr == ""
+    np.testing.assert_array_equal(*agent.index.queries[:2])
+    assert not np.allclose(*agent.index.queries[1:])
 
 
 def test_a_picture_option_is_one_more_thing_to_add(agent, picture):

@@ -399,6 +399,19 @@ async def test_ctrl_c_stops_first_and_quits_only_when_repeated() -> None:
     assert chat.app.return_code == 0
 
 
+async def test_find_says_how_misspelt_words_are_read() -> None:
+    agent = FakeAgent(hits=[hit(1, "a cat", 0.9)])
+    agent.slips = {"a cta": "a cat"}
+    async with chatting(agent, size=(80, 40)) as chat:
+        await chat.type("/find a cta")
+        await chat.until(lambda: len(chat.cards) == 1)
+        assert agent.searches == [("a cat",)] and "Read as: a cat" in chat.text
+        await chat.type("/set spelling off")
+        await chat.type("/find a cta")
+        await chat.until(lambda: len(chat.cards) == 2)
+        assert agent.searches[1:] == [("a cta",)] and chat.text.count("Read as") == 1
+
+
 async def test_find_shows_ranked_pictures_and_leaves_the_dialogue_alone(cat) -> None:
     agent = FakeAgent(hits=[hit(1, "a red cat", 0.9), hit(2, "a blue cat", 0.7)])
     async with chatting(agent, size=(80, 40)) as chat:

@@ -115,6 +115,7 @@ async def test_the_turn_is_there_when_its_end_is_told():
 async def test_pictures_come_with_their_hits_and_those_that_are_gone_say_why():
     agent = FakeAgent([ImagesFound((hit(1), hit(2)), (hit(3), Hit(4, 0.1, "http://example.org/4.png")))], hits=[hit(5)])
     agent.thumbnails = {1: picture_bytes("red")}
+    agent.slips = {"a cta": "a cat"}
     original = agent.thumbnail
 
     def thumbnail(wanted):
@@ -134,6 +135,7 @@ async def test_pictures_come_with_their_hits_and_those_that_are_gone_say_why():
                     with pytest.raises(FromageError, match="It is gone. Look elsewhere."):
                         remote.thumbnail(hit(2))
                     assert remote.is_at_hand(hit(3)) and not remote.is_at_hand(event.more[1])
+            assert remote.read_as(["a cta"]) == ("a cat",)
             return remote.search(["a cat"], 3), remote.thumbnail(hit(5)), remote.thumbnail(hit(9))
 
         hits, fifth, ninth = await asyncio.to_thread(look)

@@ -112,6 +112,6 @@ async def test_it_fits(size: tuple[int, int]) -> None:
     async with chatting(size=size) as chat:
         await open_panel(chat)
         assert chat.app.screen.query_one("#settings").region.right == size[0]
-        await chat.pilot.press(*["tab"] * 8)
+        await chat.pilot.press(*["tab"] * 9)
         seed = chat.app.screen.query_one("#seed", Input)
         assert seed.has_focus and 0 < seed.region.bottom < size[1]
