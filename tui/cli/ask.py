@@ -21,6 +21,7 @@ from index.hits import Hit
 from index.images import sanitize
 from tui.cli import console
 from tui.cli.options import AsJson, Images, load_agent, with_options
+from tui.input.attachments import with_pictures
 from tui.sessions.dialogue_file import DialogueFile
 from tui.settings import paths
 
@@ -34,7 +35,7 @@ def ask(
         list[str] | None,
         typer.Argument(
             help="What to say. Several messages make one dialogue, answered one after another; '-' or no message reads "
-            "from standard input. A message may hold <image:PATH>.",
+            "from standard input. A message may name pictures by their paths.",
             metavar="MESSAGE...",
             show_default=False,
         ),
@@ -64,7 +65,7 @@ def ask(
         raise ConfigError("--json and --events are two ways to print a reply.", "Give only one of them.")
     # Check the messages, the pictures and the file before the model loads.
     pictures = console.read_pictures(image or [], stdin_taken=console.STDIN in (messages or []))
-    texts = console.read_messages(messages or [], has_pictures=bool(pictures))
+    texts = [with_pictures(text) for text in console.read_messages(messages or [], has_pictures=bool(pictures))]
     with DialogueFile.open(dialogue) if dialogue is not None else nullcontext() as file:
         agent = load_agent(_following(load, texts, pictures))
         held = agent.dialogue(settings)

@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.errors import ImageError
-from index.images import is_picture_name, sanitize
+from index.images import is_picture_name, is_url, sanitize
 
 _MAX_PATH = 4096  # longer texts are no paths, and must not reach the file system
 # A quoted text, or a run of non-spaces in which a backslash escapes a space.
@@ -102,6 +103,18 @@ def paths_of_argument(text: str) -> list[Path]:
     return [to_path(text)] if whole_exists or not words else [to_path(word) for word in words]
 
 
+def refuse_missing(text: str) -> None:
+    """Raises an `ImageError` where words of a message name a picture that isn't there: read as words, they would get an
+    answer about nothing."""
+    for match in _WORD.finditer(_TAG.sub(" ", text)):
+        word = match.group().rstrip(".,;:!?)")
+        if is_picture_path(word) and not is_url(word) and not exists(word):
+            raise ImageError(
+                f"There is no picture {sanitize(str(to_path(word)))}.",
+                "Check its name and folder; put a path with blanks in quotes.",
+            )
+
+
 def extract_pictures(text: str) -> tuple[list[Path], str]:
     """Pictures named in a message, and the message without them.
 
@@ -132,3 +145,16 @@ def extract_pictures(text: str) -> tuple[list[Path], str]:
             out.append(f"<image:{to_path(bare)}>")
     out.append(text[position:])
     return attached, "".join(out).strip()
+
+
+def with_pictures(text: str) -> str:
+    """A message in which every picture that it names by its path stands as `<image:PATH>`.
+
+    Raises:
+        ImageError: a picture that it names isn't there, or all that it names is a folder.
+    """
+    if is_meant_as_path(text):
+        refuse_folder(to_path(text))
+    attached, rest = extract_pictures(text)
+    refuse_missing(rest)
+    return " ".join([*(f"<image:{path}>" for path in attached), rest]).strip()

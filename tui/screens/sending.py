@@ -15,7 +15,7 @@ from fromage_lite.errors import FromageError, ImageError, unexpected
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.images import sanitize
 from tui.conversation import ReplyItem
-from tui.input.attachments import extract_pictures, refuse_folder, to_path
+from tui.input.attachments import extract_pictures, refuse_folder, refuse_missing, to_path
 from tui.pictures.thumbnails import Picture, load_file
 from tui.screens.busy import LOADING, REPLYING, Occupied
 from tui.screens.following import Following
@@ -149,6 +149,7 @@ class Sending:
             if is_meant_as_path(text):
                 await asyncio.to_thread(refuse_folder, path := to_path(text))
                 found, text = [*found, path], ""  # a path that leads nowhere: reading it says so
+            refuse_missing(text)
             attached = [*draft.pictures, *await read_pictures(found)]
             if found and not text:  # nothing but pictures: they wait for a question
                 self._chat.composer.pictures = tuple(attached)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tui.input.attachments import dropped_paths, extract_pictures, paths_of_argument, to_path
+from fromage_lite.errors import ImageError
+from tui.input.attachments import (
+    dropped_paths,
+    extract_pictures,
+    paths_of_argument,
+    refuse_missing,
+    to_path,
+    with_pictures,
+)
 
 
 def test_a_dropped_file_arrives_plain_quoted_escaped_or_as_an_address(cat: Path, dog: Path) -> None:
@@ -73,3 +81,28 @@ def test_the_argument_of_image(cat: Path, dog: Path) -> None:
     assert paths_of_argument(f"{cat} '{dog}'") == [cat, dog]
     assert paths_of_argument("missing one.png") == [Path("missing"), Path("one.png")]
     assert paths_of_argument(" ") == []
+
+
+@pytest.mark.parametrize("text", ["show me nothing.png", "what is in ./holiday/nothing.jpg?", "nothing.webp and a cat"])
+def test_a_picture_that_is_not_there_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for read in (refuse_missing, with_pictures):
+        with pytest.raises(ImageError, match=r"There is no picture .*nothing\.(png|jpg|webp)\."):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["show me a cat", "it is 3.5 m high.", "a .png", "https://example.org/cat.png is nice"]
+)
+def test_words_without_a_picture_stay(text: str) -> None:
+    assert with_pictures(text) == text
+
+
+def test_pictures_of_a_message_become_tags(cat: Path, dog: Path) -> None:
+    assert with_pictures(f"what is in {cat}?") == f"what is in <image:{cat}>?"
+    assert with_pictures(f"{cat} '{dog}' which is the dog?") == f"<image:{cat}> <image:{dog}> which is the dog?"
+
+
+def test_a_folder_is_no_message(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is a folder"):
+        with_pictures(str(tmp_path))
