@@ -111,7 +111,7 @@ def test_the_commands_are_those_that_users_know_in_their_order() -> None:
         "/randvqa [FILE [FOLDER]]",
         "/stats",
         "/index FOLDER",
-        "/model FOLDER",
+        "/model [NAME]",
         "/settings",
         "/set [NAME VALUE]",
         "/sessions [WORDS]",

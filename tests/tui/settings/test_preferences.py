@@ -29,7 +29,7 @@ seed = 5
 
 [keys]
 settings = "f10"
-send = ["f8", "f9"]
+send = ["f12", "f9"]
 """
 
 
@@ -48,7 +48,7 @@ def test_what_the_file_says_holds(file: Path) -> None:
     preferences = write(file, GOOD)
     assert preferences.problems == ()
     assert preferences.settings == GenerationSettings(temperature=0.7, ret_mode="always", seed=5)
-    assert preferences.keys == {"settings": "f10", "send": "f8,f9"}
+    assert preferences.keys == {"settings": "f10", "send": "f12,f9"}
     assert preferences.theme == "fromage-light" and preferences.images == "none"
 
 
@@ -175,4 +175,4 @@ def test_the_report_is_a_config_file_that_says_the_same(file: Path, tmp_path: Pa
     copy.write_text("\n".join(lines))
     again = Preferences.read(copy)
     assert again.problems == () and again.settings == preferences.settings and again.theme == preferences.theme
-    assert again.keys["settings"] == "f10" and again.keys["send"] == "f8,f9" and again.keys["stop"] == "escape"
+    assert again.keys["settings"] == "f10" and again.keys["send"] == "f12,f9" and again.keys["stop"] == "escape"
