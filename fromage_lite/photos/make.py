@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fromage_lite.config import DEFAULT_BRIDGE
+from fromage_lite.config import DEFAULT_BRIDGE, change_config
 from fromage_lite.pretraining.stages import check_stages, minutes, need_weights, run_stages
 from fromage_lite.progress import Report
 
-STAGES = ("lm", "bridge", "match", "figures", "card")
+STAGES = ("lm", "bridge", "words", "match", "figures", "card")
 LM_STEPS = (1_026, 1_080, 480, 460)
 
 
@@ -48,7 +48,7 @@ def make(making: Making, stages: tuple[str, ...], report: Report) -> None:
         CheckpointError: a stage needs the result of one that has not run.
     """
     check_stages(stages, STAGES)
-    functions = (_lm, _bridge, _match, _figures, _card)
+    functions = (_lm, _bridge, _words, _match, _figures, _card)
     runs = {name: partial(run, making, report) for name, run in zip(STAGES, functions, strict=True)}
     run_stages(runs, stages, making.work, report)
 
@@ -79,6 +79,15 @@ def _bridge(making: Making, report: Report) -> None:
     )
     if run(options.load_recipe(), options, report, photos_data):
         raise KeyboardInterrupt
+
+
+def _words(making: Making, report: Report) -> None:
+    from fromage_lite.checkpoint.words import WORDS_FILE, write_words
+    from fromage_lite.photos.pretraining.words import spelling
+
+    write_words(making.out / WORDS_FILE, spelling())
+    change_config(need_weights(making.bridge, "bridge"), vocabulary=f"../{WORDS_FILE}")
+    report(f"{making.out / WORDS_FILE} is written.")
 
 
 def _match(making: Making, report: Report) -> None:

@@ -39,15 +39,19 @@ def evaluate(
     from fromage_lite.evaluate.figures_file import as_json, write_figures
     from fromage_lite.photos.evaluation.run import evaluate_photos, sees_photographs
     from fromage_lite.playground.evaluation.run import evaluate_playground
+    from fromage_lite.sides import side_figures
 
     folder = model or playground_dir()
+    of_photographs = sees_photographs(folder)
     with StatusLine() as line:
         measure = (
             partial(evaluate_photos, photographs=photographs)
-            if sees_photographs(folder)
+            if of_photographs
             else partial(evaluate_playground, n_retrieval=n_retrieval, progress=line)
         )
         figures = measure(folder, device=device, dtype=dtype, quantize=quantize, n=n, seed=seed, report=line.keep)
+        if of_photographs:
+            figures.update(side_figures(photographs, n, seed))
     if json_file is not None:
         write_figures(json_file, figures)
     typer.echo(as_json(figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 from fromage_lite.photos.world.classes import meaning
 
@@ -48,3 +49,8 @@ def stranger(rng: random.Random) -> str:
         return rng.choice(STRANGERS)
     word = "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
     return rng.choice((word, f"a {word}"))
+
+
+def is_made_up(word: str) -> bool:
+    """Whether a word may be one that `stranger` makes up out of syllables."""
+    return re.fullmatch(f"(?:{'|'.join(_SYLLABLES)}){{2,3}}", word) is not None
