@@ -1,6 +1,7 @@
 """Record sessions of the real app in tmux: an animated GIF, an asciinema cast and two stills, for the README.
 
-python scripts/make_demo.py --out docs/images
+python scripts/fetch_photographs.py PICTURES
+python scripts/make_demo.py PICTURES/scikit-image/skimage/data --out docs/images
 
 It types and waits as a session says, and keeps every change of the screen with its real duration; only pauses longer
 than a second and a half are shortened. Needs tmux and the font DejaVu Sans Mono.
@@ -12,6 +13,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,29 +43,29 @@ LONGEST_PAUSE, LAST_PAUSE = 1.5, 4.0  # seconds
 PATIENCE = 300.0
 
 HOLIDAY = Scene((Group("cat", 2), Group("car", colour="red")), "beach")
+CAT = Path("tests/photos/pictures/chelsea.webp")
 
 Step = tuple[str, str, float]  # what to type, what to wait for, seconds to look at it
 SESSION: list[Step] = [
+    ("", "pictures", 1.0),
+    ("/image cat.webp\n", "[Image #1]", 1.0),
+    ("what is in this picture?\n", "cat, maybe", 2.5),
+    ("is it a dog?\n", "no, ", 1.5),
+    ("show me something to drink\n", "match 0.", 3.0),
+    ("what is it?\n", "espresso.", 1.5),
+    ("and a rocket?\n", "a rocket.", 2.5),
+    ("\t", "Enter view", 0.8),
+    ("\n", "←→ next", 2.0),
+    ("\x1b", "Enter view", 0.3),
+]
+DIALOGUE: list[Step] = SESSION[:5]
+PLAYGROUND: list[Step] = [
     ("", "2,400 pictures", 1.0),
     ("show me a cat on the beach\n", "match 0.", 2.5),
     ("and in the snow?\n", "in the snow.", 3.0),
     ("\t", "Enter view", 0.8),
     ("→", "1 of 8", 0.6),
     ("→", "2 of 8", 0.6),
-    ("\n", "←→ next", 1.5),
-    ("\x1b", "Enter view", 0.3),
-    ("a", "[Image #1]", 0.8),
-    ("what is in this picture?\n", "in this picture?", 2.5),
-    ("now at night\n", "at night.", 2.5),
-    ("/why\n", "Probability of [RET]", 2.5),
-]
-STILL = 5  # the step whose screen becomes a picture of its own
-DIALOGUE: list[Step] = [
-    ("", "2,400 pictures", 0.0),
-    ("/image holiday.png\n", "[Image #1]", 0.5),
-    ("what is in this picture?\n", "first", 1.0),
-    ("what colour is the car?\n", "red.", 1.0),
-    ("show me a lion in the forest\n", "match 0.", 2.0),
 ]
 KEYS = {"\n": "Enter", "\t": "Tab", "\x1b": "Escape", "→": "Right"}
 
@@ -79,7 +81,7 @@ class Frame:
 class Recorder:
     """Runs the app in a tmux server of its own, and records the screen."""
 
-    def __init__(self, folder: Path, columns: int, rows: int) -> None:
+    def __init__(self, folder: Path, columns: int, rows: int, *arguments: str) -> None:
         self._socket = folder / "tmux"
         self._seen: list[tuple[float, str]] = []
         own = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "STATE")}
@@ -93,7 +95,7 @@ class Recorder:
             str(rows),
             "-c",
             str(folder),
-            f"COLORTERM=truecolor {shlex.quote(sys.executable)} -m tui --images halfblock",
+            f"COLORTERM=truecolor {shlex.quote(sys.executable)} -m tui --images halfblock {shlex.join(arguments)}",
         )
 
     def _tmux(self, *arguments: str) -> str:
@@ -223,11 +225,12 @@ def png(image: Image.Image) -> bytes:
     return data.getvalue()
 
 
-def record(session: list[Step], columns: int, rows: int) -> tuple[list[Frame], list[str]]:
-    """All frames of a session, and the screen at the end of each step."""
+def record(session: list[Step], columns: int, rows: int, *arguments: str) -> tuple[list[Frame], list[str]]:
+    """All frames of a session of the app with these arguments, and the screen at the end of each step."""
     with tempfile.TemporaryDirectory() as folder:
         render(HOLIDAY, 7).save(Path(folder) / "holiday.png")
-        recorder = Recorder(Path(folder), columns, rows)
+        shutil.copy(CAT, Path(folder) / "cat.webp")
+        recorder = Recorder(Path(folder), columns, rows, *arguments)
         screens = []
         try:
             for text, words, seconds in session:
@@ -240,20 +243,24 @@ def record(session: list[Step], columns: int, rows: int) -> tuple[list[Frame], l
 
 
 def main(
+    photographs: Annotated[Path, typer.Argument(help="A folder of photographs that are free to be shown.")],
     out: Annotated[Path, typer.Option(help="Folder for demo.gif, demo.cast, chat.png and dialogue.png.")] = Path(
         "docs/images"
     ),
 ) -> None:
     """Record the sessions."""
-    size = (92, 30)
-    frames, screens = record(SESSION, *size)
+    size, tall = (92, 30), (92, 58)
+    with tempfile.TemporaryDirectory() as folder:
+        index = str(Path(folder) / "photographs")
+        subprocess.run([sys.executable, "-m", "tui", "index", str(photographs), "--out", index], check=True)
+        frames = record(SESSION, *size, "--index", index)[0]
+        dialogue = record(DIALOGUE, *tall, "--index", index)[1][-1]
+    chat = record(PLAYGROUND, *size, "--model", "playground")[1][-1]
     images = [draw(frame.screen, *size) for frame in frames]
-    tall = (92, 58)
-    dialogue = record(DIALOGUE, *tall)[1][-1]
     for name, data in (
         ("demo.cast", cast(frames, *size)),
         ("demo.gif", gif(images, frames)),
-        ("chat.png", png(draw(screens[STILL], *size))),
+        ("chat.png", png(draw(chat, *size))),
         ("dialogue.png", png(draw(dialogue, *tall))),
     ):
         write_bytes(out / name, data)
