@@ -32,7 +32,8 @@ _TARGETS: dict[str, tuple[str, str]] = {
     "photo_two": ("two pictures: what is in the first, which one is the X", ">= 0.90"),
     "photo_request": ("requests by name, synonym and kind: first hit right", ">= 0.90"),
     "photo_follow_up": ('"another one", "and a cat?", "not that, a dog": first hit right and new', ">= 0.85"),
-    "photo_side": ("photographs and playground scenes told apart", ">= 0.95"),
+    "photo_side": ("photographs that are not taken for scenes of the playground", ">= 0.95"),
+    "photo_side_scenes": ("scenes of the playground that are taken for such", ">= 0.99"),
 }
 _BESIDE: dict[str, str] = {
     "photo_real_any": "`photo_real` of all photographs that show something known",
@@ -88,7 +89,7 @@ make it.
   the repository: the first round was ended before its learning rate had fallen; its first 318 steps knew no questions
   of the form "a cat or a dog?" or beyond what is seen, and a kind was certain from 0.7 of the mixture on, whatever its
   width; the heads at the things asked for came with the second round. The fourth has more synonyms, requests for what
-  it doesn't know, and mixtures near the thresholds.)
+  it doesn't know, and mixtures near the thresholds; the fifth goes on with the same text.)
 - **`fromage-chat/`**: the bridge. Its map to visual tokens is known in closed form, from the LM's embeddings of the
   classes' words. `[RET]`, the query and the image projection are trained on texts and simulated mixtures.
 
@@ -102,6 +103,9 @@ On simulated photographs that no training text has, n = 300 a figure; real photo
 | key | figure | target | measured |
 |---|---|---|---|
 {figures}
+
+The real photographs are 206 samples of packages, labelled by hand. Nothing was trained on them, but the share from which
+on a kind is certain was chosen after a look at them, so that other photographs may do a little worse.
 
 Beside them:
 

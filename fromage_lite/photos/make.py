@@ -11,7 +11,7 @@ from fromage_lite.pretraining.stages import check_stages, minutes, need_weights,
 from fromage_lite.progress import Report
 
 STAGES = ("lm", "bridge", "words", "match", "figures", "card")
-LM_STEPS = (1_026, 1_080, 480, 460)
+LM_STEPS = (1_026, 1_080, 480, 460, 800)
 
 
 @dataclass(frozen=True)
