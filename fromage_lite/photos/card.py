@@ -104,8 +104,8 @@ On simulated photographs that no training text has, n = 300 a figure; real photo
 |---|---|---|---|
 {figures}
 
-The real photographs are 206 samples of packages, labelled by hand. Nothing was trained on them, but the share from which
-on a kind is certain was chosen after a look at them, so that other photographs may do a little worse.
+The real photographs are 206 samples of packages, labelled by hand. Nothing was trained on them, but the share from
+which on a kind is certain was chosen after a look at them, so that other photographs may do a little worse.
 
 Beside them:
 
