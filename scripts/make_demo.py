@@ -49,7 +49,7 @@ Step = tuple[str, str, float]  # what to type, what to wait for, seconds to look
 SESSION: list[Step] = [
     ("", "pictures", 1.0),
     ("/image cat.webp\n", "[Image #1]", 1.0),
-    ("what is in this picture?\n", "cat, maybe", 2.5),
+    ("what is in this picture?\n", "kind of cat.", 2.5),
     ("is it a dog?\n", "no, ", 1.5),
     ("show me something to drink\n", "match 0.", 3.0),
     ("what is it?\n", "espresso.", 1.5),
