@@ -24,7 +24,7 @@ SEED = HELD_OUT_SEED + 777_000_000  # pictures that neither training nor the mod
 def agent():
     from fromage_lite.start import load_agent
 
-    return load_agent(LoadOptions(index="none", device="cpu"))
+    return load_agent(LoadOptions("playground", index="none", device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_first_start_builds_the_index_and_requests_are_answered(tmp_path, monkey
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
     from fromage_lite.start import load_agent
 
-    agent = load_agent(LoadOptions(device="cpu"))
+    agent = load_agent(LoadOptions("playground", device="cpu"))
     assert agent.index_size >= 2000
     dialogue = agent.dialogue()
     text, hits = reply(dialogue, ("show me a cat on the beach.",))
@@ -140,7 +140,7 @@ def test_first_start_builds_the_index_and_requests_are_answered(tmp_path, monkey
 def test_a_search_finds_what_its_words_say_however_they_are_typed():
     from fromage_lite.start import load_agent
 
-    agent = load_agent(LoadOptions(device="cpu"))
+    agent = load_agent(LoadOptions("playground", device="cpu"))
     for noun in ("cat", "dog", "car", "apple", "robot", "whale"):
         for words in (
             noun,

@@ -49,6 +49,10 @@ FIELDS = (
 )
 
 
+class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The settings. Its arrow keys are the panel's, which go from one to the next also where the list is too long."""
+
+
 class SettingsPanel(ModalScreen[None]):
     """A panel at the side. Every valid entry is applied as it is made; an invalid one says why and is not."""
 
@@ -69,7 +73,7 @@ class SettingsPanel(ModalScreen[None]):
         with Vertical(id="settings") as panel:
             panel.border_title = "How replies are made"
             panel.border_subtitle = "for the next reply · Esc closes"
-            with VerticalScroll(can_focus=False):
+            with Rows():
                 for field in FIELDS:
                     with Horizontal(classes="field"):
                         yield Static(field.label, classes="field-label", markup=False)

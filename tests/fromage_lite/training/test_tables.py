@@ -51,6 +51,7 @@ def test_a_wrong_recipe_says_which_key(tmp_path, text, message):
 
 
 PLAYGROUND = {
+    "world": "playground",
     "bridge": {
         "n_visual_tokens": 17,
         "retrieval_dim": 256,

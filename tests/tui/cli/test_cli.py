@@ -34,7 +34,7 @@ def test_several_messages_are_one_dialogue(agent, script):
     script.say("a cat.[RET]", "a dog.[RET]")
     result = call("ask", "show me a cat.", "and a dog?", "--json")
     first, second = map(json.loads, result.stdout.splitlines())
-    assert set(first) == {"text", "images", "stats"}
+    assert set(first) == {"text", "images", "notices", "stats"}
     assert first["text"] == "a cat." and second["text"] == "a dog."
     assert first["images"] == [{"id": 0, "path": "/pictures/0.png", "score": 0.9, "caption": "picture number 0"}]
     assert [image["id"] for image in second["images"]] == [1]
@@ -100,9 +100,9 @@ def test_settings_that_cannot_work_are_refused_before_anything_loads(agent, opti
 
 EVERY_SETTING = (
     "--max-new-tokens 9 --temperature 0.5 --top-p 0.9 --ret-mode always --ret-bias -1 --ret-scale-factor 1.3 "
-    "--min-word-tokens 2 --images-per-ret 3 --max-images 4 --score-threshold 0.1 --seed 7"
+    "--min-word-tokens 2 --images-per-ret 3 --max-images 4 --score-threshold 0.1 --spelling off --seed 7"
 )
-AS_GIVEN = GenerationSettings(9, 0.5, 0.9, "always", -1.0, 1.3, 2, 3, 4, 0.1, 7)
+AS_GIVEN = GenerationSettings(9, 0.5, 0.9, "always", -1.0, 1.3, 2, 3, 4, 0.1, "off", 7)
 
 
 def test_every_setting_is_an_option_of_every_command_that_replies(chats, agent, monkeypatch):
@@ -289,4 +289,4 @@ def test_the_real_command_prints_its_answer_and_nothing_else(tiny_checkpoint, pi
         [*command, "what is it?", "--image", picture], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert result.returncode == 0 and result.stderr == ""
-    assert set(json.loads(result.stdout)) == {"text", "images", "stats"}
+    assert set(json.loads(result.stdout)) == {"text", "images", "notices", "stats"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def measured(monkeypatch):
 
 def test_the_shipped_models_wherever_they_are(measured, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(playground_dir() / "fromage" / "config.json", tmp_path / "mine")
     assert call("evaluate").exit_code == 0
     assert call("evaluate", "--model", "mine", "--n", "20", "--device", "cpu", "--quantize", "int8").exit_code == 0
     (shipped, _), (mine, options) = measured
