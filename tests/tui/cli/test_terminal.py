@@ -90,7 +90,7 @@ def terminal(tmp_path: Path) -> Iterator[Tmux]:
 
 def test_a_whole_session_in_tmux(terminal: Tmux, tmp_path: Path) -> None:
     (tmp_path / "my cat.png").write_bytes(picture_bytes("goldenrod", (64, 48)))
-    chat = f"{shlex.quote(sys.executable)} -m tui"
+    chat = f"{shlex.quote(sys.executable)} -m tui --model playground"
 
     terminal.start(f"{chat}; echo left with $?; exec cat", 100, 40, tmp_path)
     terminal.until("Say something", "you can type already")
