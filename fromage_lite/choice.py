@@ -24,6 +24,7 @@ from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
 from index.images import one_line, open_image
 from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.paths import index_of, pictures_folder
 from index.readers import FolderReader, Reader, TsvReader
 from index.unfinished import begun_with
 
@@ -106,6 +107,18 @@ def model_for_pictures(pictures: Sequence[str | Path | Image.Image]) -> str:
     seen = {_side(picture) for picture in pictures} - {None}
     name = seen.pop() if len(seen) == 1 else None
     return name if name is not None and shipped_model(name) is not None else ""
+
+
+def model_to_search(pictures: Sequence[str]) -> str:
+    """The model that searches where neither a model nor an index is named: the default, as long as it has pictures of
+    the user's to find or is asked about a photograph; else the playground, which brings pictures.
+
+    Args:
+        pictures: what is searched by, beside words.
+    """
+    folder = pictures_folder()
+    has_own = folder is not None and (index_of(folder, PHOTOS) / INDEX_MANIFEST).is_file()
+    return default_model() if has_own or model_for_pictures(pictures) == PHOTOS else PLAYGROUND
 
 
 def sources_to_look_at(reader: Reader) -> list[str]:

@@ -14,9 +14,12 @@ from fromage_lite.choice import (
     model_for_folder,
     model_for_index,
     model_for_pictures,
+    model_to_search,
 )
 from fromage_lite.config import default_model, playground_dir
 from fromage_lite.errors import ConfigError
+from index.manifest import INDEX_MANIFEST
+from index.paths import index_of
 
 PHOTOGRAPH, SCENE = (10, 20), (20, 10)  # sizes by which these tests tell them apart
 
@@ -118,3 +121,16 @@ def test_a_name_that_lasts_means_the_same_from_every_folder(tiny_checkpoint, tmp
     assert lasting_name("someone/a-model") == "someone/a-model"
     monkeypatch.chdir(tiny_checkpoint.parent)
     assert lasting_name(tiny_checkpoint.name) == str(tiny_checkpoint)
+
+
+def test_a_search_has_pictures_to_find(both_shipped, drawn, tmp_path, monkeypatch):
+    own = tmp_path / "Pictures"
+    own.mkdir()
+    monkeypatch.setenv("XDG_PICTURES_DIR", str(own))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert model_to_search([]) == model_to_search(drawn(SCENE)) == "playground"
+    assert model_to_search(drawn(PHOTOGRAPH)) == "photos"
+    index = index_of(own, "photos")
+    index.mkdir(parents=True)
+    (index / INDEX_MANIFEST).write_text("{}")
+    assert model_to_search([]) == "photos"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fromage_lite.chat.search import Term, parse_terms
-from fromage_lite.config import LoadOptions
+from fromage_lite.choice import model_to_search
+from fromage_lite.config import LoadOptions, default_model
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
 from fromage_lite.text.spelling import told
@@ -65,7 +67,7 @@ def search(
         raise ConfigError(f"The threshold must be between -1 and 1, not {threshold}.")
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
-    agent = load_agent(load)
+    agent = load_agent(_with_pictures(load, terms))
     read = terms if raw else agent.terms_as_read(terms)
     if read != terms:
         console.complain(told([segment for term in read for segment in term.segments]))
@@ -90,6 +92,19 @@ def _terms(words: Sequence[str], files: Sequence[Any]) -> list[Term]:
     for term in terms:
         console.read_pictures([s.path for s in term.segments if isinstance(s, ImageSegment)])
     return terms
+
+
+def _with_pictures(load: LoadOptions, terms: Sequence[Term]) -> LoadOptions:
+    """The options with a model that has pictures to find, unless the user names a model or an index."""
+    if load.model is not None or load.index is not None:
+        return load
+    model = model_to_search([s.path for term in terms for s in term.segments if isinstance(s, ImageSegment)])
+    if model == default_model():
+        return load
+    console.complain(
+        f"None of your pictures is indexed yet (fromage-lite index FOLDER --out OUT): these are the {model}'s."
+    )
+    return replace(load, model=model)
 
 
 def _term_data(term: Term) -> dict[str, Any]:

@@ -40,13 +40,14 @@ def test_words_and_pictures_are_mixed_by_signs_and_weights(agent, picture):
 
 
 def test_misspelt_words_are_looked_for_as_they_were_meant_and_that_is_told(agent):
+    search = ("search", "--model", "playground")
     agent.model.spelling = Spelling(["elephant"])
-    result = call("search", "an elefant", "--json")
+    result = call(*search, "an elefant", "--json")
     assert result.stderr.strip() == "fromage-lite: Read as: an elephant"
     found = json.loads(result.stdout)
     assert found["query"] == [{"weight": 1.0, "message": [{"text": "an elefant"}]}]
     assert found["read_as"] == [{"weight": 1.0, "message": [{"text": "an elephant"}]}]
-    assert call("search", "an elephant").stderr == call("search", "an elefant", "--raw").stderr == ""
+    assert call(*search, "an elephant").stderr == call(*search, "an elefant", "--raw").stderr == ""
     np.testing.assert_array_equal(*agent.index.queries[:2])
     assert not np.allclose(*agent.index.queries[1:])
 
