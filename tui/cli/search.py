@@ -67,11 +67,16 @@ def search(
         raise ConfigError(f"The threshold must be between -1 and 1, not {threshold}.")
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
-    agent = load_agent(_with_pictures(load, terms))
+    used = _with_pictures(load, terms)
+    agent = load_agent(used)
     read = terms if raw else agent.terms_as_read(terms)
     if read != terms:
         console.complain(told([segment for term in read for segment in term.segments]))
     hits = [hit for hit in agent.find(read, top, spelling="off") if threshold is None or hit.score >= threshold]
+    if used != load:
+        console.complain(
+            f"None of your pictures is indexed yet (fromage-lite index FOLDER --out OUT): these are the {used.model}'s."
+        )
     if as_json:
         queries = {"query": [_term_data(term) for term in terms], "read_as": [_term_data(term) for term in read]}
         console.echo_json({**queries, "images": [console.hit_data(h) for h in hits]})
@@ -99,12 +104,7 @@ def _with_pictures(load: LoadOptions, terms: Sequence[Term]) -> LoadOptions:
     if load.model is not None or load.index is not None:
         return load
     model = model_to_search([s.path for term in terms for s in term.segments if isinstance(s, ImageSegment)])
-    if model == default_model():
-        return load
-    console.complain(
-        f"None of your pictures is indexed yet (fromage-lite index FOLDER --out OUT): these are the {model}'s."
-    )
-    return replace(load, model=model)
+    return load if model == default_model() else replace(load, model=model)
 
 
 def _term_data(term: Term) -> dict[str, Any]:
