@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from index.files import write_bytes
 from tui.cli.guard import add, paragraphs
-from tui.cli.options import Device
+from tui.cli.options import Device, Quantize
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
@@ -27,6 +29,7 @@ fromage-lite bench decode --lm opt-6.7b --encoder clip-vit-large-patch14 --dtype
 Lm = Annotated[str, typer.Option(help="opt-125m, opt-1.3b or opt-6.7b.")]
 Encoder = Annotated[str, typer.Option(help="clip-vit-base-patch32 or clip-vit-large-patch14.")]
 Dtype = Annotated[Precision, typer.Option(help="Precision of the frozen models.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Runs to take the median of.")]
 
 
@@ -39,17 +42,21 @@ def decode(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the LM, and decode into a cache of fixed size.")
     ] = False,
+    quantize: Quantize = "none",
     repeats: Repeats = 5,
+    json_file: JsonFile = None,
 ) -> None:
-    """Time a reply to a picture and 20 tokens, a dialogue of five such turns, and transformers' generate."""
+    """Time a reply to a picture and 20 tokens and a dialogue of five such turns, beside the same without a cache,
+    transformers' generate, and the layers alone."""
     from fromage_lite.bench.decoding import measure_decoding
 
-    model = _model(lm, encoder, dtype, device)
+    model = _model(lm, encoder, dtype, device, quantize)
     if compile_:
         model.language.compile_decoding()
     figures = asdict(measure_decoding(model, new_tokens, repeats))
-    what = {"lm": lm, "encoder": encoder, "dtype": dtype, "new_tokens": new_tokens, "compile": compile_}
-    _print({"device": _device_name(model)} | what | figures)
+    what = {"lm": lm, "encoder": encoder, "dtype": dtype, "quantize": quantize}
+    extent = {"new_tokens": new_tokens, "compile": compile_}
+    _print({"device": _device_name(model)} | what | extent | figures, json_file)
 
 
 def train(
@@ -109,11 +116,11 @@ for command in (decode, train, search, tui):
     add(app, command)
 
 
-def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
+def _model(lm: str, encoder: str, dtype: Precision, device: str, quantize: str = "none") -> Fromage:
     from fromage_lite.bench.models import random_model
     from fromage_lite.placement import choose_placement
 
-    return random_model(lm, encoder, choose_placement(device, dtype))
+    return random_model(lm, encoder, choose_placement(device, dtype, quantize))
 
 
 def _device_name(model: Fromage) -> str:
@@ -122,7 +129,9 @@ def _device_name(model: Fromage) -> str:
     return device_name(model.language.device)
 
 
-def _print(figures: Mapping[str, Any]) -> None:
-    """Prints one line of JSON; four digits are more than enough for a measurement."""
+def _print(figures: Mapping[str, Any], file: Path | None = None) -> None:
+    """Prints one line of JSON, and writes it to a file; four digits are more than enough for a measurement."""
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()}
     typer.echo(json.dumps(rounded))
+    if file is not None:
+        write_bytes(file, (json.dumps(rounded, indent=2) + "\n").encode())
