@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
+from PIL import Image
+
+from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
 from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
+from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
+from fromage_lite.vision import EncoderSpace, ImageFeatures, VisionEncoder
 from index.build import BuildReport, build_store, derive_index
+from index.derive import Project
 from index.manifest import IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
@@ -45,6 +50,50 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
     return Fromage.from_pretrained(name or default_model(), device=device)
 
 
+@dataclass(frozen=True)
+class Embedder:
+    """What makes an index: an image encoder, and a space for its features.
+
+    Attributes:
+        vision: the encoder.
+        image_features: RGB images -> its features, `pooled` (B, dim) float32.
+        project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
+        fingerprint: of the space.
+        name: the model, as `--model` takes it from any folder.
+    """
+
+    vision: VisionEncoder
+    image_features: Callable[[Sequence[Image.Image]], ImageFeatures]
+    project: Project
+    fingerprint: str
+    name: str
+
+
+def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
+    """What indexes for a model. For an image encoder without a bridge, that is the encoder's own space, and likewise
+    for a bridge that was not trained to find pictures, if its encoder has a text tower; else the bridge's.
+
+    Raises:
+        CheckpointError: the model is missing or damaged.
+        ConfigError: neither bridge nor encoder can find pictures.
+    """
+    if (encoder := encoder_of(name)) is not None:
+        return _embedder_without_bridge(VisionEncoder.load(encoder, choose_placement(device)), encoder)
+    return embedder_of(load_model(name, device), name)
+
+
+def embedder_of(model: Fromage, name: str | Path) -> Embedder:
+    """As `load_embedder`, for a bridge that is loaded."""
+    if not model.config.has_retrieval and model.vision.has_text_tower:
+        return _embedder_without_bridge(model.vision, lasting_name(name))
+    return Embedder(model.vision, model.image_features, projection(model), model.fingerprint(), lasting_name(name))
+
+
+def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
+    space = EncoderSpace(vision)
+    return Embedder(vision, vision.image_features, space.project, space.fingerprint, name)
+
+
 def index_pictures(
     pictures: Path,
     out: Path,
@@ -63,7 +112,7 @@ def index_pictures(
     Args:
         pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
         out: folder of the index and of the features that it is made from.
-        model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
+        model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
         captions: a table of captions for the pictures of the folder, in place of that of `options`.
         options: how they are read.
@@ -80,20 +129,19 @@ def index_pictures(
     options = replace(options, captions=captions or options.captions)
     reader = open_source(pictures, options)
     model_name = _chosen(model_name, out, reader, notice)
-    model = load_model(model_name, device)
+    embedder = load_embedder(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
             reader,
-            lambda images: model.image_features(images).pooled.float().cpu().numpy(),
+            lambda images: embedder.image_features(images).pooled.float().cpu().numpy(),
             out,
-            encoder_fingerprint=model.vision.fingerprint(),
+            encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
+            resume=[str(pictures.absolute()), *options.words(), *_words(embedder.name)],
             retry_failed=retry_failed,
         )
-    name = lasting_name(model_name)
-    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+    return report, derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:
@@ -110,16 +158,13 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
     return name
 
 
-def index_features(
-    store: Path, out: Path, model: Fromage, model_name: str | Path, *, bar: Bar = no_bar
-) -> IndexManifest:
-    """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
+def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_bar) -> IndexManifest:
+    """Indexes the pictures of a store for another model, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
-        model: the bridge, with the encoder that made the features.
-        model_name: by which it was loaded; the index keeps it.
+        embedder: the model, with the encoder that made the features.
         bar: shows the progress.
 
     Raises:
@@ -127,14 +172,13 @@ def index_features(
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
         raise FingerprintError(
             f"The features in {store} were made by another image encoder than the model's.",
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
     with bar("Projecting", "row") as progress:
-        name = lasting_name(model_name)
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+        return derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
 
 
 def index_embeddings(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fromage_lite.chat.events import Event
+    from fromage_lite.chat.search import Term
     from fromage_lite.chat.turns import Turn
-    from fromage_lite.config import GenerationSettings, SpellingMode
+    from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
     from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
@@ -85,9 +86,69 @@ class ChatDialogue(Protocol):
         """Undoes `exclude`."""
         ...
 
+    def search(
+        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.search`, with the words read as the next message of this dialogue, which stays as it is: by
+        the `[RET]` of a reply that must have one.
+
+        Raises:
+            FromageError: as `ChatAgent.search`, and where a reply is being made.
+        """
+        ...
+
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """How many more pictures the language model can read in one message with this draft; -n if the draft has n too
         many, or as much too many words. Its pictures are not opened."""
+        ...
+
+
+class Searcher(Protocol):
+    """What finds pictures without a dialogue, in one way of asking or several."""
+
+    @property
+    def index_size(self) -> int:
+        """Pictures that can be found."""
+        ...
+
+    @property
+    def way(self) -> AskBy | None:
+        """How it is asked where `by` is None; None if it can't find pictures."""
+        ...
+
+    def terms_as_read(self, terms: Sequence[Term], by: AskBy | None = None) -> list[Term]:
+        """Terms as `find` looks for them: with misspelt words as they were meant; by text tower, as far as it reads
+        them."""
+        ...
+
+    def find(
+        self,
+        terms: Sequence[Term],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
+    ) -> list[Hit]:
+        """At most `k` pictures for a weighted sum of terms, best first; a score is the cosine with that sum.
+
+        Args:
+            terms: what to look for.
+            k: how many.
+            exclude: ids of pictures that must not be found.
+            spelling: whether misspelt words are looked for as they were meant.
+            by: the way to ask; None is the searcher's own.
+
+        Raises:
+            FromageError: it can't be asked so, there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        """As `ChatAgent.thumbnail`."""
+        ...
+
+    def is_at_hand(self, hit: Hit) -> bool:
+        """As `ChatAgent.is_at_hand`."""
         ...
 
 
@@ -130,16 +191,28 @@ class ChatAgent(Protocol):
         """Starts a dialogue with these settings."""
         ...
 
-    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
-        """Words and pictures with misspelt words as they were meant; as they are for a model whose words are not
-        known."""
+    def read_as(self, segments: Sequence[Segment], by: AskBy | None = None) -> tuple[Segment, ...]:
+        """Words and pictures as `search` looks for them: with misspelt words as they were meant; as they are for a
+        model whose words are not known. By text tower, as far as it reads them."""
         ...
 
     def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        segments: Sequence[Segment],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
         """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`. Misspelt
         words are looked for as they were meant, unless `spelling` is off.
+
+        Args:
+            segments: words and pictures.
+            k: how many.
+            exclude: ids of pictures that must not be found.
+            spelling: whether misspelt words are read as what was meant.
+            by: the way to ask, `ret` or `text-tower`; None is the model's own. By dialogue, `ChatDialogue.search` asks.
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.

@@ -13,6 +13,8 @@ from fromage_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
+    from fromage_lite.placement import Placement
+    from fromage_lite.vision import VisionEncoder
 
 
 def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
@@ -32,6 +34,22 @@ def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArra
         return embeds
 
     return project
+
+
+def encoder_without_lm(name: str | Path, place: Placement) -> VisionEncoder:
+    """The image encoder of a bridge, as its checkpoint names it, without loading the language model.
+
+    Raises:
+        CheckpointError: the bridge or its image encoder is missing or damaged.
+    """
+    from fromage_lite.checkpoint.locate import checkpoint_folder
+    from fromage_lite.checkpoint.released import read_checkpoint
+    from fromage_lite.vision import VisionEncoder
+
+    folder, config, _ = read_checkpoint(checkpoint_folder(name))
+    return VisionEncoder.load(
+        config.vision_encoder, place, base_dir=folder.resolve(), revision=config.vision_encoder_revision
+    )
 
 
 def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:

@@ -91,6 +91,10 @@ class VisionEncoder:
         features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid)
         return ImageFeatures(features.pooled.float(), None if features.grid is None else features.grid.float())
 
+    def image_features(self, images: Sequence[Image.Image]) -> ImageFeatures:
+        """RGB images -> features without the grid; `pooled` is (B, dim) float32, on the encoder's device."""
+        return self.encode(self.preprocess(images))
+
     def grid_shape(self) -> tuple[int, int]:
         """How many patches an image has, and the width of their features.
 

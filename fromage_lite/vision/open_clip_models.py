@@ -11,10 +11,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fromage_lite.checkpoint.hub import is_cached
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 from fromage_lite.vision.timm_models import is_timm_tower, timm_grid
+
+_DOWNLOADS = Path("~/.cache/clip").expanduser()  # where open_clip keeps weights that are not from the Hub
 
 
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
@@ -86,6 +89,21 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     import open_clip
 
     return open_clip.create_model(_source(name, base_dir)[0], load_weights=False, device="meta")
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    from open_clip import get_pretrained_cfg
+
+    if name.startswith("local-dir:"):
+        return True
+    if name.startswith("hf-hub:"):
+        return is_cached(name.removeprefix("hf-hub:"))
+    model_name, tag = _source(name, None)
+    weights = get_pretrained_cfg(model_name, tag or "")
+    if repository := weights.get("hf_hub", "").rpartition("/")[0]:
+        return is_cached(repository)
+    return "url" not in weights or (_DOWNLOADS / Path(weights["url"]).name).is_file()
 
 
 def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:

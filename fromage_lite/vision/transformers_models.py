@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fromage_lite.checkpoint.hub import file_options, no_progress_bars
+from fromage_lite.checkpoint.hub import file_options, is_cached, no_progress_bars
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
@@ -104,6 +104,11 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     if class_name == "AutoModel":
         return transformers.AutoModel.from_config(config)
     return getattr(transformers, class_name)(getattr(config, "vision_config", config), **options)
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    return Path(name).expanduser().is_dir() or is_cached(name)
 
 
 def _load_model(name: str, revision: str | None) -> Any:

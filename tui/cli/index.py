@@ -70,6 +70,8 @@ def index(
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
 
+    Where --model names an image encoder, there is no bridge: the index can be searched, but not chatted with.
+
     Without --model, a few of the pictures are looked at: photographs are indexed with the model photos, scenes of the
     playground with playground. The index keeps the model's name, so that a chat with it needs none.
 
@@ -81,6 +83,7 @@ def index(
     fromage-lite index ~/Pictures --out my-index
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
     fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
+    fromage-lite index ~/Pictures --out my-index --model open_clip:ViT-B-32/laion2b_s34b_b79k
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
@@ -246,10 +249,10 @@ def _show_bad(bad: Sequence[BadPicture]) -> None:
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import index_features, load_embedder
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
+    manifest = index_features(store, out, load_embedder(name, device), bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
@@ -270,7 +273,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
 
 def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import embedder_of, index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
 
     model_name = model_name or PLAYGROUND
@@ -280,7 +283,7 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     if out is None:
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, model_name, bar=progress_bar)
+    manifest = index_features(own, out, embedder_of(model, model_name), bar=progress_bar)
     _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 

@@ -6,22 +6,23 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fromage_lite.chat.search import Term, parse_terms
+from fromage_lite.chat.search import Term, parse_terms, told_as_read
 from fromage_lite.choice import model_to_search
-from fromage_lite.config import LoadOptions, default_model
+from fromage_lite.config import AskBy, LoadOptions, default_model
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
-from fromage_lite.text.spelling import told
 from index.hits import Hit
 from tui.cli import console
-from tui.cli.options import AsJson, DrawnAs, Images, load_agent, with_options
+from tui.cli.options import AsJson, DrawnAs, Images, with_options
+from tui.cli.searcher import open_searcher
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.protocol import ChatAgent
+    from fromage_lite.chat.protocol import Searcher
     from tui.pictures.image_mode import ImageMode
 
 BOX = (40, 12)  # columns and rows of a thumbnail at most
@@ -46,6 +47,18 @@ def search(
     threshold: Annotated[
         float | None, typer.Option(help="Leave out pictures with a lower score.", show_default=False)
     ] = None,
+    by: Annotated[
+        AskBy | None,
+        typer.Option(
+            help="How words ask: through the language model ('ret'), so in the context of a conversation ('dialogue'), "
+            "or by the text tower of the image encoder, if it has one. Default: ret; text-tower without a bridge.",
+            show_default=False,
+        ),
+    ] = None,
+    dialogue: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The conversation for --by dialogue, as ask --dialogue keeps it."),
+    ] = None,
     *,
     load: LoadOptions,
     as_json: AsJson = False,
@@ -60,6 +73,7 @@ def search(
     fromage-lite search "a cat on the beach" --top 3
     fromage-lite search "at night" --image cat.png
     fromage-lite search "a cat on the beach" - "on the beach" + "at night"
+    fromage-lite search "a cat" --by text-tower --index my-index
     """
     if as_json and show:
         raise ConfigError("--json prints for programs, --show for people.", "Give only one of them.")
@@ -68,10 +82,10 @@ def search(
     terms = _terms(query or [], image or [])
     mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
     used = _with_pictures(load, terms)
-    agent = load_agent(used)
+    agent = open_searcher(used, by, dialogue)
     read = terms if raw else agent.terms_as_read(terms)
     if read != terms:
-        console.complain(told([segment for term in read for segment in term.segments]))
+        console.complain(told_as_read([segment for term in read for segment in term.segments], by or agent.way))
     hits = [hit for hit in agent.find(read, top, spelling="off") if threshold is None or hit.score >= threshold]
     if used != load:
         console.complain(
@@ -132,7 +146,7 @@ def _mode(images: str) -> ImageMode | None:
     return None if mode is ImageMode.NONE else mode
 
 
-def _drawer(agent: ChatAgent, mode: ImageMode | None) -> Draw | None:
+def _drawer(agent: Searcher, mode: ImageMode | None) -> Draw | None:
     if mode is None:
         return None
     from rich.console import Console

@@ -111,6 +111,7 @@ class _Visitor:
             "pictures_left": self._pictures_left,
             "read_as": self._read_as,
             "search": self._search,
+            "search_in_dialogue": self._search_in_dialogue,
             "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
@@ -208,11 +209,18 @@ class _Visitor:
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         message, spelling = message_from_data(request["message"]), request["spelling"]
-        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling)
+        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling, request["by"])
+        return pictures_to_data(self._pictures(hits))
+
+    def _search_in_dialogue(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        dialogue = self._own
+        dialogue.settings = GenerationSettings.from_dict(request["settings"])
+        message, spelling = message_from_data(request["message"]), request["spelling"]
+        hits = dialogue.search(message, int(request["k"]), set(request["exclude"]), spelling)
         return pictures_to_data(self._pictures(hits))
 
     def _read_as(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return message_to_data(self._agent.read_as(message_from_data(request["message"])))
+        return message_to_data(self._agent.read_as(message_from_data(request["message"]), request["by"]))
 
     def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))

@@ -1,0 +1,71 @@
+"""The pictures that dialogues and searches find: an index, and how what it finds is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from fromage_lite.errors import ConfigError, FromageError
+from index.containers import stamp_of
+from index.hits import Hit, Retriever
+from index.images import is_gone, is_url
+from index.sources import picture_thumbnail
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Album:
+    """The pictures of an index.
+
+    Attributes:
+        index: what retrieves pictures; with None, none is found.
+    """
+
+    def __init__(self, index: Retriever | None = None) -> None:
+        self.index = index
+
+    def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
+        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
+        if self.index is None or k < 1:
+            return []
+        query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
+        return self.index.search(query, k, exclude=exclude)[0]
+
+    def row(self, id: int) -> tuple[str, str] | None:
+        """Source and caption of the picture with this number; None if the index lacks it or can't be read."""
+        if self.index is None:
+            return None
+        try:
+            return self.index.row(id)
+        except FromageError:
+            return None
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        """The thumbnail of a hit, encoded as JPEG or WebP: the one in the index, else one made from its source, which
+        may be fetched from the web.
+
+        Raises:
+            ConfigError: there is no index.
+            ImageError: the source is missing, or not a picture.
+            StoreError: the index can't be read.
+        """
+        if self.index is None:
+            raise ConfigError("There is no index to take a picture from.")
+        return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)
+
+    def has_picture(self, hit: Hit) -> bool:
+        """Whether a hit can be shown: it has a thumbnail, or its source exists."""
+        try:
+            return bool(self.thumbnail(hit))
+        except FromageError:
+            return stamp_of(hit.source) is not None
+
+    def is_at_hand(self, hit: Hit) -> bool:
+        """Whether a hit's picture can be shown without a request to the web."""
+        if not (is_url(hit.source) or is_gone(hit.source)):
+            return True
+        try:
+            return self.index is not None and bool(self.index.thumbnail(hit.id))
+        except FromageError:
+            return False
