@@ -108,22 +108,27 @@ def load_searcher(
     Raises:
         FromageError: as `load_agent`, and where the encoder has not made the index's features.
     """
-    index = options.index
-    unbridged = made_without_bridge(index)
-    encoder = encoder_of(options.model) if options.model is not None else None
-    if encoder is None and not unbridged and by != "text-tower":
+    has_bridge = not made_without_bridge(options.index) and not (options.model and encoder_of(options.model))
+    if has_bridge and by != "text-tower":
         return load_agent(options, progress, notice)
     if by not in (None, "text-tower"):
         raise ConfigError(f"There is no bridge to ask by {by}.", "Leave out --by, or name a bridge: --model.")
-    if index is not None and index != NO_INDEX:
-        return TowerSearch(_open_tower(options, Path(expand_user(index)), progress))
-    if encoder is not None:
-        raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
-    return TowerSearch(load_agent(options, progress, notice).engine.tower)  # of the model's own pictures
+    return TowerSearch(load_tower(options, progress, notice))
 
 
-def _open_tower(options: LoadOptions, index: Path, progress: Report | None) -> Tower:
-    """An index in the space of a model's image encoder, which alone is loaded."""
+def load_tower(
+    options: LoadOptions = LoadOptions(), progress: Report | None = None, notice: Report | None = None
+) -> Tower:
+    """An index in the space of a model's image encoder, which alone is loaded, unless the model's own pictures are
+    meant.
+
+    Raises: as `load_searcher`.
+    """
+    if options.index is None or options.index == NO_INDEX:
+        if options.model is not None and encoder_of(options.model) is not None:
+            raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
+        return load_agent(options, progress, notice).engine.tower
+    index = Path(expand_user(options.index))
     model = options.model or model_for_index(index)
     if progress is not None:
         progress(f"Loading the image encoder of {model_label(model)} …")

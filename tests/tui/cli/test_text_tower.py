@@ -126,6 +126,24 @@ def test_what_needs_a_bridge_says_so_and_what_to_do(made, photographs, tmp_path)
     assert call("search", "a cat", "--index", str(tmp_path), "--by", "nose").exit_code == 2
 
 
+def test_doctor_names_the_way_to_ask_and_embeds_again(made):
+    name, index, *_ = made
+    result = call("doctor", "--index", str(index), "--device", "cpu", "--json")
+    checks = {check["name"]: check for check in map(json.loads, result.stdout.splitlines())}
+    assert result.exit_code == 0, result.stdout
+    assert checks["can be asked by"]["value"] == "text-tower" and "no bridge" in checks["model"]["value"]
+    assert checks["image encoder"]["value"] == name and "20 pictures" in checks["index"]["value"]
+    assert checks["pictures embedded again"]["value"] == "20" and checks["index files"]["ok"]
+
+
+def test_models_lists_what_can_only_be_searched(made, monkeypatch):
+    name, index, *_ = made
+    monkeypatch.chdir(index.parent)
+    lines = call("models").stdout.splitlines()
+    told = lines[lines.index(name) + 1]
+    assert told.strip() == "searching 20 pictures, without a bridge: fromage-lite search WORDS --index index"
+
+
 def test_an_encoder_that_is_gone_is_named(photographs, tmp_path):
     name = TOWERS["clip"]().save(tmp_path / "encoder")
     call("index", str(photographs), "--out", str(tmp_path / "index"), "--model", name, "--device", "cpu")
