@@ -55,6 +55,7 @@ DIALOGUE = {
     "reset",
     "exclude",
     "include",
+    "search",
     "pictures_left",
 }
 
