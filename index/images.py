@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from index.colour import add_tiff_kinds, read_header, to_srgb
 from index.containers import container_of, read_inside
 from index.errors import ImageError, reason
+from index.facts import date_taken
 from index.text import one_line as one_line
 from index.text import sanitize as sanitize
 
@@ -68,6 +69,13 @@ def is_gone(source: str) -> bool:
     return False
 
 
+class Opened(NamedTuple):
+    """A picture, and when it was taken (`index.facts.Facts.taken`)."""
+
+    image: Image.Image
+    taken: str | None
+
+
 def open_image(source: str | Path | bytes, name: str = "The picture") -> Image.Image:
     """Read a picture as RGB, upright, transparency over white, the first frame of an animation.
 
@@ -81,6 +89,14 @@ def open_image(source: str | Path | bytes, name: str = "The picture") -> Image.I
 
     Raises:
         ImageError: the file is missing, not a regular file, empty, truncated, too large or not a picture.
+    """
+    return open_dated(source, name).image
+
+
+def open_dated(source: str | Path | bytes, name: str = "The picture") -> Opened:
+    """As `open_image`, with the date that the picture's file holds.
+
+    Raises: as `open_image`.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), sanitize(name), len(source))
@@ -118,7 +134,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)  # a build of Pillow may lack some
 
 
-def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
+def _decode(file: BinaryIO, name: str, size: int) -> Opened:
     if size == 0:
         raise ImageError(f"{name} is empty.", cause="empty")
     try:
@@ -126,7 +142,8 @@ def _decode(file: BinaryIO, name: str, size: int) -> Image.Image:
             _check_size(image, name)
             samples = read_header(image)
             image.load()
-            return to_srgb(_upright(image), samples)
+            taken = date_taken(image)  # before the picture is turned and converted, which loses it
+            return Opened(to_srgb(_upright(image), samples), taken)
     except ImageError:
         raise
     except UnidentifiedImageError as error:

@@ -18,7 +18,8 @@ from PIL import Image
 
 from index.containers import stamp_of
 from index.errors import ImageError, reason
-from index.images import bound_short_side, is_url, make_thumbnail, open_image
+from index.facts import Facts, facts_of
+from index.images import bound_short_side, is_url, make_thumbnail, open_dated
 from index.readers import PictureFile
 from index.text import sanitize
 
@@ -57,11 +58,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture for the encoder; a copy has no image."""
+    """A picture for the encoder; a copy has neither image nor facts."""
 
     read: Read
     image: Image.Image | None = None
     thumbnail: bytes = b""
+    facts: Facts | None = None
 
 
 def file_stamp(source: str) -> tuple[int, int] | None:
@@ -103,15 +105,23 @@ def open_picture(read: Read) -> Loaded:
     if read.is_copy:
         return Loaded(read)
     source = read.wanted.picture.source
-    image = open_image(source) if read.data is None else open_image(read.data, source)
+    image, taken = open_dated(source) if read.data is None else open_dated(read.data, source)
     try:
         small, thumbnail = bound_short_side(image), make_thumbnail(image)
+        facts = facts_of(image, taken, _size(read))
     except (OSError, ValueError, MemoryError) as error:
         raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.", cause="too large") from error
     content = read.content
     if read.data is None and file_stamp(source) != read.wanted.stamp:  # it was being written to
         content = b""
-    return Loaded(Read(read.wanted, content), small, thumbnail)
+    return Loaded(Read(read.wanted, content), small, thumbnail, facts)
+
+
+def _size(read: Read) -> int | None:
+    """Of the picture's file, in bytes; the stamp of one inside a container may be that of the container."""
+    if read.data is not None:
+        return len(read.data)
+    return read.wanted.stamp[0] if read.wanted.stamp else None
 
 
 def in_order(
