@@ -18,6 +18,7 @@ from index.hits import Hit
 from index.images import is_gone, one_line
 from index.inverted_lists import search_lists
 from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
+from index.selection import selecting
 from index.store import FeatureStore
 from index.unfinished import unfinished
 
@@ -29,6 +30,7 @@ GONE_LIMIT = 1024
 """How many of the nearest are looked at for pictures that are still there."""
 
 Vectors = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 _Picture = tuple[str, str, bool]  # source, caption, whether its file is gone
 
 
@@ -189,13 +191,16 @@ class ImageIndex:
         """Width of the retrieval space."""
         return self.manifest.dim
 
-    def search(self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+    def search(
+        self, query_embeds: Vectors, k: int, exclude: Collection[int] = (), among: Ids | None = None
+    ) -> list[list[Hit]]:
         """Find the nearest pictures, as `Retriever.search`.
 
         Args:
             query_embeds: (Q, R) float32, unit norm.
-            k: how many; fewer are returned where there are fewer.
+            k: how many; fewer are returned only where fewer may be found.
             exclude: ids that must not be found.
+            among: (n,) the only ids that may be found; None for all.
 
         Returns:
             For each query its hits, best first. A picture whose file is gone is one only if the store keeps a
@@ -208,7 +213,7 @@ class ImageIndex:
         known: dict[int, _Picture | None] = {}
         wanted = k
         while True:
-            scores, ids = self.search_ids(query_embeds, wanted, exclude)
+            scores, ids = self.search_ids(query_embeds, wanted, exclude, among)
             answers = [self._hits(*found, known) for found in zip(scores, ids, strict=True)]
             enough = all(len(hits) >= k for hits in answers)
             if enough or wanted >= min(len(self), GONE_LIMIT) or None not in known.values():
@@ -216,8 +221,8 @@ class ImageIndex:
             wanted = min(2 * wanted, GONE_LIMIT)
 
     def search_ids(
-        self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()
-    ) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        self, query_embeds: Vectors, k: int, exclude: Collection[int] = (), among: Ids | None = None
+    ) -> tuple[Vectors, Ids]:
         """As `search`, as arrays and without reading rows: scores and ids, each (Q, min(k, len)); id -1 means none."""
         queries = _checked(query_embeds, "The queries")
         if queries.shape[1] != self.dim:
@@ -229,10 +234,7 @@ class ImageIndex:
         if k <= 0 or not len(queries):
             empty = (len(queries), max(k, 0))
             return np.zeros(empty, dtype=np.float32), np.full(empty, -1, dtype=np.int64)
-        selector = None
-        if len(exclude):
-            unwanted = np.fromiter(exclude, dtype=np.int64, count=len(exclude))
-            selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(unwanted))
+        selector = selecting(exclude, among, len(self.store))
         if self.manifest.kind.startswith("IVF"):
             return search_lists(self._index, queries, k, selector)
         # FAISS adds this keyword argument at run time, where no type checker sees it.

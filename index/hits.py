@@ -68,13 +68,20 @@ class Retriever(Protocol):
         """How many pictures can be found."""
         ...
 
-    def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+    def search(
+        self,
+        query_embeds: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
+    ) -> list[list[Hit]]:
         """Find the nearest pictures.
 
         Args:
             query_embeds: (Q, R) float32, unit norm.
-            k: how many; fewer are returned where there are fewer.
+            k: how many; fewer are returned only where fewer may be found.
             exclude: ids that must not be found.
+            among: (n,) the only ids that may be found, in any order; None for all. Unknown ids count for nothing.
 
         Returns:
             Q lists of hits, each best first.
