@@ -18,6 +18,7 @@ from index.errors import ImageError, StoreError, TemporaryImageError
 from index.failures import BAD_LIST, BadPicture, Cause, Failures
 from index.images import is_url
 from index.manifest import storage_errors
+from index.older_rows import complete_facts
 from index.opening import Loaded, Read, Wanted, file_stamp, in_order, open_picture, read_picture
 from index.progress import Progress
 from index.readers import FolderReader, Reader, TsvReader
@@ -116,6 +117,7 @@ def build_store(
             stack.callback(pool.shutdown, cancel_futures=True)
         build.embed_all(build.load(pools[0], pools[1], 2 * batch_size), embed, batch_size)
         build.remove_gone()
+        complete_facts(writer)
         build.finish()
     return build.report
 
@@ -253,7 +255,7 @@ class _Build:
             self._append(kept, np.stack(vectors), thumbnails)
 
     def _append(self, kept: list[Loaded], features: npt.NDArray[np.floating], thumbnails: list[bytes]) -> None:
-        rows = [_row(loaded.read) for loaded in kept]
+        rows = [_row(loaded) for loaded in kept]
         for row_id, row, loaded in zip(self.writer.append(features, rows, thumbnails), rows, kept, strict=True):
             self._see(row_id)
             self._waiting.discard(row["source"])
@@ -311,12 +313,13 @@ def _features(embed: Embed, images: list[Image.Image]) -> tuple[npt.NDArray[np.f
     return half, np.isfinite(half).min(axis=1)
 
 
-def _row(read: Read) -> NewRow:
-    picture, wanted = read.wanted.picture, read.wanted
+def _row(loaded: Loaded) -> NewRow:
+    picture, wanted = loaded.read.wanted.picture, loaded.read.wanted
     return NewRow(
         source=picture.source,
         caption=picture.caption,
         stamp=wanted.stamp,
         replaces=wanted.replaces,
-        content=read.content,
+        content=loaded.read.content,
+        facts=loaded.facts,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from index.colour import add_tiff_kinds, read_header, to_srgb
 from index.containers import container_of, read_inside
@@ -120,6 +120,21 @@ def open_dated(source: str | Path | bytes, name: str = "The picture") -> Opened:
         raise ImageError(f"You have no permission to read {name}.", cause="no permission") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
         raise ImageError(f"{name} can't be read: {reason(error)}.", cause=reason(error)) from error
+
+
+def open_header(source: str | Path | bytes) -> tuple[tuple[int, int], str | None]:
+    """Width and height of a picture as it is shown, upright, and when it was taken; no pixel is decoded.
+
+    Raises:
+        ImageError: it can't be read, or is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return ((height, width) if is_turned else (width, height)), date_taken(image)
+    except Exception as error:  # as in `_decode`
+        raise ImageError(f"The header of the picture can't be read: {reason(error)}.") from error
 
 
 @cache
