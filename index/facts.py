@@ -23,7 +23,7 @@ class Facts:
     Attributes:
         width: in pixels, of the picture as it is shown, upright.
         height: likewise.
-        bytes: size of the picture's file, also of one inside a tar or a data set.
+        file_bytes: size of the picture's file, also of one inside a tar or a data set.
         taken: when the camera took it, by the clock on the spot: ISO 8601, with the offset from UTC where the camera
             knew it: `2024-05-03T14:22:05` or `2024-05-03T14:22:05+02:00`.
         phash: `perceptual_hash`.
@@ -33,7 +33,7 @@ class Facts:
 
     width: int | None = None
     height: int | None = None
-    bytes: int | None = None
+    file_bytes: int | None = None
     taken: str | None = None
     phash: int | None = None
     modified_ns: int | None = None

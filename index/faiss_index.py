@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from index.commands import index_command
 from index.errors import FingerprintError, StoreError
+from index.facts import Facts
 from index.files import crc_of, replacing, sync_folder
+from index.filters import Filters
 from index.hits import Hit
 from index.images import is_gone, one_line
 from index.inverted_lists import search_lists
@@ -266,6 +268,20 @@ class ImageIndex:
     def thumbnail(self, id: int) -> bytes:
         """A picture's thumbnail, a JPEG file of at most 256 x 256 pixels."""
         return self.store.thumbnail(id)
+
+    def select(self, filters: Filters) -> npt.NDArray[np.int64]:
+        """Ids of the pictures that pass, (n,) ascending, as `Catalogue.select`."""
+        return self.store.select(filters)
+
+    def facts(self, ids: Sequence[int]) -> list[Facts]:
+        """As `Catalogue.facts`."""
+        return self.store.facts(ids)
+
+    def features(self, ids: Sequence[int]) -> Vectors | None:
+        """As `Catalogue.features`; None for embeddings that were computed elsewhere."""
+        if self.store.bridge_fingerprint is not None:
+            return None
+        return np.asarray(self.store.features[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
 
     def close(self) -> None:
         """Close the store's files."""

@@ -68,7 +68,7 @@ class KnownRow(NamedTuple):
 
 def facts_values(facts: Facts) -> tuple[int | str | None, ...]:
     """The values of `FACTS`."""
-    return facts.width, facts.height, facts.bytes, facts.taken, facts.phash
+    return facts.width, facts.height, facts.file_bytes, facts.taken, facts.phash
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
@@ -86,3 +86,14 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
         rows = sqlite3.connect(f"{uri}?mode=rw", uri=True, check_same_thread=False)
         rows.execute("SELECT 1 FROM rows LIMIT 1")
     return rows
+
+
+def row_table(rows: sqlite3.Connection) -> str:
+    """What to select from so that every column is there: those that an earlier version didn't write are NULL.
+
+    Raises:
+        sqlite3.Error: the file is damaged.
+    """
+    known = {column[1] for column in rows.execute("PRAGMA table_info(rows)")}
+    missing = [f"NULL AS {name}" for name in ADDED_COLUMNS if name not in known]
+    return f"(SELECT *, {', '.join(missing)} FROM rows)" if missing else "rows"

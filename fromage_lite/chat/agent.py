@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromage_lite.chat.engine import Engine
-from fromage_lite.chat.search import Term, as_read, find
+from fromage_lite.chat.lookup import look_up
+from fromage_lite.chat.request import SearchRequest, parse_request
+from fromage_lite.chat.search import Term, as_read, find, mixed_query
 from fromage_lite.config import NO_INDEX, GenerationSettings, SpellingMode
 from fromage_lite.errors import ConfigError
 from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment, clean
-from index.hits import Hit, Retriever
+from index.facts import Facts
+from index.hits import Catalogue, Hit, Retriever
 from index.images import open_image
 
 if TYPE_CHECKING:
@@ -134,6 +137,41 @@ class Agent:
         Raises: as `search`, and MessageError if the terms cancel each other out.
         """
         return find(self.engine, terms, k, exclude, spelling)
+
+    def look_up(
+        self,
+        request: SearchRequest | str,
+        k: int = 5,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`, also for what a person types: `agent.look_up("a cat - indoors after:2024-05")`.
+
+        Raises:
+            ConfigError: there is no index, it can't be filtered, or the model was not trained to find pictures.
+            FilterError: a filter can't be understood.
+            ImageError: a picture can't be read.
+            MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
+        """
+        asked = parse_request([request]) if isinstance(request, str) else request
+        query = mixed_query(self.engine, as_read(self.engine, asked.terms, spelling))
+        return look_up(
+            asked,
+            asked.top or k,
+            self.index,
+            lambda wanted, among: self.engine.retrieve(query, wanted, exclude, among),
+            self.model.config.match_score,
+        )
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """Size, date and the like of found pictures; nothing of those that the index knows nothing of.
+
+        Raises:
+            StoreError: the index can't be read.
+        """
+        if not isinstance(self.index, Catalogue):
+            return [Facts() for _ in hits]
+        return self.index.facts([hit.id for hit in hits])
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`; None, too, if the index can't be read."""

@@ -20,6 +20,8 @@ from index.images import is_gone, is_url, open_image
 from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
     from fromage_lite.model.decoding import Stream
@@ -77,12 +79,21 @@ class Engine:
 
     # --- the index's pictures ---
 
-    def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
+    def retrieve(
+        self,
+        query_embeds: Tensor,
+        k: int,
+        exclude: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
+    ) -> list[Hit]:
+        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`; with `among`,
+        only those."""
         if self.index is None or k < 1:
             return []
         query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
-        return self.index.search(query, k, exclude=exclude)[0]
+        if among is None:
+            return self.index.search(query, k, exclude=exclude)[0]
+        return self.index.search(query, k, exclude=exclude, among=among)[0]
 
     def row(self, id: int) -> tuple[str, str] | None:
         """Source and caption of the picture with this number; None if the index lacks it or can't be read."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fromage_lite.chat.events import Event
+    from fromage_lite.chat.request import SearchRequest
     from fromage_lite.chat.turns import Turn
     from fromage_lite.config import GenerationSettings, SpellingMode
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
@@ -143,6 +144,17 @@ class ChatAgent(Protocol):
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """The pictures that a request asks for (at most its `top`, else `k`), none of `exclude`. As `search`, misspelt
+        words are looked for as they were meant.
+
+        Raises:
+            FromageError: there is nothing to search for or in, a picture can't be read, or the index can't be filtered.
         """
         ...
 

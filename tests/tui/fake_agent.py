@@ -11,6 +11,7 @@ from typing import ClassVar
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import FromageError, StoreError
@@ -130,6 +131,7 @@ class FakeAgent:
         self.index_size = index_size
         self.messages: list[tuple[Segment, ...]] = []
         self.searches: list[tuple[Segment, ...]] = []
+        self.requests: list[SearchRequest] = []
         self.slips: dict[str, str] = {}
         self.looked_at: list[str] = []
         self.regenerated = 0
@@ -162,6 +164,12 @@ class FakeAgent:
     ) -> list[Hit]:
         self.searches.append(tuple(segments))
         return [hit for hit in self.hits if hit.id not in exclude][:k]
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        self.requests.append(request)
+        return self.search([segment for term in request.terms for segment in term.segments], k, exclude, spelling)
 
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
         self.looked_at.append(path)

@@ -14,6 +14,7 @@ from typing import Any
 from fromage_lite.chat.event_data import error_to_dict, event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import message_from_data, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError, unexpected
@@ -111,6 +112,7 @@ class _Visitor:
             "pictures_left": self._pictures_left,
             "read_as": self._read_as,
             "search": self._search,
+            "look_up": self._look_up,
             "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
@@ -209,6 +211,11 @@ class _Visitor:
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         message, spelling = message_from_data(request["message"]), request["spelling"]
         hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling)
+        return pictures_to_data(self._pictures(hits))
+
+    def _look_up(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        asked, spelling = SearchRequest.from_dict(request["request"]), request["spelling"]
+        hits = self._agent.look_up(asked, int(request["k"]), set(request["exclude"]), spelling)
         return pictures_to_data(self._pictures(hits))
 
     def _read_as(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import (
     Turn,
     message_from_data,
@@ -175,6 +176,13 @@ class RemoteAgent:
         message = message_to_data(segments)
         found = self._connection.call("search", message=message, k=k, exclude=sorted(exclude), spelling=spelling)
         return self.keep(found)
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`."""
+        asked, unwanted = request.to_dict(), sorted(exclude)
+        return self.keep(self._connection.call("look_up", request=asked, k=k, exclude=unwanted, spelling=spelling))
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`."""

@@ -419,6 +419,6 @@ async def test_find_shows_ranked_pictures_and_leaves_the_dialogue_alone(cat) -> 
         await chat.until(lambda: chat.screen.composer.pictures)
         await chat.type("/find on the beach")
         await chat.until(lambda: len(chat.cards) == 2)
-        assert agent.searches == [(ImageSegment(str(cat)), "on the beach")]
+        assert agent.searches == [("on the beach", ImageSegment(str(cat)))]
         assert "1. a red cat" in chat.text and "match 0.70" in chat.text
         assert chat.screen.turns == [] and not chat.screen.composer.pictures
