@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from fromage_lite.chat.search import SIGNS, Term, is_meant_as_path, parse_terms
 from fromage_lite.chat.turns import message_from_data, message_to_data
 from fromage_lite.errors import DataError, FromageError, MessageError
+from fromage_lite.text.message import Segment
 from index.errors import reason
 from index.filters import Filters
 
@@ -48,6 +50,12 @@ class SearchRequest:
     min_score: float | Literal["auto"] | None = None
     fold: bool = True
     top: int | None = None
+
+    def words(self) -> str:
+        """What is asked for, as a title: pictures by their names."""
+        terms = [(term.weight, _words_of(term.segments)) for term in self.terms]
+        signed = [("- " if weight < 0 else "+ " if place else "") + text for place, (weight, text) in enumerate(terms)]
+        return " ".join([*signed, *(f"{name}: {value}" for name, value in self.filters.to_dict().items())])
 
     def to_dict(self) -> dict[str, Any]:
         """The request as plain JSON data."""
@@ -144,6 +152,10 @@ _EXAMPLES = {
     "all": "all:yes",
     "top": "top:20",
 }
+
+
+def _words_of(message: Sequence[Segment]) -> str:
+    return " ".join(segment if isinstance(segment, str) else Path(segment.path).name for segment in message)
 
 
 def _sort(text: str) -> Sort:

@@ -147,7 +147,8 @@ def search(
         console.echo_json(_as_data(request, read, hits, facts))
     else:
         _print(hits, facts, _drawer(agent, mode), read)
-    page = _write_page(html, query or [], agent, hits, facts) if html is not None else None
+        _warn(hits, read, agent.model.config.match_score)
+    page = _write_page(html, request, agent, hits, facts) if html is not None else None
     if open_it and hits:
         _open(agent, hits[0], page)
 
@@ -205,6 +206,13 @@ def _print(hits: Sequence[Hit], facts: Sequence[Facts], draw: Draw | None, reque
         console.complain(_nothing(request))
 
 
+def _warn(hits: Sequence[Hit], request: SearchRequest, match_score: float | None) -> None:
+    """Says so where nothing fits, by the model's own threshold, which is for a text alone."""
+    is_text = len(request.terms) == 1 and all(isinstance(segment, str) for segment in request.terms[0].segments)
+    if is_text and match_score is not None and hits and max(hit.score for hit in hits) < match_score:
+        console.complain("No picture here fits that well; the nearest are shown (--min-score auto leaves them out).")
+
+
 def _nothing(request: SearchRequest) -> str:
     if request.filters:
         reached = " and reaches the threshold" if request.min_score is not None else ""
@@ -213,10 +221,10 @@ def _nothing(request: SearchRequest) -> str:
 
 
 def _write_page(
-    path: Path, words: Sequence[str], agent: ChatAgent, hits: Sequence[Hit], facts: Sequence[Facts]
+    path: Path, request: SearchRequest, agent: ChatAgent, hits: Sequence[Hit], facts: Sequence[Facts]
 ) -> Path:
     entries = [Entry(load_hit(agent, hit), known) for hit, known in zip(hits, facts, strict=True)]
-    write_sheet(path, contact_sheet(" ".join(words), entries))
+    write_sheet(path, contact_sheet(request.words(), entries))
     console.complain(f"{path} shows them.")
     return path
 
