@@ -104,9 +104,10 @@ def _opened(name: str, split: str) -> Stream:
         rows: Stream = datasets.load_dataset(name, split=split, streaming=True)
         return rows
     except Exception as error:  # of the data set's files and of the network: nearly every type
-        hint = "Check its name and --split, and the network; or name a folder of pictures."
-        what = f"The data set {sanitize(name)} ({sanitize(split)}) can't be had: {sanitize(reason(error))}."
-        raise StoreError(what, hint) from error
+        hint = "Check its name and --split, and the network."
+        here = "" if Path(name).exists() else f"There is no folder {sanitize(name)} here, and "
+        what = f"{here}the data set {sanitize(name)} ({sanitize(split)}) can't be had: {sanitize(reason(error))}."
+        raise StoreError(what[:1].upper() + what[1:], hint) from error
 
 
 def _picture_column(rows: Stream, name: str) -> str:
