@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
-from fromage_lite.errors import ConfigError, FingerprintError
+from fromage_lite.errors import ConfigError, FingerprintError, StoreError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
 from fromage_lite.progress import Report
+from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
-from index.manifest import IndexManifest
+from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
-from index.recognise import SourceOptions, open_source
+from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
@@ -46,7 +47,7 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
 
 
 def index_pictures(
-    pictures: Path,
+    pictures: Path | Sequence[Path],
     out: Path,
     model_name: str | Path | None = None,
     *,
@@ -54,14 +55,17 @@ def index_pictures(
     options: SourceOptions = SourceOptions(),
     retry_failed: bool = False,
     batch_size: int = 64,
+    workers: int = 0,
     device: str = "auto",
+    load: Callable[[str | Path, str], Fromage] | None = None,
+    only_changes: bool = False,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
+        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
@@ -69,7 +73,10 @@ def index_pictures(
         options: how they are read.
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
+        workers: processes that decode pictures; 0 for threads of this one.
         device: where the model runs.
+        load: in place of `load_model`, for who has the model already.
+        only_changes: leave the index as it is if no picture has changed and it is this model's.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -78,22 +85,36 @@ def index_pictures(
     """
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
-    reader = open_source(pictures, options)
+    paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
-    model = load_model(model_name, device)
+    model = (load or load_model)(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
             reader,
-            lambda images: model.image_features(images).pooled.float().cpu().numpy(),
+            two_steps(model.vision),
             out,
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
+            resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
+            workers=workers,
         )
+    if only_changes and not report.changes and (known := _index_of(out, model, report)) is not None:
+        return report, known
     name = lasting_name(model_name)
     return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+
+
+def _index_of(out: Path, model: Fromage, report: BuildReport) -> IndexManifest | None:
+    """The manifest of an index that a model made of as many pictures as there are; else None."""
+    try:
+        manifest = IndexManifest.read(out / INDEX_MANIFEST)
+    except StoreError:
+        return None
+    is_known = (manifest.bridge_fingerprint, manifest.count) == (model.fingerprint(), report.total)
+    return manifest if is_known else None
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:

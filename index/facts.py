@@ -40,15 +40,14 @@ class Facts:
     content: bytes | None = None
 
 
-def facts_of(image: Image.Image, taken: str | None = None, size: int | None = None) -> Facts:
+def facts_of(image: Image.Image, taken: str | None = None) -> Facts:
     """What a picture itself says.
 
     Args:
         image: RGB, upright, not scaled down yet.
         taken: its `date_taken`.
-        size: of its file, in bytes.
     """
-    return Facts(*image.size, size, taken, perceptual_hash(image))
+    return Facts(*image.size, taken=taken, phash=perceptual_hash(image))
 
 
 def perceptual_hash(image: Image.Image) -> int:

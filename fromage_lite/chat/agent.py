@@ -92,14 +92,20 @@ class Agent:
             index = (self._own_index(self.model, progress) if self._own_index is not None else None) or NO_INDEX
         if str(index) == NO_INDEX:
             self.engine.index = self.index_path = None
+            self.engine.reopened = lambda: None
             return
         if not self.model.config.has_retrieval:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
         from index.faiss_index import ImageIndex
+        from index.reloading import Reopening
 
         path = Path(index).expanduser()
-        opened = ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
-        self.engine.index, self.index_path = opened, path
+
+        def open_index() -> ImageIndex:
+            return ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
+
+        reopening = Reopening(path, open_index)
+        self.engine.index, self.index_path, self.engine.reopened = open_index(), path, reopening
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
         """As `ChatAgent.dialogue`; without settings, with the defaults."""
