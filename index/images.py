@@ -123,16 +123,22 @@ def open_dated(source: str | Path | bytes, name: str = "The picture") -> Opened:
 
 
 def open_header(source: str | Path | bytes) -> tuple[tuple[int, int], str | None]:
-    """Width and height of a picture as it is shown, upright, and when it was taken; no pixel is decoded.
+    """Width and height of a picture as it is shown, upright, and when it was taken; no pixel is decoded but
+    those of a TIFF.
 
     Raises:
         ImageError: it can't be read, or is no picture.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
-            width, height = image.size
+            taken = date_taken(image)
             is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return ((height, width) if is_turned else (width, height)), date_taken(image)
+            if image.format == "TIFF":
+                _check_size(image, "It")
+                image.load()  # turns it
+                is_turned = False
+            width, height = image.size
+            return ((height, width) if is_turned else (width, height)), taken
     except Exception as error:  # as in `_decode`
         raise ImageError(f"The header of the picture can't be read: {reason(error)}.") from error
 
@@ -156,8 +162,8 @@ def _decode(file: BinaryIO, name: str, size: int) -> Opened:
         with Image.open(file, formats=_formats()) as image:
             _check_size(image, name)
             samples = read_header(image)
+            taken = date_taken(image)  # before the picture is loaded (a TIFF), turned and converted, which lose it
             image.load()
-            taken = date_taken(image)  # before the picture is turned and converted, which loses it
             return Opened(to_srgb(_upright(image), samples), taken)
     except ImageError:
         raise
