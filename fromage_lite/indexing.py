@@ -7,23 +7,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
-from fromage_lite.errors import ConfigError, FingerprintError
+from fromage_lite.errors import ConfigError, FingerprintError, StoreError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import fingerprint_without_lm, projection
+from fromage_lite.model.projection import fingerprint_without_lm, projection, vision_of
 from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
-from fromage_lite.vision import EncoderSpace, ImageFeatures, VisionEncoder
+from fromage_lite.vision import EncoderSpace, VisionEncoder
+from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
 from index.derive import Project
-from index.manifest import IndexManifest
+from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
-from index.recognise import SourceOptions, open_source
+from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
@@ -56,14 +55,12 @@ class Embedder:
 
     Attributes:
         vision: the encoder.
-        image_features: RGB images -> its features, `pooled` (B, dim) float32.
         project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
         fingerprint: of the space.
         name: the model, as `--model` takes it from any folder.
     """
 
     vision: VisionEncoder
-    image_features: Callable[[Sequence[Image.Image]], ImageFeatures]
     project: Project
     fingerprint: str
     name: str
@@ -82,20 +79,30 @@ def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
     return embedder_of(load_model(name, device), name)
 
 
+def load_vision(name: str | Path, device: str = "auto") -> VisionEncoder:
+    """The image encoder that a name means, or the one of the bridge that it means, whose LM is not loaded.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    encoder = encoder_of(name)
+    return vision_of(name, device) if encoder is None else VisionEncoder.load(encoder, choose_placement(device))
+
+
 def embedder_of(model: Fromage, name: str | Path) -> Embedder:
     """As `load_embedder`, for a bridge that is loaded."""
     if not model.config.has_retrieval and model.vision.has_text_tower:
         return _embedder_without_bridge(model.vision, lasting_name(name))
-    return Embedder(model.vision, model.image_features, projection(model), model.fingerprint(), lasting_name(name))
+    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name))
 
 
 def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
     space = EncoderSpace(vision)
-    return Embedder(vision, vision.image_features, space.project, space.fingerprint, name)
+    return Embedder(vision, space.project, space.fingerprint, name)
 
 
 def index_pictures(
-    pictures: Path,
+    pictures: Path | Sequence[Path],
     out: Path,
     model_name: str | Path | None = None,
     *,
@@ -103,14 +110,17 @@ def index_pictures(
     options: SourceOptions = SourceOptions(),
     retry_failed: bool = False,
     batch_size: int = 64,
+    workers: int = 0,
     device: str = "auto",
+    load: Callable[[str | Path, str], Embedder] | None = None,
+    only_changes: bool = False,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
+        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
@@ -118,7 +128,10 @@ def index_pictures(
         options: how they are read.
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
+        workers: processes that decode pictures; 0 for threads of this one.
         device: where the model runs.
+        load: in place of `load_embedder`, for who has the model already.
+        only_changes: leave the index as it is if no picture has changed and it is this model's.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -127,21 +140,35 @@ def index_pictures(
     """
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
-    reader = open_source(pictures, options)
+    paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
-    embedder = load_embedder(model_name, device)
+    embedder = (load or load_embedder)(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
             reader,
-            lambda images: embedder.image_features(images).pooled.float().cpu().numpy(),
+            two_steps(embedder.vision),
             out,
             encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[str(pictures.absolute()), *options.words(), *_words(embedder.name)],
+            resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(embedder.name)],
             retry_failed=retry_failed,
+            workers=workers,
         )
+    if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
+        return report, known
     return report, derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+
+
+def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
+    """The manifest of an index that a model made of as many pictures as there are; else None."""
+    try:
+        manifest = IndexManifest.read(out / INDEX_MANIFEST)
+    except StoreError:
+        return None
+    is_known = (manifest.bridge_fingerprint, manifest.count) == (embedder.fingerprint, report.total)
+    return manifest if is_known else None
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:

@@ -132,14 +132,14 @@ def load_tower(
     model = options.model or model_for_index(index)
     if progress is not None:
         progress(f"Loading the image encoder of {model_label(model)} …")
-    from fromage_lite.model.projection import encoder_without_lm
+    from fromage_lite.model.projection import vision_of
     from fromage_lite.placement import choose_placement
     from fromage_lite.vision import EncoderSpace, VisionEncoder
     from index.faiss_index import ImageIndex
 
     opened = ImageIndex.open(index, model=model)  # first, so that a mistyped folder fails at once
     place, encoder = choose_placement(options.device, options.dtype), encoder_of(model)
-    vision = encoder_without_lm(model, place) if encoder is None else VisionEncoder.load(encoder, place)
+    vision = vision_of(model, place) if encoder is None else VisionEncoder.load(encoder, place)
     return Tower.open(EncoderSpace(vision), opened)
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromage_lite.chat.engine import Engine
-from fromage_lite.chat.search import Term, as_read, find
+from fromage_lite.chat.lookup import look_up
+from fromage_lite.chat.request import SearchRequest, parse_request
+from fromage_lite.chat.search import Term, as_read, find, prepared
 from fromage_lite.config import NO_INDEX, AskBy, GenerationSettings, SpellingMode
 from fromage_lite.errors import ConfigError, FingerprintError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment, clean
 from index.commands import rederiving_command
+from index.facts import Facts
 from index.hits import Hit, Retriever
 from index.images import one_line, open_image
 from index.manifest import INDEX_MANIFEST, IndexManifest
@@ -84,6 +87,11 @@ class Agent:
         """As `Searcher.way`."""
         return self.engine.ways[0] if self.engine.ways else None
 
+    @property
+    def match_score(self) -> float | None:
+        """As `Searcher.match_score`."""
+        return self.model.config.match_score
+
     def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
         """As `ChatAgent.use_index`.
 
@@ -99,16 +107,21 @@ class Agent:
             index = (self._own_index(self.model, progress) if self._own_index is not None else None) or NO_INDEX
         if str(index) == NO_INDEX:
             self.engine.index = self.index_path = None
+            self.engine.reopened = lambda: None
             return
         if not self.engine.ways:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
+        from index.reloading import Reopening
+
         path = Path(index).expanduser()
-        before, self.engine.index = self.engine.index, self._opened(path)
+        before = self.engine.index, self.engine.reopened
+        reopening = Reopening(path, lambda: self._opened(path))
+        self.engine.index, self.engine.reopened = self._opened(path), reopening
         if not self.model.config.has_retrieval:
             try:
                 _ = self.engine.tower  # fails now rather than at the first search
             except FromageError:
-                self.engine.index = before
+                self.engine.index, self.engine.reopened = before
                 raise
         self.index_path = path
 
@@ -172,6 +185,35 @@ class Agent:
         Raises: as `search`, and MessageError if the terms cancel each other out.
         """
         return find(self.engine, terms, k, exclude, spelling, by)
+
+    def look_up(
+        self,
+        request: SearchRequest | str,
+        k: int = 5,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`, also for what a person types: `agent.look_up("a cat - indoors after:2024-05")`.
+
+        Raises:
+            ConfigError: there is no index, it can't be filtered, or the model can't be asked so.
+            FilterError: a filter can't be understood.
+            ImageError: a picture can't be read.
+            MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
+        """
+        asked = parse_request([request]) if isinstance(request, str) else request
+        album, query = prepared(self.engine, asked.terms, spelling, asked.by)
+        return look_up(
+            asked,
+            asked.top or k,
+            album.index,
+            lambda wanted, among: album.retrieve(query, wanted, exclude, among),
+            self.match_score if album is self.engine else None,
+        )
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """As `Searcher.facts`."""
+        return self.engine.facts(hits)
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`; None, too, if the index can't be read."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fromage_lite.errors import ConfigError, FromageError
 from index.containers import stamp_of
-from index.hits import Hit, Retriever
+from index.facts import Facts
+from index.hits import Catalogue, Hit, Retriever
 from index.images import is_gone, is_url
 from index.sources import picture_thumbnail
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
 
@@ -20,17 +23,43 @@ class Album:
 
     Attributes:
         index: what retrieves pictures; with None, none is found.
+        reopened: gives the index anew once it was replaced on disk, else None; asked before each search.
     """
 
     def __init__(self, index: Retriever | None = None) -> None:
         self.index = index
+        self.reopened: Callable[[], Retriever | None] = lambda: None
 
-    def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
+    def renew(self) -> None:
+        """Takes the index that has replaced this one on disk, if one has."""
+        self.index = self.reopened() or self.index
+
+    def retrieve(
+        self,
+        query_embeds: Tensor,
+        k: int,
+        exclude: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
+    ) -> list[Hit]:
+        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`; with `among`,
+        only those."""
         if self.index is None or k < 1:
             return []
+        self.renew()
         query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
-        return self.index.search(query, k, exclude=exclude)[0]
+        if among is None:
+            return self.index.search(query, k, exclude=exclude)[0]
+        return self.index.search(query, k, exclude=exclude, among=among)[0]
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """Size, date and the like of found pictures; nothing of those that the index knows nothing of.
+
+        Raises:
+            StoreError: the index can't be read.
+        """
+        if not isinstance(self.index, Catalogue):
+            return [Facts() for _ in hits]
+        return self.index.facts([hit.id for hit in hits])
 
     def row(self, id: int) -> tuple[str, str] | None:
         """Source and caption of the picture with this number; None if the index lacks it or can't be read."""

@@ -19,7 +19,9 @@ from fromage_lite.chat.choosing import choose
 from fromage_lite.chat.context import Context, Prompt
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.lookup import look_up
 from fromage_lite.chat.reply import ReplyDraft, pictures_of, tidy
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.search import Term, as_read, mixed_query, way
 from fromage_lite.chat.turns import Turn, message_segments, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings, SpellingMode
@@ -103,13 +105,6 @@ class Dialogue:
         """As `ChatDialogue.include`."""
         self.excluded -= set(ids)
 
-    def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
-    ) -> list[Hit]:
-        """As `ChatDialogue.search`."""
-        message = clean(segments)
-        return self.find([Term(1.0, message)] if message else [], k, exclude, spelling)
-
     def find(
         self, terms: Sequence[Term], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
     ) -> list[Hit]:
@@ -117,13 +112,28 @@ class Dialogue:
 
         Raises: as `Agent.find`, and MessageError while a reply is being made.
         """
+        return self.engine.retrieve(self._query(terms, spelling), k, self.excluded.union(exclude))
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatDialogue.look_up`."""
+        query, unwanted = self._query(request.terms, spelling), self.excluded.union(exclude)
+        return look_up(
+            request,
+            request.top or k,
+            self.engine.index,
+            lambda wanted, among: self.engine.retrieve(query, wanted, unwanted, among),
+            self.engine.model.config.match_score,
+        )
+
+    def _query(self, terms: Sequence[Term], spelling: SpellingMode) -> Tensor:
         self._check_idle()
         way(self.engine, "dialogue")
         if self.engine.index is None:
             raise ConfigError("There is no index to search.", "Name one with --index.")
         query = DialogueQuery(self._context, self.turns, self.settings)
-        embeds = mixed_query(query, as_read(self.engine, terms, spelling, "dialogue"))
-        return self.engine.retrieve(embeds, k, self.excluded.union(exclude))
+        return mixed_query(query, as_read(self.engine, terms, spelling, "dialogue"))
 
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """As `ChatDialogue.pictures_left`."""

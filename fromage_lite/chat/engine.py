@@ -60,6 +60,7 @@ class Engine(Album):
         """
         from fromage_lite.vision import EncoderSpace
 
+        self.renew()
         if self._tower is None or self._tower[0] is not self.index:
             self._tower = None  # frees the old one first
             self._tower = self.index, Tower.open(EncoderSpace(self.model.vision), self.index)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fromage_lite.chat.events import Event
+    from fromage_lite.chat.request import SearchRequest
     from fromage_lite.chat.search import Term
     from fromage_lite.chat.turns import Turn
     from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
     from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
+    from index.facts import Facts
     from index.hits import Hit
 
 
@@ -86,14 +88,14 @@ class ChatDialogue(Protocol):
         """Undoes `exclude`."""
         ...
 
-    def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
     ) -> list[Hit]:
-        """As `ChatAgent.search`, with the words read as the next message of this dialogue, which stays as it is: by
-        the `[RET]` of a reply that must have one.
+        """As `ChatAgent.look_up`, with each term read as the next message of this dialogue, which stays as it is: by
+        the `[RET]` of a reply that must have one. None of `excluded`.
 
         Raises:
-            FromageError: as `ChatAgent.search`, and where a reply is being made.
+            FromageError: as `ChatAgent.look_up`, and where a reply is being made.
         """
         ...
 
@@ -109,6 +111,11 @@ class Searcher(Protocol):
     @property
     def index_size(self) -> int:
         """Pictures that can be found."""
+        ...
+
+    @property
+    def match_score(self) -> float | None:
+        """The score from which on a picture counts as what was asked for in words; None if that isn't known."""
         ...
 
     @property
@@ -140,6 +147,20 @@ class Searcher(Protocol):
 
         Raises:
             FromageError: it can't be asked so, there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`."""
+        ...
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """Size, date and the like of found pictures; nothing of those that the index knows nothing of.
+
+        Raises:
+            StoreError: the index can't be read.
         """
         ...
 
@@ -216,6 +237,17 @@ class ChatAgent(Protocol):
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """The pictures that a request asks for (at most its `top`, else `k`), none of `exclude`. As `search`, misspelt
+        words are looked for as they were meant.
+
+        Raises:
+            FromageError: there is nothing to search for or in, a picture can't be read, or the index can't be filtered.
         """
         ...
 

@@ -25,6 +25,7 @@ from index.images import is_picture_name, open_image
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fromage_lite.chat.album import Album
     from fromage_lite.chat.engine import Engine
 
 SIGNS = {"+": 1.0, "-": -1.0}
@@ -171,6 +172,17 @@ def find(
         ImageError: a picture can't be read.
         MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
     """
+    album, embeds = prepared(engine, terms, spelling, by)
+    return album.retrieve(embeds, k, exclude)
+
+
+def prepared(
+    engine: Engine, terms: Sequence[Term], spelling: SpellingMode = "auto", by: AskBy | None = None
+) -> tuple[Album, Tensor]:
+    """What is searched for terms, and its query, (1, R) float32 of unit norm.
+
+    Raises: as `find`.
+    """
     if not terms:
         raise _nothing()
     by = way(engine, by)
@@ -180,8 +192,8 @@ def find(
         raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
     read = as_read(engine, terms, spelling, by)
     if by == "text-tower":
-        return engine.tower.retrieve(mixed_query(engine.tower, read), k, exclude)
-    return engine.retrieve(mixed_query(RetQuery(engine), read), k, exclude)
+        return engine.tower, mixed_query(engine.tower, read)
+    return engine, mixed_query(RetQuery(engine), read)
 
 
 def mixed_query(asking: Asking, terms: Sequence[Term]) -> Tensor:

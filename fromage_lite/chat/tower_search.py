@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from fromage_lite.chat.lookup import look_up
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.search import Term, mixed_query
 from fromage_lite.chat.tower import Tower
 from fromage_lite.config import AskBy, SpellingMode
 from fromage_lite.errors import ConfigError
+from index.facts import Facts
 from index.hits import Hit
 
 
@@ -17,6 +20,7 @@ class TowerSearch:
     """A `Searcher` that can be asked by text tower only."""
 
     way: AskBy | None = "text-tower"
+    match_score: float | None = None
 
     def __init__(self, tower: Tower) -> None:
         self.tower = tower
@@ -40,9 +44,26 @@ class TowerSearch:
     ) -> list[Hit]:
         """As `Searcher.find`. Words are looked for as they are typed, whatever `spelling` is: a text tower knows more
         words than any list here."""
-        if by not in (None, "text-tower"):
-            raise ConfigError(f"There is no bridge to ask by {by}.", "Ask by text-tower, or name a bridge: --model.")
+        self._check(by)
         return self.tower.retrieve(mixed_query(self.tower, self.terms_as_read(terms)), k, exclude)
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `Searcher.look_up`; words as in `find`."""
+        self._check(request.by)
+        query = mixed_query(self.tower, self.terms_as_read(request.terms))
+        return look_up(
+            request,
+            request.top or k,
+            self.tower.index,
+            lambda wanted, among: self.tower.retrieve(query, wanted, exclude, among),
+            self.match_score,
+        )
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """As `Searcher.facts`."""
+        return self.tower.facts(hits)
 
     def thumbnail(self, hit: Hit) -> bytes:
         """As `Searcher.thumbnail`."""
@@ -51,3 +72,7 @@ class TowerSearch:
     def is_at_hand(self, hit: Hit) -> bool:
         """As `Searcher.is_at_hand`."""
         return self.tower.is_at_hand(hit)
+
+    def _check(self, by: AskBy | None) -> None:
+        if by not in (None, "text-tower"):
+            raise ConfigError(f"There is no bridge to ask by {by}.", "Ask by text-tower, or name a bridge: --model.")

@@ -11,6 +11,7 @@ from typing import ClassVar
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
 from fromage_lite.errors import FromageError, StoreError
@@ -82,10 +83,10 @@ class FakeDialogue:
     def include(self, ids: Iterable[int]) -> None:
         self.excluded -= set(ids)
 
-    def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
     ) -> list[Hit]:
-        return self.agent.search(segments, k, exclude, spelling, "dialogue")
+        return self.agent.look_up(request, k, exclude, spelling)
 
     def pictures_left(self, message: Sequence[Segment]) -> int:
         return self.agent.room - len(image_paths(message))
@@ -136,6 +137,7 @@ class FakeAgent:
         self.messages: list[tuple[Segment, ...]] = []
         self.searches: list[tuple[Segment, ...]] = []
         self.ways: list[AskBy | None] = []  # in which the searches asked
+        self.requests: list[SearchRequest] = []
         self.slips: dict[str, str] = {}
         self.looked_at: list[str] = []
         self.regenerated = 0
@@ -174,6 +176,13 @@ class FakeAgent:
         self.searches.append(tuple(segments))
         self.ways.append(by)
         return [hit for hit in self.hits if hit.id not in exclude][:k]
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        self.requests.append(request)
+        segments = [segment for term in request.terms for segment in term.segments]
+        return self.search(segments, k, exclude, spelling, request.by)
 
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
         self.looked_at.append(path)

@@ -39,6 +39,7 @@ AGENT = {
     "dialogue",
     "read_as",
     "search",
+    "look_up",
     "row",
     "thumbnail",
     "is_at_hand",
@@ -55,7 +56,7 @@ DIALOGUE = {
     "reset",
     "exclude",
     "include",
-    "search",
+    "look_up",
     "pictures_left",
 }
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from fromage_lite.chat.agent import Agent
     from fromage_lite.chat.dialogue import Dialogue
     from fromage_lite.chat.protocol import Searcher
+    from fromage_lite.chat.request import SearchRequest
     from fromage_lite.chat.search import Term
+    from index.facts import Facts
 
 
 def open_searcher(options: LoadOptions, by: AskBy | None, dialogue: Path | None) -> Searcher:
@@ -55,6 +57,7 @@ class _InDialogue:
 
     def __init__(self, agent: Agent, dialogue: Dialogue) -> None:
         self._agent, self._dialogue = agent, dialogue
+        self.match_score = agent.match_score
 
     @property
     def index_size(self) -> int:
@@ -75,6 +78,16 @@ class _InDialogue:
     ) -> list[Hit]:
         """As `Searcher.find`, always by dialogue."""
         return self._dialogue.find(terms, k, exclude, spelling)
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `Searcher.look_up`, always by dialogue."""
+        return self._dialogue.look_up(request, k, exclude, spelling)
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """As `Searcher.facts`."""
+        return self._agent.facts(hits)
 
     def thumbnail(self, hit: Hit) -> bytes:
         """As `Searcher.thumbnail`."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import (
     Turn,
     message_from_data,
@@ -180,6 +181,13 @@ class RemoteAgent:
         options = {"k": k, "exclude": sorted(exclude), "spelling": spelling, "by": by}
         return self.keep(self._connection.call("search", message=message_to_data(segments), **options))
 
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`."""
+        asked, unwanted = request.to_dict(), sorted(exclude)
+        return self.keep(self._connection.call("look_up", request=asked, k=k, exclude=unwanted, spelling=spelling))
+
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`."""
         found = self._connection.call("row", id=id)
@@ -285,13 +293,12 @@ class RemoteDialogue:
         self._connection.call("include", ids=ids)
         self.excluded -= set(ids)
 
-    def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
     ) -> list[Hit]:
-        """As `ChatDialogue.search`."""
+        """As `ChatDialogue.look_up`."""
         options = {"k": k, "exclude": sorted(exclude), "spelling": spelling, "settings": self.settings.to_dict()}
-        message = message_to_data(segments)
-        return self.agent.keep(self._connection.call("search_in_dialogue", message=message, **options))
+        return self.agent.keep(self._connection.call("look_up_in_dialogue", request=request.to_dict(), **options))
 
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """As `ChatDialogue.pictures_left`."""

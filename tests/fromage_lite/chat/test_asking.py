@@ -10,6 +10,7 @@ import torch
 
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.events import ImagesFound, Notice
+from fromage_lite.chat.request import SearchRequest, parse_request
 from fromage_lite.chat.search import Term
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, MessageError
@@ -51,12 +52,12 @@ def test_a_search_in_a_dialogue_asks_as_its_next_reply_does_and_changes_nothing(
     script.say("here it is.[RET]", "here.[RET]", "here.[RET]", "here.[RET]")
     hear(dialogue.reply("show me a lion in the forest."))
     turns = dialogue.turns
-    hits = dialogue.search(["and in the desert?"], 3)
+    hits = dialogue.find([Term(1, ("and in the desert?",))], 3)
     assert dialogue.turns is turns and [hit.id for hit in hits] == [0, 1, 2], "those shown may come again"
     hear(dialogue.reply("and in the desert?"))
     alone = Agent(agent.model, agent.index)
     alone.engine.stream = agent.engine.stream
-    alone.dialogue(GenerationSettings()).search(["and in the desert?"], 3)
+    alone.dialogue(GenerationSettings()).find([Term(1, ("and in the desert?",))], 3)
     _, searched, asked, without = agent.index.queries
     np.testing.assert_allclose(searched, asked, rtol=1e-4, atol=1e-5)
     assert not np.allclose(searched, without, atol=1e-2)
@@ -80,16 +81,19 @@ def test_what_the_user_has_hidden_stays_hidden_and_what_cannot_be_asked_is_told(
     dialogue = agent.dialogue()
     dialogue.exclude([0, 2])
     script.say("here.[RET]")
-    assert [hit.id for hit in dialogue.search(["a cat"], 3, exclude=[1])] == [3, 4]
+    assert [hit.id for hit in dialogue.find([Term(1, ("a cat",))], 3, exclude=[1])] == [3, 4]
     with pytest.raises(MessageError, match="nothing to search"):
-        dialogue.search([" "], 3)
+        dialogue.find([Term(1, (" ",))], 3)
+    asked = SearchRequest((Term(1, ("a cat",)),), min_score=0.65, top=9)
+    script.say("here.[RET]")
+    assert [hit.id for hit in dialogue.look_up(asked)] == [1], "of 0.9, 0.8, 0.7 and so on"
     with pytest.raises(ConfigError, match="no dialogue to ask in"):
         agent.search(["a cat"], 3, by="dialogue")
     script.say("a long reply")
     reply = dialogue.reply("hello")
     next(reply)
     with pytest.raises(MessageError, match="still being made"):
-        dialogue.search(["a cat"], 3)
+        dialogue.find([Term(1, ("a cat",))], 3)
 
 
 def test_a_search_that_fails_leaves_the_dialogue_as_it_was(agent, script):
@@ -97,7 +101,7 @@ def test_a_search_that_fails_leaves_the_dialogue_as_it_was(agent, script):
     script.say("fine.\n", RuntimeError("broken"), "well.\n")
     hear(dialogue.reply("hello."))
     with pytest.raises(RuntimeError):
-        dialogue.search(["a cat"], 3)
+        dialogue.find([Term(1, ("a cat",))], 3)
     hear(dialogue.reply("thanks."))
     assert_reads(script, 2, "Q: hello.\nA: fine.\nQ: thanks.\nA:")
 
@@ -111,6 +115,9 @@ def test_a_bridge_is_asked_by_its_encoders_text_tower(tiny_model, index):
     assert agent.engine.ways == ("ret", "dialogue", "text-tower")
     for words in ("a cat", "red", "something green at night"):
         assert agent.search([words], 1, by="text-tower")[0].source == nearest(tiny_model, index, words)
+    asked = parse_request(["red by:text-tower folder:album top:2"])
+    assert [hit.source for hit in agent.look_up(asked)][0] == nearest(tiny_model, index, "red")
+    assert not agent.look_up(parse_request(["red by:text-tower folder:elsewhere"]))
     tower = agent.engine.tower
     agent.use_index(index)
     assert agent.engine.tower is not tower, "another index is another tower"

@@ -20,6 +20,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, TextDelta
+from fromage_lite.chat.request import SearchRequest
+from fromage_lite.chat.search import Term
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
@@ -138,7 +140,7 @@ async def test_pictures_come_with_their_hits_and_those_that_are_gone_say_why():
             assert remote.read_as(["a cta"]) == ("a cat",)
             for by in (None, "text-tower"):
                 hits = remote.search(["a cat"], 3, by=by)
-            assert dialogue.search(["a cat"], 3) == hits
+            assert dialogue.look_up(SearchRequest((Term(1, ("a cat",)),), by="dialogue"), 3) == hits
             return hits, remote.thumbnail(hit(5)), remote.thumbnail(hit(9))
 
         hits, fifth, ninth = await asyncio.to_thread(look)
