@@ -49,7 +49,7 @@ def made(request, photographs, tmp_path_factory):
 
 def found(*arguments: object) -> list[tuple[int, float]]:
     """Number and score of what a search prints."""
-    result = call("search", *map(str, arguments), "--json", "--top", str(COUNT), "--device", "cpu")
+    result = call("search", *map(str, arguments), "--json", "--all", "--top", str(COUNT), "--device", "cpu")
     assert result.exit_code == 0, result.output
     return [(int(image["path"][-6:-4]), image["score"]) for image in json.loads(result.stdout)["images"]]
 
@@ -181,7 +181,7 @@ def bridged(album, tiny_checkpoint, tmp_path):
 
 
 def by_tower(index, words: str) -> list[tuple[str, float]]:
-    options = ("--by", "text-tower", "--json", "--top", "23", "--device", "cpu")
+    options = ("--by", "text-tower", "--json", "--all", "--top", "23", "--device", "cpu")
     result = call("search", words, "--index", str(index), *options)
     assert result.exit_code == 0, result.output
     return [(image["path"], image["score"]) for image in json.loads(result.stdout)["images"]]
