@@ -22,6 +22,7 @@ from index.readers import Reader
 from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
+from index.threshold import keep_match_score
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -100,11 +101,13 @@ def index_pictures(
             resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
             workers=workers,
+            preprocessing=model.vision.preprocessing,
         )
     if only_changes and not report.changes and (known := _index_of(out, model, report)) is not None:
         return report, known
     name = lasting_name(model_name)
-    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+    derive_index(out, projection(model), model.fingerprint(), model=name)
+    return report, keep_match_score(out, model.config.match_score)
 
 
 def _index_of(out: Path, model: Fromage, report: BuildReport) -> IndexManifest | None:
@@ -155,7 +158,8 @@ def index_features(
         )
     with bar("Projecting", "row") as progress:
         name = lasting_name(model_name)
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+        derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+    return keep_match_score(out, model.config.match_score)
 
 
 def index_embeddings(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from index.errors import StoreError, reason
 from index.files import write_bytes
@@ -72,10 +73,21 @@ class _Manifest:
         if wrong := sorted(missing | (set(data) - set(fields))):
             raise StoreError(f"{path} is damaged: the fields {wrong} are missing or unknown.", "Build it again.")
         for name, value in data.items():
-            wanted: Any = int if fields[name].type == "int" else str
-            if type(value) is not wanted or (wanted is int and value < 0):
+            if not _fits(fields[name].type, value):
                 raise StoreError(f"{path} is damaged: {name} can't be {value!r}.", "Build it again.")
         return cls(**data)
+
+
+def _fits(wanted: object, value: object) -> bool:
+    """Whether a value out of a manifest is of the type that its field is annotated with; numbers are never negative."""
+    match wanted:
+        case "int":
+            return type(value) is int and value >= 0
+        case "float":
+            return type(value) in (int, float) and 0 <= cast("float", value) < math.inf
+        case "bool":
+            return type(value) is bool
+    return type(value) is str
 
 
 @dataclass(frozen=True)
@@ -89,13 +101,17 @@ class StoreManifest(_Manifest):
         encoder_fingerprint: the frozen encoder that made the features; `PROJECTED` and a bridge's fingerprint where
             the rows are that bridge's image embeddings.
         dtype: float16 for features, float32 for image embeddings.
+        preprocessing: how pictures are prepared for the encoder, in its library's words; "" if that isn't known.
     """
+
+    LATER = frozenset({"preprocessing"})
 
     dim: int
     count: int
     thumbnail_bytes: int
     encoder_fingerprint: str
     dtype: str = "float16"
+    preprocessing: str = ""
     format: str = "fromage-lite-store"
     version: int = VERSION
 
@@ -114,9 +130,11 @@ class IndexManifest(_Manifest):
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
         model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
+        match_score: the score from which on a picture counts as what was asked for in words, as it was calibrated for
+            the model; 0 if it wasn't.
     """
 
-    LATER = frozenset({"model", "file_crc"})
+    LATER = frozenset({"model", "file_crc", "match_score"})
 
     dim: int
     count: int
@@ -129,6 +147,7 @@ class IndexManifest(_Manifest):
     metric: str = "inner_product"
     file_crc: int = -1
     model: str = ""
+    match_score: float = 0.0
     format: str = "fromage-lite-index"
     version: int = VERSION
 

@@ -107,6 +107,11 @@ class VisionEncoder:
         with torch.no_grad():
             return self._backend.encode_text(texts).float()
 
+    @property
+    def preprocessing(self) -> str:
+        """How pictures are prepared, in the words of the encoder's library."""
+        return self._backend.preprocessing
+
     def fingerprint(self) -> str:
         """Hash of weights and preprocessing, independent of the encoder's name and folder."""
         if not self._fingerprint:
