@@ -38,11 +38,14 @@ _Picture = tuple[str, str, bool]  # source, caption, whether its file is gone
 
 def choose_kind(count: int) -> str:
     """The FAISS factory string for `count` vectors: exact (fp32, then fp16) up to 5 million, inverted lists beyond."""
-    if count <= FLAT_LIMIT:
-        return "IDMap2,Flat"
     if count <= EXACT_LIMIT:
-        return "IDMap2,SQfp16"
+        return exact_kind(count)
     return f"IVF{2 ** round(np.log2(8 * np.sqrt(count)))}_HNSW32,SQ8"
+
+
+def exact_kind(count: int) -> str:
+    """The FAISS factory string of an exact index of `count` vectors: fp32, then fp16."""
+    return "IDMap2,Flat" if count <= FLAT_LIMIT else "IDMap2,SQfp16"
 
 
 def training_size(kind: str, count: int) -> int:

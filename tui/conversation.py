@@ -129,13 +129,14 @@ class Conversation:
             yield item
 
     async def read_as(self, request: SearchRequest) -> SearchRequest:
-        """What to look for as a search reads it: by the settings, with misspelt words as they were meant."""
+        """What to look for as a search reads it: by the settings, with misspelt words as they were meant; by text
+        tower, as far as it reads them."""
         agent, _ = self._ready()
-        if self.settings.spelling == "off":
+        if self.settings.spelling == "off" and request.by != "text-tower":
             return request
 
         def work() -> SearchRequest:
-            terms = tuple(replace(term, segments=agent.read_as(term.segments)) for term in request.terms)
+            terms = tuple(replace(term, segments=agent.read_as(term.segments, request.by)) for term in request.terms)
             return replace(request, terms=terms)
 
         return await self._guarded("The search failed", work)
@@ -147,7 +148,8 @@ class Conversation:
 
         def work() -> tuple[Picture, ...]:
             unwanted = {*exclude, *dialogue.excluded}
-            hits = agent.look_up(request, count, unwanted, self.settings.spelling)
+            asked = dialogue if request.by == "dialogue" else agent
+            hits = asked.look_up(request, count, unwanted, self.settings.spelling)
             return tuple(load_hit(agent, hit) for hit in hits)
 
         return await self._guarded("The search failed", work)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 from fromage_lite.chat.search import SIGNS, Term, is_meant_as_path, parse_terms
 from fromage_lite.chat.turns import message_from_data, message_to_data
+from fromage_lite.config import AskBy
 from fromage_lite.errors import DataError, FromageError, MessageError
 from fromage_lite.text.message import Segment
 from index.errors import reason
@@ -21,7 +22,7 @@ AUTO: Final = "auto"  # in place of a least score: the model's own
 MOST = 1000  # pictures of one search
 
 FILTER_KEYS = tuple(known.name.replace("_", "-") for known in fields(Filters))
-KEYS = (*FILTER_KEYS, "sort", "min-score", "all", "top")
+KEYS = (*FILTER_KEYS, "sort", "min-score", "all", "top", "by")
 """What may be typed with a colon: `folder:holiday`, `after:"may 2024"`."""
 
 _TOKEN = re.compile(r'(?:"[^"]*"|<image:[^<>\n]+>|\S)+')
@@ -42,6 +43,7 @@ class SearchRequest:
             (`match_score`), which is for words.
         fold: whether pictures that are nearly the same are shown as one, `Hit.alike`.
         top: how many pictures; None leaves it to whoever asks.
+        by: how words ask; None is the model's own way.
     """
 
     terms: tuple[Term, ...]
@@ -50,6 +52,7 @@ class SearchRequest:
     min_score: float | Literal["auto"] | None = None
     fold: bool = True
     top: int | None = None
+    by: AskBy | None = None
 
     def words(self) -> str:
         """What is asked for, as a title: pictures by their names."""
@@ -67,6 +70,7 @@ class SearchRequest:
             "min_score": self.min_score,
             "fold": self.fold,
             "top": self.top,
+            "by": self.by,
         }
 
     @classmethod
@@ -79,11 +83,13 @@ class SearchRequest:
         try:
             terms = [Term(float(term["weight"]), message_from_data(term["message"])) for term in data["terms"]]
             filters = Filters.from_dict(data["filters"])
-            sort, least, top = data["sort"], data["min_score"], data["top"]
+            sort, least, top, by = data["sort"], data["min_score"], data["top"], data["by"]
             if sort not in get_args(Sort):
                 raise ValueError(f"unknown order {sort!r}")
+            if by is not None and by not in get_args(AskBy):
+                raise ValueError(f"unknown way to ask {by!r}")
             least = least if least in (None, AUTO) else float(least)
-            return cls(tuple(terms), filters, sort, least, bool(data["fold"]), None if top is None else int(top))
+            return cls(tuple(terms), filters, sort, least, bool(data["fold"]), None if top is None else int(top), by)
         except (KeyError, TypeError, ValueError, AttributeError, FromageError) as error:
             raise DataError(f"The search can't be read: {reason(error)}.") from error
 
@@ -113,6 +119,7 @@ def parse_request(words: Sequence[str], pictures: Sequence[str] = (), **options:
         _least(values.get("min-score")),
         _fold(values.get("all", "no")),
         _top(values.get("top")),
+        _by(values.get("by")),
     )
 
 
@@ -151,6 +158,7 @@ _EXAMPLES = {
     "min-score": "min-score:0.5",
     "all": "all:yes",
     "top": "top:20",
+    "by": "by:text-tower",
 }
 
 
@@ -191,3 +199,13 @@ def _top(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
         raise MessageError(f"How many pictures must be a number from 1 to {MOST}, not {text!r:.40}.")
     return int(text)
+
+
+def _by(text: str | None) -> AskBy | None:
+    if text is None:
+        return None
+    ways: tuple[AskBy, ...] = get_args(AskBy)
+    for way in ways:
+        if text.lower() == way:
+            return way
+    raise MessageError(f"Pictures can't be searched by {text!r:.40}.", f"There are {', '.join(ways)}.")

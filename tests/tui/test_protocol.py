@@ -56,6 +56,7 @@ DIALOGUE = {
     "reset",
     "exclude",
     "include",
+    "look_up",
     "pictures_left",
 }
 

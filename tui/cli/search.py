@@ -15,22 +15,22 @@ import typer
 
 from fromage_lite.chat.lookup import date_of
 from fromage_lite.chat.request import MOST, SearchRequest, parse_request
-from fromage_lite.chat.search import Term
+from fromage_lite.chat.search import Term, told_as_read
 from fromage_lite.choice import model_to_search
-from fromage_lite.config import LoadOptions, default_model
+from fromage_lite.config import AskBy, LoadOptions, default_model
 from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.text.message import ImageSegment
-from fromage_lite.text.spelling import told
 from index.facts import Facts
 from index.hits import Hit
 from tui.cli import console
 from tui.cli.contact_sheet import Entry, check_target, contact_sheet, write_sheet
-from tui.cli.options import AsJson, DrawnAs, Images, load_agent, with_options
+from tui.cli.options import AsJson, DrawnAs, Images, with_options
+from tui.cli.searcher import open_searcher
 from tui.pictures.files import open_outside
 from tui.pictures.thumbnails import load_hit, more_alike
 
 if TYPE_CHECKING:
-    from fromage_lite.chat.protocol import ChatAgent
+    from fromage_lite.chat.protocol import Searcher
     from tui.pictures.image_mode import ImageMode
 
 BOX = (40, 12)  # columns and rows of a thumbnail at most
@@ -88,6 +88,18 @@ def search(
     orientation: Annotated[
         str | None, typer.Option(help="Only landscape, portrait or square.", rich_help_panel=FILTERS)
     ] = None,
+    by: Annotated[
+        AskBy | None,
+        typer.Option(
+            help="How words ask: through the language model ('ret'), so in the context of a conversation ('dialogue'), "
+            "or by the text tower of the image encoder, if it has one. Default: ret; text-tower without a bridge.",
+            show_default=False,
+        ),
+    ] = None,
+    dialogue: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The conversation for --by dialogue, as ask --dialogue keeps it."),
+    ] = None,
     *,
     load: LoadOptions,
     as_json: AsJson = False,
@@ -111,6 +123,7 @@ def search(
     fromage-lite search "at night" --image cat.png
     fromage-lite search "a cat on the beach - on the beach + at night"
     fromage-lite search "a dog" --folder holiday --after 2024-05 --html dogs.html
+    fromage-lite search "a cat" --by text-tower --index my-index
     """
     if as_json and show:
         raise ConfigError("--json prints for programs, --show for people.", "Give only one of them.")
@@ -130,13 +143,15 @@ def search(
         min_score=min_score,
         sort=sort if sort != "score" else None,
         all="yes" if show_all else None,
+        by=by,
     )
     mode = _mode(images) if show else None  # queries the terminal, so it must come before any output
     used = _with_pictures(load, request.terms)
-    agent = load_agent(used)
-    read = request if raw else replace(request, terms=tuple(agent.terms_as_read(request.terms)))
+    agent = open_searcher(used, request.by, dialogue)
+    read = request if raw else replace(request, terms=tuple(agent.terms_as_read(request.terms, request.by)))
     if read != request:
-        console.complain(told([segment for term in read.terms for segment in term.segments]))
+        looked_for = [segment for term in read.terms for segment in term.segments]
+        console.complain(told_as_read(looked_for, request.by or agent.way))
     hits = agent.look_up(read, top, spelling="off")
     facts = agent.facts(hits)
     if used != load:
@@ -147,7 +162,7 @@ def search(
         console.echo_json(_as_data(request, read, hits, facts))
     else:
         _print(hits, facts, _drawer(agent, mode), read)
-        _warn(hits, read, agent.model.config.match_score)
+        _warn(hits, read, agent.match_score)
     page = _write_page(html, request, agent, hits, facts) if html is not None else None
     if open_it and hits:
         _open(agent, hits[0], page)
@@ -221,7 +236,7 @@ def _nothing(request: SearchRequest) -> str:
 
 
 def _write_page(
-    path: Path, request: SearchRequest, agent: ChatAgent, hits: Sequence[Hit], facts: Sequence[Facts]
+    path: Path, request: SearchRequest, agent: Searcher, hits: Sequence[Hit], facts: Sequence[Facts]
 ) -> Path:
     entries = [Entry(load_hit(agent, hit), known) for hit, known in zip(hits, facts, strict=True)]
     write_sheet(path, contact_sheet(request.words(), entries))
@@ -229,7 +244,7 @@ def _write_page(
     return path
 
 
-def _open(agent: ChatAgent, best: Hit, page: Path | None) -> None:
+def _open(agent: Searcher, best: Hit, page: Path | None) -> None:
     """Opens the page, else the best picture, outside the terminal.
 
     Raises:
@@ -256,7 +271,7 @@ def _mode(images: str) -> ImageMode | None:
     return None if mode is ImageMode.NONE else mode
 
 
-def _drawer(agent: ChatAgent, mode: ImageMode | None) -> Draw | None:
+def _drawer(agent: Searcher, mode: ImageMode | None) -> Draw | None:
     if mode is None:
         return None
     from rich.console import Console

@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from fromage_lite.chat.request import SearchRequest, parse_request
-from fromage_lite.chat.search import Term, is_meant_as_path
+from fromage_lite.chat.search import Term, is_meant_as_path, told_as_read
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
-from fromage_lite.text.spelling import told
 from tui.input.attachments import refuse_folder, to_path
 from tui.input.commands import command
 from tui.screens.feature import Feature
@@ -61,7 +60,8 @@ class Finding(Feature):
     async def _find(self, request: SearchRequest, words: str) -> None:
         read = await self.chat.conversation.read_as(request)
         if read != request:
-            await self.chat.note(told([segment for term in read.terms for segment in term.segments]), about=TYPED)
+            looked_for = [segment for term in read.terms for segment in term.segments]
+            await self.chat.note(told_as_read(looked_for, request.by), about=TYPED)
         found = await self.chat.conversation.search(read, FIND_COUNT)
         await self.chat.transcript.add(Found(words, found, self.chat.mode))
         self.chat.conversation.note_search(words, found)
