@@ -25,6 +25,7 @@ from index.readers import Reader
 from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
+from index.threshold import keep_match_score
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -58,12 +59,14 @@ class Embedder:
         project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
         fingerprint: of the space.
         name: the model, as `--model` takes it from any folder.
+        match_score: the score from which on a picture fits, as it was calibrated; None if it wasn't.
     """
 
     vision: VisionEncoder
     project: Project
     fingerprint: str
     name: str
+    match_score: float | None = None
 
 
 def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
@@ -93,7 +96,8 @@ def embedder_of(model: Fromage, name: str | Path) -> Embedder:
     """As `load_embedder`, for a bridge that is loaded."""
     if not model.config.has_retrieval and model.vision.has_text_tower:
         return _embedder_without_bridge(model.vision, lasting_name(name))
-    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name))
+    least = model.config.match_score
+    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name), least)
 
 
 def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
@@ -155,10 +159,12 @@ def index_pictures(
             resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(embedder.name)],
             retry_failed=retry_failed,
             workers=workers,
+            preprocessing=embedder.vision.preprocessing,
         )
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
-    return report, derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+    derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+    return report, keep_match_score(out, embedder.match_score)
 
 
 def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
@@ -205,7 +211,8 @@ def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
     with bar("Projecting", "row") as progress:
-        return derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
+        derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
+    return keep_match_score(out, embedder.match_score)
 
 
 def index_embeddings(

@@ -54,6 +54,7 @@ def build_store(
     resume: Sequence[str] = (),
     retry_failed: bool = False,
     workers: int = 0,
+    preprocessing: str = "",
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -74,12 +75,16 @@ def build_store(
         retry_failed: ask web addresses again that were found dead.
         workers: processes that decode pictures; 0 decodes in threads of this process. A picture on which a process
             dies is a failure like any other.
+        preprocessing: how pictures are prepared for the encoder, in words; the store's manifest keeps it.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
         StoreError: no picture can be read, `out` can't be written to, or another builder is at work there.
     """
-    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer, ExitStack() as stack:
+    with (
+        FeatureStoreWriter(out, None, encoder_fingerprint, resume, preprocessing=preprocessing) as writer,
+        ExitStack() as stack,
+    ):
         if retry_failed:
             writer.forget_failed()
         build = _Build(reader, writer, progress)
