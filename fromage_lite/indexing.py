@@ -59,6 +59,7 @@ def index_pictures(
     device: str = "auto",
     load: Callable[[str | Path, str], Fromage] | None = None,
     only_changes: bool = False,
+    failed: Callable[[], None] = lambda: None,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
@@ -77,6 +78,7 @@ def index_pictures(
         device: where the model runs.
         load: in place of `load_model`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
+        failed: called for each picture that can't be indexed, as it happens.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -100,6 +102,7 @@ def index_pictures(
             resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
             workers=workers,
+            failed=failed,
         )
     if only_changes and not report.changes and (known := _index_of(out, model, report)) is not None:
         return report, known

@@ -225,6 +225,7 @@ class _Pictures:
             workers=self.workers,
             device=self.device,
             load=load,
+            failed=self.report.failed,
             only_changes=only_changes,
             bar=bar,
             notice=notice,
