@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
@@ -21,6 +22,9 @@ from index.readers import Reader
 from index.recognise import SourceOptions, open_source
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
+
+if TYPE_CHECKING:
+    from index.milvus_load import LoadReport
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -127,14 +131,65 @@ def index_features(
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
-        raise FingerprintError(
-            f"The features in {store} were made by another image encoder than the model's.",
-            "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
-        )
+    _check_encoder(opened, model)
     with bar("Projecting", "row") as progress:
         name = lasting_name(model_name)
         return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+
+
+def index_in_milvus(
+    store: Path,
+    address: str,
+    model: Callable[[], Fromage],
+    model_name: str | Path,
+    *,
+    kind: str | None = None,
+    thumbnails: bool = True,
+    again: bool = False,
+    bar: Bar = no_bar,
+) -> LoadReport:
+    """Loads the pictures of a store into a collection in Milvus, or brings that up to date.
+
+    Args:
+        store: the store's folder.
+        address: as `MilvusAddress.parse` takes it.
+        model: gives the bridge, with the encoder that made the features; asked once store and server are known to be
+            there.
+        model_name: by which it is loaded; the collection keeps it.
+        kind, thumbnails, again: as for `load_collection`.
+        bar: shows the progress.
+
+    Raises:
+        FingerprintError: another encoder made the features, or another model the collection.
+        StoreError: the store is damaged, the server doesn't answer, or the collection holds other pictures.
+    """
+    from index.milvus_load import load_collection
+    from index.milvus_server import MilvusAddress, connect
+
+    FeatureStore.open(store).close()
+    connect(MilvusAddress.parse(address), create=True).close()
+    bridge = model()
+    with closing(FeatureStore.open(store)) as opened, bar("Loading", "picture") as progress:
+        _check_encoder(opened, bridge)
+        return load_collection(
+            opened,
+            projection(bridge),
+            bridge.fingerprint(),
+            address,
+            kind=kind,
+            thumbnails=thumbnails,
+            again=again,
+            progress=progress,
+            model=lasting_name(model_name),
+        )
+
+
+def _check_encoder(opened: FeatureStore, model: Fromage) -> None:
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
+        raise FingerprintError(
+            f"The features in {opened.path} were made by another image encoder than the model's.",
+            "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
+        )
 
 
 def index_embeddings(

@@ -40,7 +40,7 @@ class Agent:
     Attributes:
         engine: model and index, which all dialogues share.
         model_name: as above.
-        index_path: the index's folder; None without an index, or if the index is not in a folder.
+        index_path: the index's folder, or its address in Milvus; None without an index, or if nobody named it.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Agent:
             return
         if not self.model.config.has_retrieval:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
-        from index.faiss_index import ImageIndex
+        from index.retrievers import open_retriever
 
         path = Path(index).expanduser()
-        opened = ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
-        self.engine.index, self.index_path = opened, path
+        self.engine.index = open_retriever(path, self.model.fingerprint(), self._checkpoint)
+        self.index_path = path
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
         """As `ChatAgent.dialogue`; without settings, with the defaults."""

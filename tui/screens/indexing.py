@@ -15,6 +15,7 @@ from fromage_lite.errors import FromageError, StoreError
 from index.failures import BAD_LIST
 from index.images import one_line, sanitize
 from index.manifest import INDEX_MANIFEST, ROWS
+from index.milvus_server import is_milvus
 from index.paths import index_of, pictures_folder, shortened
 from index.recognise import open_source
 from tui.conversation import DEFAULT_INDEX
@@ -225,6 +226,8 @@ class Indexing(Feature):
 
 def _is_unindexed(folder: Path) -> bool:
     """Whether it is a folder, but not of an index, finished or not."""
+    if is_milvus(folder):
+        return False
     try:
         return folder.is_dir() and not any((folder / name).is_file() for name in (INDEX_MANIFEST, ROWS))
     except (OSError, ValueError):
