@@ -14,6 +14,7 @@ from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm, projection
 from fromage_lite.progress import Report
+from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
 from index.manifest import IndexManifest
 from index.progress import Progress
@@ -58,6 +59,7 @@ def index_pictures(
     options: SourceOptions = SourceOptions(),
     retry_failed: bool = False,
     batch_size: int = 64,
+    workers: int = 0,
     device: str = "auto",
     bar: Bar = no_bar,
     notice: Report = no_notice,
@@ -73,6 +75,7 @@ def index_pictures(
         options: how they are read.
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
+        workers: processes that decode pictures; 0 for threads of this one.
         device: where the model runs.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
@@ -88,13 +91,14 @@ def index_pictures(
     with bar("Embedding", "picture") as progress:
         report = build_store(
             reader,
-            lambda images: model.image_features(images).pooled.float().cpu().numpy(),
+            two_steps(model.vision),
             out,
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
             resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
             retry_failed=retry_failed,
+            workers=workers,
         )
     name = lasting_name(model_name)
     return report, derive_index(out, projection(model), model.fingerprint(), model=name)

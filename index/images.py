@@ -217,7 +217,7 @@ def make_thumbnail(image: Image.Image, size: int = 256) -> bytes:
     JPEG rather than WebP: 0.1 ms against 2 to 5 ms, which is hours over millions of pictures.
     """
     small = image.convert("RGB")
-    small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=2.0)
     data = io.BytesIO()
     Image.fromarray(np.asarray(small)).save(data, "JPEG", quality=88)  # a fresh image: no EXIF, no profile
     return data.getvalue()

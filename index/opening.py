@@ -17,10 +17,15 @@ from typing import TypeVar
 from PIL import Image
 
 from index.containers import stamp_of
+from index.decoding import Decode, decode
+from index.encoding import Prepared, unprepared
 from index.errors import ImageError, reason
-from index.images import bound_short_side, is_url, make_thumbnail, open_image
+from index.images import is_url
 from index.readers import PictureFile
 from index.text import sanitize
+
+Prepare = Callable[[Image.Image], Prepared]
+"""What an encoder wants to be done with a picture beforehand."""
 
 LARGEST_HASHED = 1_000_000_000
 """Bytes of a file whose copies are recognised; a larger one is hardly a picture."""
@@ -57,10 +62,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture for the encoder; a copy has no image."""
+    """A picture for the encoder, an image or its pixels; a copy has none."""
 
     read: Read
-    image: Image.Image | None = None
+    picture: Prepared | None = None
     thumbnail: bytes = b""
 
 
@@ -94,8 +99,8 @@ def _file_content(source: str) -> bytes:
         return b""
 
 
-def open_picture(read: Read) -> Loaded:
-    """The picture, scaled down for the encoder, and its thumbnail; neither for a copy.
+def open_picture(read: Read, decode: Decode = decode, prepare: Prepare = unprepared) -> Loaded:
+    """The picture, scaled down and prepared for the encoder, and its thumbnail; neither for a copy.
 
     Raises:
         ImageError: it can't be opened.
@@ -103,15 +108,15 @@ def open_picture(read: Read) -> Loaded:
     if read.is_copy:
         return Loaded(read)
     source = read.wanted.picture.source
-    image = open_image(source) if read.data is None else open_image(read.data, source)
+    small, thumbnail = decode(source, read.data)
     try:
-        small, thumbnail = bound_short_side(image), make_thumbnail(image)
+        picture = prepare(small)
     except (OSError, ValueError, MemoryError) as error:
         raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.", cause="too large") from error
     content = read.content
     if read.data is None and file_stamp(source) != read.wanted.stamp:  # it was being written to
         content = b""
-    return Loaded(Read(read.wanted, content), small, thumbnail)
+    return Loaded(Read(read.wanted, content), picture, thumbnail)
 
 
 def in_order(
