@@ -22,11 +22,13 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
+from index.hub_datasets import HubReader
 from index.images import one_line, open_image
 from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.milvus_server import is_milvus, made_by
 from index.paths import index_of, pictures_folder
 from index.readers import FolderReader, Reader, TsvReader
+from index.several import SeveralReaders
 from index.unfinished import begun_with
 
 SAMPLE = 12  # pictures of a folder that are looked at
@@ -133,6 +135,10 @@ def model_to_search(pictures: Sequence[str]) -> str:
 def sources_to_look_at(reader: Reader) -> list[str]:
     """Pictures of a reader by which the model for all of them is chosen. Nothing is fetched, and of tars and data sets
     only the beginning is read."""
+    if isinstance(reader, SeveralReaders):
+        return [source for part in reader.readers for source in sources_to_look_at(part)]
+    if isinstance(reader, HubReader):
+        return []
     is_listed_fast = isinstance(reader, FolderReader | TsvReader)
     listed = islice(reader, MOST_LISTED)
     return list(islice((file.source for file in listed if not file.problem), MOST_LISTED if is_listed_fast else SAMPLE))

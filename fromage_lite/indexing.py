@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
-from fromage_lite.errors import ConfigError, FingerprintError
+from fromage_lite.errors import ConfigError, FingerprintError, StoreError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import fingerprint_without_lm, projection
+from fromage_lite.model.projection import WorkerEncoder, fingerprint_without_lm, projection
 from fromage_lite.progress import Report
 from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
-from index.manifest import IndexManifest
+from index.download import DownloadLimits
+from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
-from index.recognise import SourceOptions, open_source
+from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
 if TYPE_CHECKING:
-    from index.milvus_load import LoadReport
+    from index.ray_engine import RayEngine, RayOptions
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -51,7 +52,7 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
 
 
 def index_pictures(
-    pictures: Path,
+    pictures: Path | Sequence[Path],
     out: Path,
     model_name: str | Path | None = None,
     *,
@@ -60,14 +61,17 @@ def index_pictures(
     retry_failed: bool = False,
     batch_size: int = 64,
     workers: int = 0,
+    ray: RayOptions | None = None,
     device: str = "auto",
+    load: Callable[[str | Path, str], Fromage] | None = None,
+    only_changes: bool = False,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
+        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
@@ -76,7 +80,10 @@ def index_pictures(
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         workers: processes that decode pictures; 0 for threads of this one.
+        ray: embed on a Ray cluster, used like this; None embeds here.
         device: where the model runs.
+        load: in place of `load_model`, for who has the model already.
+        only_changes: leave the index as it is if no picture has changed and it is this model's.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -85,10 +92,16 @@ def index_pictures(
     """
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
-    reader = open_source(pictures, options)
+    paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
-    model = load_model(model_name, device)
-    with bar("Embedding", "picture") as progress:
+    model = (load or load_model)(model_name, device)
+    with ExitStack() as bars:
+        elsewhere = None
+        if ray is not None:
+            on_ray = bars.enter_context(bar("Embedding on Ray", "picture"))
+            elsewhere = _ray_engine(ray, model, model_name, out, device, options.limits, batch_size, on_ray)
+        progress = bars.enter_context(bar("Embedding" if elsewhere is None else "Storing", "picture"))
         report = build_store(
             reader,
             two_steps(model.vision),
@@ -96,12 +109,52 @@ def index_pictures(
             encoder_fingerprint=model.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
+            resume=[
+                *(str(path.absolute()) for path in paths),
+                *options.words(),
+                *(ray.words() if ray is not None else ()),
+                *_words(model_name),
+            ],
             retry_failed=retry_failed,
             workers=workers,
+            elsewhere=elsewhere,
         )
+    if elsewhere is not None:
+        elsewhere.forget()
+    if only_changes and not report.changes and (known := _index_of(out, model, report)) is not None:
+        return report, known
     name = lasting_name(model_name)
     return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+
+
+def _ray_engine(
+    ray: RayOptions,
+    model: Fromage,
+    name: str | Path,
+    out: Path,
+    device: str,
+    limits: DownloadLimits,
+    batch_size: int,
+    progress: Progress,
+) -> RayEngine:
+    from index.ray_engine import RayEngine
+
+    fingerprint = model.vision.fingerprint()
+    shards = ray.shards or str(out.absolute() / "shards")
+    make = WorkerEncoder(lasting_name(name), device, fingerprint)
+    return RayEngine(
+        replace(ray, shards=shards), make, fingerprint, limits=limits, batch_size=batch_size, progress=progress
+    )
+
+
+def _index_of(out: Path, model: Fromage, report: BuildReport) -> IndexManifest | None:
+    """The manifest of an index that a model made of as many pictures as there are; else None."""
+    try:
+        manifest = IndexManifest.read(out / INDEX_MANIFEST)
+    except StoreError:
+        return None
+    is_known = (manifest.bridge_fingerprint, manifest.count) == (model.fingerprint(), report.total)
+    return manifest if is_known else None
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:
@@ -135,60 +188,14 @@ def index_features(
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    _check_encoder(opened, model)
+    check_encoder(opened, model)
     with bar("Projecting", "row") as progress:
         name = lasting_name(model_name)
         return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
 
 
-def index_in_milvus(
-    store: Path,
-    address: str,
-    model: Callable[[], Fromage],
-    model_name: str | Path,
-    *,
-    kind: str | None = None,
-    thumbnails: bool = True,
-    again: bool = False,
-    bar: Bar = no_bar,
-) -> LoadReport:
-    """Loads the pictures of a store into a collection in Milvus, or brings that up to date.
-
-    Args:
-        store: the store's folder.
-        address: as `MilvusAddress.parse` takes it.
-        model: gives the bridge, with the encoder that made the features; asked once store and server are known to be
-            there.
-        model_name: by which it is loaded; the collection keeps it.
-        kind, thumbnails, again: as for `load_collection`.
-        bar: shows the progress.
-
-    Raises:
-        FingerprintError: another encoder made the features, or another model the collection.
-        StoreError: the store is damaged, the server doesn't answer, or the collection holds other pictures.
-    """
-    from index.milvus_load import load_collection
-    from index.milvus_server import MilvusAddress, connect
-
-    FeatureStore.open(store).close()
-    connect(MilvusAddress.parse(address), create=True).close()
-    bridge = model()
-    with closing(FeatureStore.open(store)) as opened, bar("Loading", "picture") as progress:
-        _check_encoder(opened, bridge)
-        return load_collection(
-            opened,
-            projection(bridge),
-            bridge.fingerprint(),
-            address,
-            kind=kind,
-            thumbnails=thumbnails,
-            again=again,
-            progress=progress,
-            model=lasting_name(model_name),
-        )
-
-
-def _check_encoder(opened: FeatureStore, model: Fromage) -> None:
+def check_encoder(opened: FeatureStore, model: Fromage) -> None:
+    """Raises FingerprintError unless the model's own image encoder made the store's features."""
     if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
         raise FingerprintError(
             f"The features in {opened.path} were made by another image encoder than the model's.",

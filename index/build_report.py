@@ -38,3 +38,8 @@ class BuildReport:
     causes: list[Cause] = field(default_factory=list)
     total: int = 0
     captioned: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many pictures the store has gained or lost, changed ones included."""
+        return self.added + self.reused + self.removed + self.mended

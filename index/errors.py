@@ -40,6 +40,10 @@ class StoreError(FromageError):
     """A missing, damaged or unwritable feature store or index."""
 
 
+class InUseError(StoreError):
+    """Another builder is writing to the folder."""
+
+
 class FingerprintError(StoreError):
     """An index that another bridge or another encoder made."""
 

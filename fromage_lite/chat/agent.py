@@ -89,14 +89,20 @@ class Agent:
             index = (self._own_index(self.model, progress) if self._own_index is not None else None) or NO_INDEX
         if str(index) == NO_INDEX:
             self.engine.index = self.index_path = None
+            self.engine.reopened = lambda: None
             return
         if not self.model.config.has_retrieval:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
+        from index.reloading import Reopening
         from index.retrievers import open_retriever
 
         path = Path(index).expanduser()
-        self.engine.index = open_retriever(path, self.model.fingerprint(), self._checkpoint)
-        self.index_path = path
+
+        def open_index() -> Retriever:
+            return open_retriever(path, self.model.fingerprint(), self._checkpoint)
+
+        reopening = Reopening(path, open_index)
+        self.engine.index, self.index_path, self.engine.reopened = open_index(), path, reopening
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
         """As `ChatAgent.dialogue`; without settings, with the defaults."""

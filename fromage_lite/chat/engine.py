@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -35,11 +35,13 @@ class Engine:
         model: the joined model.
         index: what retrieves pictures; with None, none is found.
         stream: makes the tokens of a reply; None is `decoding.stream`.
+        reopened: gives the index anew once it was replaced on disk, else None; asked before each search.
     """
 
     def __init__(self, model: Fromage, index: Retriever | None = None) -> None:
         self.model, self.index = model, index
         self.stream: Stream | None = None
+        self.reopened: Callable[[], Retriever | None] = lambda: None
         self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
 
     def read_as(self, segments: Sequence[Segment], spelling: SpellingMode = "auto") -> tuple[Segment, ...]:
@@ -81,6 +83,7 @@ class Engine:
         """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
         if self.index is None or k < 1:
             return []
+        self.index = self.reopened() or self.index
         query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
         return self.index.search(query, k, exclude=exclude)[0]
 

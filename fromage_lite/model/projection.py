@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.errors import ConfigError
+from fromage_lite.errors import ConfigError, FingerprintError
+from index.encoding import Encoder
 
 if TYPE_CHECKING:
     from fromage_lite.config import FromageConfig
@@ -47,6 +49,38 @@ def vision_of(name: str | Path, device: str = "auto") -> VisionEncoder:
 
     folder, config, _ = read_checkpoint(checkpoint_folder(name))
     return _vision(folder, config, device)
+
+
+@dataclass(frozen=True)
+class WorkerEncoder:
+    """Makes a model's image encoder on another machine, where the model has to be under the same name.
+
+    Attributes:
+        name: the model, as `--model` takes it from any folder.
+        device: where the encoder runs there.
+        fingerprint: that it must have.
+    """
+
+    name: str
+    device: str
+    fingerprint: str
+
+    def __call__(self) -> Encoder:
+        """The encoder.
+
+        Raises:
+            CheckpointError: the bridge or its image encoder is missing or damaged there.
+            FingerprintError: another encoder is there.
+        """
+        from fromage_lite.vision.two_steps import two_steps
+
+        vision = vision_of(self.name, self.device)
+        if vision.fingerprint() != self.fingerprint:
+            raise FingerprintError(
+                f"A worker has another image encoder under the name {self.name} than the machine that began.",
+                "Put the same model on all of them.",
+            )
+        return two_steps(vision)
 
 
 def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:

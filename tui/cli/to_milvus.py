@@ -41,7 +41,8 @@ def to_milvus(
     """
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
-    from fromage_lite.indexing import index_in_milvus, load_model
+    from fromage_lite.indexing import load_model
+    from fromage_lite.milvus import index_in_milvus
 
     name = model or maker(index) or default_model()
     try:
