@@ -88,7 +88,7 @@ def index(
     ] = 0,
     shards: Annotated[
         str,
-        typer.Option(help="Folder or address (s3://…) that all machines of the cluster share. Default: OUT/shards."),
+        typer.Option(help="Folder or address (s3://…) that all of its machines share. Default: OUT/shards."),
     ] = "",
     watch: Annotated[bool, typer.Option(help="Go on: keep the index up to date until Ctrl-C.")] = False,
     device: Device = "auto",
