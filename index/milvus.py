@@ -15,10 +15,9 @@ The texts are mapped from the server's disk instead of loaded, and so is what a 
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +25,14 @@ import numpy.typing as npt
 from index.errors import FingerprintError, StoreError
 from index.hits import Hit
 from index.images import is_gone, one_line
-from index.milvus_server import SECONDS, About, MilvusAddress, connect, milvus_errors
+from index.milvus_server import NOT_LOADED, SECONDS, About, MilvusAddress, connect, milvus_errors
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
+Answer = TypeVar("Answer")
 
 ID, EMBEDDING, SOURCE, CAPTION, THUMBNAIL = "id", "embedding", "source", "caption", "thumbnail"
 FILE_BYTES, MODIFIED = "file_bytes", "modified_ns"
@@ -56,7 +56,6 @@ class MilvusIndex:
     def __init__(self, address: MilvusAddress, about: About, client: MilvusClient, count: int) -> None:
         self.address, self.about = address, about
         self._client, self._count = client, count
-        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, address: str | Path, bridge_fingerprint: str | None = None, model: str | None = None) -> Self:
@@ -142,16 +141,17 @@ class MilvusIndex:
         if not missing:
             return list(hits)
         rule = f"({expression(_ids(missing))}) and {_HAS_THUMBNAIL}"
-        with milvus_errors(self.address):
-            found = self._client.query(self.address.collection, filter=rule, output_fields=[ID], timeout=SECONDS)
+        found = self._served(
+            lambda: self._client.query(self.address.collection, filter=rule, output_fields=[ID], timeout=SECONDS)
+        )
         pictured = {int(row[ID]) for row in found}
         return [hit for hit in hits if not hit.gone or hit.id in pictured]
 
     def _ask(self, queries: Vectors, k: int, exclude: Ids, among: Ids | None) -> list[list[Hit]]:
         """One request: at most `MOST_AT_ONCE` hits a query, showable or not."""
         limit = min(k, MOST_AT_ONCE)
-        with milvus_errors(self.address):
-            answers = self._client.search(
+        answers = self._served(
+            lambda: self._client.search(
                 self.address.collection,
                 data=list(queries),
                 anns_field=EMBEDDING,
@@ -161,6 +161,7 @@ class MilvusIndex:
                 search_params={"metric_type": "IP", "params": search_params(self.about.kind, limit)},
                 timeout=SECONDS,
             )
+        )
         return [[_hit(found) for found in answer] for answer in answers]
 
     def row(self, id: int) -> tuple[str, str]:
@@ -180,11 +181,25 @@ class MilvusIndex:
         self._client.close()
 
     def _entity(self, id: int, *names: str) -> dict[str, Any]:
-        with milvus_errors(self.address):
-            found = self._client.get(self.address.collection, ids=[int(id)], output_fields=[*names], timeout=SECONDS)
+        place = self.address.collection
+        found = self._served(lambda: self._client.get(place, ids=[int(id)], output_fields=[*names], timeout=SECONDS))
         if not found:
             raise StoreError(f"The index {self.address} has no picture {id}.")
         return dict(found[0])
+
+    def _served(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer to a request. A server that was started anew meanwhile, which gRPC connects to again within a
+        second, has to load the collection first."""
+        from pymilvus.exceptions import MilvusException
+
+        with milvus_errors(self.address):
+            try:
+                return ask()
+            except MilvusException as error:
+                if error.code != NOT_LOADED:
+                    raise
+            self._client.load_collection(self.address.collection, timeout=SECONDS)
+            return ask()
 
     def _checked(self, query_embeds: npt.ArrayLike) -> Vectors:
         queries = np.ascontiguousarray(query_embeds, dtype=np.float32)

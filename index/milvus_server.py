@@ -35,7 +35,7 @@ _ADDRESS = re.compile(
     r"/(?P<collection>[A-Za-z_][A-Za-z0-9_]{0,254})/?"
 )
 _ABOUT = "fromage_lite"  # the collection's property with what it says about itself
-_NO_CONNECTION, _NO_COLLECTION = 2, 100  # pymilvus' codes; its timeouts are of the first kind, too
+_NO_CONNECTION, _NO_COLLECTION, NOT_LOADED = 2, 100, 101  # Milvus' codes
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def connect(address: MilvusAddress, *, create: bool = False) -> MilvusClient:
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
     with milvus_errors(address):
-        return MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=SECONDS)
+        return MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=SECONDS, dedicated=True)
 
 
 def _check_installed(address: MilvusAddress) -> None:

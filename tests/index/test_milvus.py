@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -241,7 +242,7 @@ def test_neighbouring_ids_become_ranges():
 
 @pytest.fixture
 def server(tmp_path):
-    """A Milvus Lite server: its address, and what stops it."""
+    """A Milvus Lite server: its address, what stops it, and what starts it again."""
     from milvus_lite.adapter.grpc.server import start_server_in_thread
 
     running, data, port = start_server_in_thread(data_dir=str(tmp_path / "data"), host="127.0.0.1", port=0)
@@ -250,12 +251,16 @@ def server(tmp_path):
         running.stop(grace=0).wait()
         data.close()
 
-    yield f"milvus://127.0.0.1:{port}/album", stop
-    running.stop(grace=0)
+    def start():
+        nonlocal running, data
+        running, data, _ = start_server_in_thread(data_dir=str(tmp_path / "data"), host="127.0.0.1", port=port)
+
+    yield f"milvus://127.0.0.1:{port}/album", stop, start
+    stop()
 
 
-def test_a_server_that_is_lost_is_told_in_a_sentence(server, store, queries):
-    address, stop = server
+def test_a_server_that_is_lost_is_told_in_a_sentence_and_found_when_it_is_back(server, store, queries):
+    address, stop, start = server
     assert load_collection(store, project, "bridge", address).total == COUNT - 4
     index = MilvusIndex.open(address, "bridge")
     assert [hit.id for hit in index.search(queries[:1], 3)[0]] == [id for id, _ in nearest(store, queries[:1], 3)[0]]
@@ -269,3 +274,16 @@ def test_a_server_that_is_lost_is_told_in_a_sentence(server, store, queries):
     ):
         with pytest.raises(StoreError, match=r"The Milvus server at http://127\.0\.0\.1:\d+ does not answer"):
             ask()
+    start()
+    assert _when_connected(lambda: index.thumbnail(7)) == b"jpeg 7", "the collection is loaded again"
+    assert [hit.id for hit in index.search(queries[:1], 3)[0]] == [id for id, _ in nearest(store, queries[:1], 3)[0]]
+
+
+def _when_connected(ask):
+    """gRPC tries a server that it has lost again after a second."""
+    for _ in range(100):
+        try:
+            return ask()
+        except StoreError:
+            time.sleep(0.1)
+    return ask()
