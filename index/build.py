@@ -40,6 +40,8 @@ __all__ = [
 
 MOST_THREADS = 8
 """That open pictures: each may hold one that is not scaled down yet."""
+STORED_AT_ONCE = 2048
+"""Of pictures that were embedded elsewhere: waiting for the disk once for each of them would take days."""
 _COPIES = 16  # batches of copies that wait for a picture that must be embedded
 
 
@@ -88,7 +90,7 @@ def build_store(
         build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
         if elsewhere is not None:
-            build.embed_all(build.load_embedded(elsewhere), EMBEDDED, batch_size)
+            build.embed_all(build.load_embedded(elsewhere), EMBEDDED, max(batch_size, STORED_AT_ONCE))
             build.remove_gone()
             build.finish()
             return build.report

@@ -170,12 +170,21 @@ def connect(address: MilvusAddress, *, create: bool = False) -> MilvusClient:
     if address.is_file and not create and not Path(address.uri).exists():
         raise _no_collection(address)
     from pymilvus import MilvusClient
+    from pymilvus.exceptions import MilvusException
 
     # It logs every error with its traceback, into the middle of a screen; what matters is raised.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
     with milvus_errors(address):
-        return MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=SECONDS, dedicated=True)
+        try:
+            return MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=SECONDS, dedicated=True)
+        except MilvusException as error:
+            if not address.is_file:
+                raise
+            raise StoreError(
+                f"The Milvus Lite file {address.uri} can't be opened.",
+                "Another program may have it open, or it is damaged.",
+            ) from error
 
 
 def _check_installed(address: MilvusAddress) -> None:
@@ -205,11 +214,6 @@ def milvus_errors(address: MilvusAddress) -> Iterator[None]:
 
 
 def _in_words(address: MilvusAddress, code: int, message: str) -> StoreError:
-    if address.is_file and code == _NO_CONNECTION:
-        return StoreError(
-            f"The Milvus Lite file {address.uri} can't be opened.",
-            "Another program may have it open, or it is damaged.",
-        )
     if code == _NO_CONNECTION or "deadline exceeded" in message.lower():
         return StoreError(
             f"The Milvus server at {address.uri} does not answer, so its pictures can't be found.",
