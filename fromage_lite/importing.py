@@ -10,9 +10,7 @@ from PIL import Image
 
 from fromage_lite.choice import lasting_name
 from fromage_lite.errors import ConfigError, FingerprintError
-from fromage_lite.indexing import Bar, load_model, no_bar
-from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import projection, vision_of
+from fromage_lite.indexing import Bar, Embedder, load_embedder, load_vision, no_bar
 from index.clip_retrieval import Export
 from index.derive import derive_index
 from index.manifest import IndexManifest
@@ -51,8 +49,8 @@ def index_export(
     """
     export = Export(folder)
     name = model_name or encoder_of
-    model = load_model(name, device)
-    if name != encoder_of and vision_of(encoder_of, device).fingerprint() != model.vision.fingerprint():
+    model = load_embedder(name, device)
+    if name != encoder_of and load_vision(encoder_of, device).fingerprint() != model.vision.fingerprint():
         what = f"The image encoder of {encoder_of} is another one than that of {name}, which can't search its features."
         raise FingerprintError(what, "Name a --model with that encoder.")
     if export.dim != model.vision.dim:
@@ -73,21 +71,20 @@ def index_export(
             resume=[*resume, "--relative-to", str(base.absolute())] if base is not None else resume,
         )
     with bar("Projecting", "row") as progress:
-        name = lasting_name(name)
-        return report, derive_index(out, projection(model), model.fingerprint(), progress=progress, model=name)
+        return report, derive_index(out, model.project, model.fingerprint, progress=progress, model=model.name)
 
 
-def _check_length(export: Export, model: Fromage, folder: Path) -> None:
+def _check_length(export: Export, model: Embedder, folder: Path) -> None:
     """clip-retrieval makes features of length 1. Where the encoder's own are not, a bridge with a constant part would
     take them for others."""
     if not export.is_normalised:
         return
     greys = [Image.new("RGB", (256, 256), (level, level, level)) for level in (40, 120, 200)]
-    length = float(model.image_features(greys).pooled.norm(dim=1).mean())
+    length = float(model.vision.image_features(greys).pooled.norm(dim=1).mean())
     if abs(length - 1) < 0.05:
         return
     sample: npt.NDArray[np.float32] = next(export.blocks()).features[:256]
-    project = projection(model)
+    project = model.project
     cosines = (project(sample) * project(length * sample)).sum(axis=1)
     if cosines.min() < SAME_DIRECTION:
         raise ConfigError(

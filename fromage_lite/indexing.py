@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
+from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
 from fromage_lite.errors import ConfigError, FingerprintError, StoreError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import WorkerEncoder, fingerprint_without_lm, projection
+from fromage_lite.model.projection import fingerprint_without_lm, projection, vision_of
+from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
+from fromage_lite.vision import EncoderSpace, VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
+from index.derive import Project
 from index.download import DownloadLimits
+from index.encoding import Encoder
 from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
@@ -24,6 +28,7 @@ from index.readers import Reader
 from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
+from index.threshold import keep_match_score
 
 if TYPE_CHECKING:
     from index.ray_engine import RayEngine, RayOptions
@@ -51,6 +56,61 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
     return Fromage.from_pretrained(name or default_model(), device=device)
 
 
+@dataclass(frozen=True)
+class Embedder:
+    """What makes an index: an image encoder, and a space for its features.
+
+    Attributes:
+        vision: the encoder.
+        project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
+        fingerprint: of the space.
+        name: the model, as `--model` takes it from any folder.
+        match_score: the score from which on a picture fits, as it was calibrated; None if it wasn't.
+    """
+
+    vision: VisionEncoder
+    project: Project
+    fingerprint: str
+    name: str
+    match_score: float | None = None
+
+
+def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
+    """What indexes for a model. For an image encoder without a bridge, that is the encoder's own space, and likewise
+    for a bridge that was not trained to find pictures, if its encoder has a text tower; else the bridge's.
+
+    Raises:
+        CheckpointError: the model is missing or damaged.
+        ConfigError: neither bridge nor encoder can find pictures.
+    """
+    if (encoder := encoder_of(name)) is not None:
+        return _embedder_without_bridge(VisionEncoder.load(encoder, choose_placement(device)), encoder)
+    return embedder_of(load_model(name, device), name)
+
+
+def load_vision(name: str | Path, device: str = "auto") -> VisionEncoder:
+    """The image encoder that a name means, or the one of the bridge that it means, whose LM is not loaded.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    encoder = encoder_of(name)
+    return vision_of(name, device) if encoder is None else VisionEncoder.load(encoder, choose_placement(device))
+
+
+def embedder_of(model: Fromage, name: str | Path) -> Embedder:
+    """As `load_embedder`, for a bridge that is loaded."""
+    if not model.config.has_retrieval and model.vision.has_text_tower:
+        return _embedder_without_bridge(model.vision, lasting_name(name))
+    least = model.config.match_score
+    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name), least)
+
+
+def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
+    space = EncoderSpace(vision)
+    return Embedder(vision, space.project, space.fingerprint, name)
+
+
 def index_pictures(
     pictures: Path | Sequence[Path],
     out: Path,
@@ -63,7 +123,7 @@ def index_pictures(
     workers: int = 0,
     ray: RayOptions | None = None,
     device: str = "auto",
-    load: Callable[[str | Path, str], Fromage] | None = None,
+    load: Callable[[str | Path, str], Embedder] | None = None,
     only_changes: bool = False,
     bar: Bar = no_bar,
     notice: Report = no_notice,
@@ -73,7 +133,7 @@ def index_pictures(
     Args:
         pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
-        model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
+        model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
         captions: a table of captions for the pictures of the folder, in place of that of `options`.
         options: how they are read.
@@ -82,7 +142,7 @@ def index_pictures(
         workers: processes that decode pictures; 0 for threads of this one.
         ray: embed on a Ray cluster, used like this; None embeds here.
         device: where the model runs.
-        load: in place of `load_model`, for who has the model already.
+        load: in place of `load_embedder`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
@@ -95,42 +155,72 @@ def index_pictures(
     paths = [pictures] if isinstance(pictures, Path) else list(pictures)
     reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
-    model = (load or load_model)(model_name, device)
+    embedder = (load or load_embedder)(model_name, device)
     with ExitStack() as bars:
         elsewhere = None
         if ray is not None:
             on_ray = bars.enter_context(bar("Embedding on Ray", "picture"))
-            elsewhere = _ray_engine(ray, model, model_name, out, device, options.limits, batch_size, on_ray)
+            elsewhere = _ray_engine(ray, embedder, out, device, options.limits, batch_size, on_ray)
         progress = bars.enter_context(bar("Embedding" if elsewhere is None else "Storing", "picture"))
         report = build_store(
             reader,
-            two_steps(model.vision),
+            two_steps(embedder.vision),
             out,
-            encoder_fingerprint=model.vision.fingerprint(),
+            encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
             resume=[
                 *(str(path.absolute()) for path in paths),
                 *options.words(),
                 *(ray.words() if ray is not None else ()),
-                *_words(model_name),
+                *_words(embedder.name),
             ],
             retry_failed=retry_failed,
             workers=workers,
+            preprocessing=embedder.vision.preprocessing,
             elsewhere=elsewhere,
         )
     if elsewhere is not None:
         elsewhere.forget()
-    if only_changes and not report.changes and (known := _index_of(out, model, report)) is not None:
+    if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
-    name = lasting_name(model_name)
-    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+    derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+    return report, keep_match_score(out, embedder.match_score)
+
+
+@dataclass(frozen=True)
+class WorkerEncoder:
+    """Makes an image encoder on another machine, where it or its model has to be under the same name.
+
+    Attributes:
+        name: as `load_vision` takes it from any folder.
+        device: where the encoder runs there.
+        fingerprint: that it must have.
+    """
+
+    name: str
+    device: str
+    fingerprint: str
+
+    def __call__(self) -> Encoder:
+        """The encoder.
+
+        Raises:
+            CheckpointError: it is missing or damaged there.
+            FingerprintError: another encoder is there.
+        """
+        vision = load_vision(self.name, self.device)
+        if vision.fingerprint() != self.fingerprint:
+            raise FingerprintError(
+                f"A worker has another image encoder under the name {self.name} than the machine that began.",
+                "Put the same model on all of them.",
+            )
+        return two_steps(vision)
 
 
 def _ray_engine(
     ray: RayOptions,
-    model: Fromage,
-    name: str | Path,
+    embedder: Embedder,
     out: Path,
     device: str,
     limits: DownloadLimits,
@@ -139,21 +229,19 @@ def _ray_engine(
 ) -> RayEngine:
     from index.ray_engine import RayEngine
 
-    fingerprint = model.vision.fingerprint()
-    shards = ray.shards or str(out.absolute() / "shards")
-    make = WorkerEncoder(lasting_name(name), device, fingerprint)
-    return RayEngine(
-        replace(ray, shards=shards), make, fingerprint, limits=limits, batch_size=batch_size, progress=progress
-    )
+    fingerprint = embedder.vision.fingerprint()
+    options = replace(ray, shards=ray.shards or str(out.absolute() / "shards"))
+    make = WorkerEncoder(embedder.name, device, fingerprint)
+    return RayEngine(options, make, fingerprint, limits=limits, batch_size=batch_size, progress=progress)
 
 
-def _index_of(out: Path, model: Fromage, report: BuildReport) -> IndexManifest | None:
+def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
     """The manifest of an index that a model made of as many pictures as there are; else None."""
     try:
         manifest = IndexManifest.read(out / INDEX_MANIFEST)
     except StoreError:
         return None
-    is_known = (manifest.bridge_fingerprint, manifest.count) == (model.fingerprint(), report.total)
+    is_known = (manifest.bridge_fingerprint, manifest.count) == (embedder.fingerprint, report.total)
     return manifest if is_known else None
 
 
@@ -171,16 +259,13 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
     return name
 
 
-def index_features(
-    store: Path, out: Path, model: Fromage, model_name: str | Path, *, bar: Bar = no_bar
-) -> IndexManifest:
-    """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
+def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_bar) -> IndexManifest:
+    """Indexes the pictures of a store for another model, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
-        model: the bridge, with the encoder that made the features.
-        model_name: by which it was loaded; the index keeps it.
+        embedder: the model, with the encoder that made the features.
         bar: shows the progress.
 
     Raises:
@@ -188,15 +273,15 @@ def index_features(
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    check_encoder(opened, model)
+    check_encoder(opened, embedder)
     with bar("Projecting", "row") as progress:
-        name = lasting_name(model_name)
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+        derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
+    return keep_match_score(out, embedder.match_score)
 
 
-def check_encoder(opened: FeatureStore, model: Fromage) -> None:
+def check_encoder(opened: FeatureStore, embedder: Embedder) -> None:
     """Raises FingerprintError unless the model's own image encoder made the store's features."""
-    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
         raise FingerprintError(
             f"The features in {opened.path} were made by another image encoder than the model's.",
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",

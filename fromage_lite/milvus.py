@@ -6,10 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from fromage_lite.choice import lasting_name
-from fromage_lite.indexing import Bar, check_encoder, no_bar
-from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import projection
+from fromage_lite.indexing import Bar, Embedder, check_encoder, no_bar
 from index.milvus_load import LoadReport, load_collection
 from index.milvus_server import MilvusAddress, connect
 from index.store import FeatureStore
@@ -18,8 +15,7 @@ from index.store import FeatureStore
 def index_in_milvus(
     store: Path,
     address: str,
-    model: Callable[[], Fromage],
-    model_name: str | Path,
+    load: Callable[[], Embedder],
     *,
     kind: str | None = None,
     thumbnails: bool = True,
@@ -31,9 +27,8 @@ def index_in_milvus(
     Args:
         store: the store's folder.
         address: as `MilvusAddress.parse` takes it.
-        model: gives the bridge, with the encoder that made the features; asked once store and server are known to be
+        load: gives the model, with the encoder that made the features; asked once store and server are known to be
             there.
-        model_name: by which it is loaded; the collection keeps it.
         kind, thumbnails, again: as for `load_collection`.
         bar: shows the progress.
 
@@ -43,17 +38,17 @@ def index_in_milvus(
     """
     FeatureStore.open(store).close()
     connect(MilvusAddress.parse(address), create=True).close()
-    bridge = model()
+    embedder = load()
     with closing(FeatureStore.open(store)) as opened, bar("Loading", "picture") as progress:
-        check_encoder(opened, bridge)
+        check_encoder(opened, embedder)
         return load_collection(
             opened,
-            projection(bridge),
-            bridge.fingerprint(),
+            embedder.project,
+            embedder.fingerprint,
             address,
             kind=kind,
             thumbnails=thumbnails,
             again=again,
             progress=progress,
-            model=lasting_name(model_name),
+            model=embedder.name,
         )

@@ -21,6 +21,7 @@ from index.errors import ImageError, StoreError, TemporaryImageError
 from index.failures import BAD_LIST, BadPicture, Failures
 from index.images import is_url
 from index.manifest import storage_errors
+from index.older_rows import complete_facts
 from index.opening import Loaded, Prepare, Read, Wanted, file_stamp, in_order, open_picture, read_picture
 from index.progress import Progress
 from index.readers import FolderReader, Reader, TsvReader
@@ -56,6 +57,7 @@ def build_store(
     resume: Sequence[str] = (),
     retry_failed: bool = False,
     workers: int = 0,
+    preprocessing: str = "",
     elsewhere: Elsewhere | None = None,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
@@ -77,13 +79,17 @@ def build_store(
         retry_failed: ask web addresses again that were found dead.
         workers: processes that decode pictures; 0 decodes in threads of this process. A picture on which a process
             dies is a failure like any other.
+        preprocessing: how pictures are prepared for the encoder, in words; the store's manifest keeps it.
         elsewhere: embeds the pictures, by the same encoder, in place of `embed`; then this build only stores them.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
         StoreError: no picture can be read, `out` can't be written to, or another builder is at work there.
     """
-    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer, ExitStack() as stack:
+    with (
+        FeatureStoreWriter(out, None, encoder_fingerprint, resume, preprocessing=preprocessing) as writer,
+        ExitStack() as stack,
+    ):
         if retry_failed:
             writer.forget_failed()
         build = _Build(reader, writer, progress)
@@ -102,6 +108,7 @@ def build_store(
         opening = partial(open_picture, decode=decoder, prepare=_preparation(embed))
         build.embed_all(build.load(pools[0], pools[1], opening, 2 * batch_size), embed, batch_size)
         build.remove_gone()
+        complete_facts(writer)
         build.finish()
     return build.report
 
@@ -149,7 +156,7 @@ class _Build:
             elif latest.error is not None:
                 self._fail(known.wanted, latest.error)
             else:
-                yield Loaded(known, latest.feature, latest.thumbnail)
+                yield Loaded(known, latest.feature, latest.thumbnail, latest.facts)
 
     def embed_all(self, pictures: Iterator[Loaded], embed: Embed | Encoder, batch_size: int) -> None:
         # Batches count only pictures that could be opened, so a resumed build forms the very same ones.
@@ -262,7 +269,7 @@ class _Build:
             self._append(kept, np.stack(vectors), thumbnails)
 
     def _append(self, kept: list[Loaded], features: npt.NDArray[np.floating], thumbnails: list[bytes]) -> None:
-        rows = [_row(loaded.read) for loaded in kept]
+        rows = [_row(loaded) for loaded in kept]
         for row_id, row, loaded in zip(self.writer.append(features, rows, thumbnails), rows, kept, strict=True):
             self._see(row_id)
             self._waiting.discard(row["source"])
@@ -308,12 +315,13 @@ class _Build:
             self.progress(self._done, max(self._total, self._done))
 
 
-def _row(read: Read) -> NewRow:
-    picture, wanted = read.wanted.picture, read.wanted
+def _row(loaded: Loaded) -> NewRow:
+    picture, wanted = loaded.read.wanted.picture, loaded.read.wanted
     return NewRow(
         source=picture.source,
         caption=picture.caption,
         stamp=wanted.stamp,
         replaces=wanted.replaces,
-        content=read.content,
+        content=loaded.read.content,
+        facts=loaded.facts,
     )

@@ -14,20 +14,36 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from PIL import Image
 
 from index.errors import ImageError, reason
-from index.images import bound_short_side, make_thumbnail, open_image
+from index.facts import Facts, facts_of
+from index.images import bound_short_side, make_thumbnail, open_dated
 from index.text import sanitize
 
-Decode = Callable[[str, bytes | None], tuple[Image.Image, bytes]]
+
+class Decoded(NamedTuple):
+    """What is made of a picture's file.
+
+    Attributes:
+        image: RGB and upright, with a short side as `bound_short_side` leaves it.
+        thumbnail: its `make_thumbnail`.
+        facts: what the picture itself says.
+    """
+
+    image: Image.Image
+    thumbnail: bytes
+    facts: Facts
+
+
+Decode = Callable[[str, bytes | None], Decoded]
 """As `decode`."""
 
 
-def decode(source: str, data: bytes | None = None) -> tuple[Image.Image, bytes]:
-    """A picture, RGB and upright, with a short side as `bound_short_side` leaves it; and its thumbnail.
+def decode(source: str, data: bytes | None = None) -> Decoded:
+    """A picture for the encoder, its thumbnail and its facts.
 
     Args:
         source: its file, or its name where the bytes are given.
@@ -36,9 +52,9 @@ def decode(source: str, data: bytes | None = None) -> tuple[Image.Image, bytes]:
     Raises:
         ImageError: it can't be opened.
     """
-    image = open_image(source) if data is None else open_image(data, source)
+    image, taken = open_dated(source) if data is None else open_dated(data, source)
     try:
-        return bound_short_side(image), make_thumbnail(image)
+        return Decoded(bound_short_side(image), make_thumbnail(image), facts_of(image, taken))
     except (OSError, ValueError, MemoryError) as error:
         raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.", cause="too large") from error
 
@@ -71,7 +87,7 @@ class DecoderProcesses:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
 
-    def __call__(self, source: str, data: bytes | None = None) -> tuple[Image.Image, bytes]:
+    def __call__(self, source: str, data: bytes | None = None) -> Decoded:
         """As `decode`.
 
         Raises:

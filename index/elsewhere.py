@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from index.encoding import Encoder
 from index.errors import ImageError
+from index.facts import Facts
 from index.opening import Read, Wanted
 
 
@@ -23,12 +24,14 @@ class Embedded:
         read: the picture, and its content as far as it is known.
         feature: (dim,) floating; None where it could not be had.
         thumbnail: the small picture.
+        facts: what the picture itself says; None of one that could not be opened.
         error: why there is no feature.
     """
 
     read: Read
     feature: npt.NDArray[np.floating] | None = None
     thumbnail: bytes = b""
+    facts: Facts | None = None
     error: ImageError | None = None
 
     def as_read(self) -> Future[Read]:

@@ -48,6 +48,10 @@ class FingerprintError(StoreError):
     """An index that another bridge or another encoder made."""
 
 
+class FilterError(FromageError):
+    """A filter of a search that can't be understood."""
+
+
 REASON_LIMIT = 300  # characters
 
 

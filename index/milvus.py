@@ -7,7 +7,7 @@ Fields of the collection, one entity a picture, under its id in the store:
     embedding        float vector, the image embedding, unit norm; compared by inner product
     source, caption  varchar
     thumbnail        varchar: the small picture in base64, as Milvus has no bytes; empty where there is none
-    file_bytes, modified_ns    int64, size and date of the picture's file where they are known
+    and what `index.milvus_rows` says: the facts by which pictures are filtered
 
 The texts are mapped from the server's disk instead of loaded, and so is what a hit brings along.
 """
@@ -23,8 +23,22 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
+from index.facts import Facts
+from index.filters import Filters
 from index.hits import Hit
 from index.images import is_gone, one_line
+from index.milvus_rows import (
+    CAPTION,
+    EMBEDDING,
+    FACTS,
+    FILTERED,
+    ID,
+    SOURCE,
+    THUMBNAIL,
+    Passing,
+    facts_in,
+    narrowed,
+)
 from index.milvus_server import NOT_LOADED, SECONDS, About, MilvusAddress, connect, milvus_errors
 
 if TYPE_CHECKING:
@@ -34,8 +48,7 @@ Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 Answer = TypeVar("Answer")
 
-ID, EMBEDDING, SOURCE, CAPTION, THUMBNAIL = "id", "embedding", "source", "caption", "thumbnail"
-FILE_BYTES, MODIFIED = "file_bytes", "modified_ns"
+ROWS_AT_ONCE = 4096
 MOST_AT_ONCE = 16_384
 """Of Milvus: results of one query."""
 NORM_TOLERANCE = 1e-2
@@ -175,6 +188,29 @@ class MilvusIndex:
             return base64.b64decode(self._entity(id, THUMBNAIL)[THUMBNAIL], validate=True)
         except ValueError as error:
             raise StoreError(f"The thumbnail of picture {id} in {self.address} is damaged.") from error
+
+    def select(self, filters: Filters) -> Ids:
+        """As `Catalogue.select`: the server narrows down by folder, date and shape, and sends the rows left."""
+        passing = Passing(filters)
+
+        def look() -> None:
+            found = self._client.query_iterator(
+                self.address.collection, batch_size=ROWS_AT_ONCE, filter=narrowed(filters), output_fields=[*FILTERED]
+            )
+            while rows := found.next():
+                passing.add(rows)
+            found.close()
+
+        self._served(look)
+        return passing.ids()
+
+    def facts(self, ids: Sequence[int]) -> list[Facts]:
+        """As `Catalogue.facts`."""
+        return [facts_in(self._entity(id, *FACTS)) for id in ids]
+
+    def features(self, ids: Sequence[int]) -> Vectors | None:
+        """None: the collection has the image embeddings only."""
+        return None
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,7 +14,19 @@ import numpy.typing as npt
 
 from index.derive import Project
 from index.errors import FingerprintError, StoreError
-from index.milvus import CAPTION, EMBEDDING, FILE_BYTES, ID, MODIFIED, SOURCE, THUMBNAIL, expression
+from index.milvus import expression
+from index.milvus_rows import (
+    CAPTION,
+    CONTENT,
+    EMBEDDING,
+    ID,
+    LONGEST_TEXT,
+    NUMBERS,
+    SOURCE,
+    TAKEN,
+    THUMBNAIL,
+    entity_of,
+)
 from index.milvus_server import SECONDS, About, MilvusAddress, connect, milvus_errors
 from index.progress import Progress
 from index.store import FeatureStore
@@ -23,7 +35,6 @@ if TYPE_CHECKING:
     from pymilvus import CollectionSchema, MilvusClient
 
 EXACT_LIMIT = 100_000
-LONGEST_TEXT = 65_535  # bytes of a varchar
 BLOCK = 500  # entities of one request: some 10 MB with their thumbnails, of the 64 that a server takes
 REQUEST_SECONDS = 120.0
 BUILD_PARAMS: dict[str, dict[str, int]] = {
@@ -180,18 +191,18 @@ class _Load:
         schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(ID, DataType.INT64, is_primary=True)
         schema.add_field(EMBEDDING, DataType.FLOAT_VECTOR, dim=dim)
-        for name in (SOURCE, CAPTION, THUMBNAIL):
+        for name in (SOURCE, CAPTION, THUMBNAIL, TAKEN, CONTENT):
             schema.add_field(name, DataType.VARCHAR, max_length=LONGEST_TEXT, mmap_enabled=True)
-        for name in (FILE_BYTES, MODIFIED):
+        for name in NUMBERS:
             schema.add_field(name, DataType.INT64, nullable=True)
         return schema
 
     def _entities(self, ids: npt.NDArray[np.int64], thumbnails: bool) -> list[dict[str, Any]]:
         vectors = self.project(self.store.read_features(ids)).astype(np.float32)
         entities = []
-        for id, vector in zip(ids.tolist(), vectors, strict=True):
+        facts = self.store.facts(ids.tolist())
+        for id, vector, known in zip(ids.tolist(), vectors, facts, strict=True):
             source, caption = self.store.row(id)
-            size, modified = self.store.stamp(id)
             picture = base64.b64encode(self.store.thumbnail(id)).decode() if thumbnails else ""
             entities.append(
                 {
@@ -200,8 +211,7 @@ class _Load:
                     SOURCE: source,
                     CAPTION: caption,
                     THUMBNAIL: picture if len(picture) <= LONGEST_TEXT else "",
-                    FILE_BYTES: size,
-                    MODIFIED: modified,
+                    **entity_of(known),
                 }
             )
         return entities

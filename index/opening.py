@@ -11,7 +11,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from PIL import Image
@@ -20,6 +20,7 @@ from index.containers import stamp_of
 from index.decoding import Decode, decode
 from index.encoding import Prepared, unprepared
 from index.errors import ImageError, reason
+from index.facts import Facts
 from index.images import is_url
 from index.readers import PictureFile
 from index.text import sanitize
@@ -62,11 +63,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture for the encoder, an image or its pixels; a copy has none."""
+    """A picture for the encoder, an image or its pixels, and its facts; a copy has none."""
 
     read: Read
     picture: Prepared | None = None
     thumbnail: bytes = b""
+    facts: Facts | None = None
 
 
 def file_stamp(source: str) -> tuple[int, int] | None:
@@ -108,7 +110,7 @@ def open_picture(read: Read, decode: Decode = decode, prepare: Prepare = unprepa
     if read.is_copy:
         return Loaded(read)
     source = read.wanted.picture.source
-    small, thumbnail = decode(source, read.data)
+    small, thumbnail, facts = decode(source, read.data)
     try:
         picture = prepare(small)
     except (OSError, ValueError, MemoryError) as error:
@@ -116,7 +118,14 @@ def open_picture(read: Read, decode: Decode = decode, prepare: Prepare = unprepa
     content = read.content
     if read.data is None and file_stamp(source) != read.wanted.stamp:  # it was being written to
         content = b""
-    return Loaded(Read(read.wanted, content), picture, thumbnail)
+    return Loaded(Read(read.wanted, content), picture, thumbnail, replace(facts, file_bytes=_size(read)))
+
+
+def _size(read: Read) -> int | None:
+    """Of the picture's file, in bytes; the stamp of one inside a container may be that of the container."""
+    if read.data is not None:
+        return len(read.data)
+    return read.wanted.stamp[0] if read.wanted.stamp else None
 
 
 def in_order(

@@ -2,8 +2,8 @@
 
 One row a picture: `source`, `size` and `mtime` (the file's when it was listed, null for a web address), `content`
 (SHA-256 of its bytes), `feature` (fp16, null where it could not be had), `thumbnail` (JPEG), and `error`, `cause` and
-`lasting` of a picture that can't be read. A file is there whole or not at all, and named by the pictures in it:
-written twice, it is one file.
+`lasting` of a picture that can't be read; `facts` are those of `index.facts` that the picture itself says. A file is
+there whole or not at all, and named by the pictures in it: written twice, it is one file.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class PartRow(TypedDict):
     error: str
     cause: str
     lasting: bool
+    facts: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,10 @@ def schema() -> pyarrow.Schema:
 
     kinds = {"source": pa.string(), "size": pa.int64(), "mtime": pa.int64(), "content": pa.binary()}
     kinds |= {"feature": pa.binary(), "thumbnail": pa.binary(), "error": pa.string(), "cause": pa.string()}
-    return pa.schema([*kinds.items(), ("lasting", pa.bool_())])
+    facts = {"width": pa.int64(), "height": pa.int64(), "file_bytes": pa.int64(), "taken": pa.string()}
+    return pa.schema(
+        [*kinds.items(), ("lasting", pa.bool_()), ("facts", pa.struct([*facts.items(), ("phash", pa.int64())]))]
+    )
 
 
 class Finished:

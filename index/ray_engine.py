@@ -24,6 +24,7 @@ from index.download import Downloader, DownloadLimits
 from index.elsewhere import Embedded
 from index.encoding import Encoder, features_of
 from index.errors import ImageError, StoreError, TemporaryImageError, reason
+from index.facts import Facts
 from index.images import is_url
 from index.opening import Read, Wanted, open_picture, read_picture
 from index.parts import Finished, PartRow, Parts, schema
@@ -218,6 +219,8 @@ def _check_reachable(address: str) -> None:
 
 # --- on the workers ---
 
+_FACTS = ("width", "height", "file_bytes", "taken", "phash")
+
 
 def _decode(table: pyarrow.Table, make: MakeEncoder, limits: DownloadLimits) -> pyarrow.Table:
     """Rows of `_listed` -> rows of a part without features, with the pixels and their shape."""
@@ -288,7 +291,9 @@ def _decoded(row: dict[str, Any], prepare: Callable[[Any], Any], limits: Downloa
         lasting = not isinstance(error, TemporaryImageError)
         return {**done, "error": error.message, "cause": error.cause, "lasting": lasting}
     pixels = np.ascontiguousarray(loaded.picture, dtype=np.float32)
-    done |= {"content": loaded.read.content, "thumbnail": loaded.thumbnail}
+    facts = loaded.facts
+    said = {name: getattr(facts, name) for name in _FACTS} if facts is not None else None
+    done |= {"content": loaded.read.content, "thumbnail": loaded.thumbnail, "facts": said}
     return {**done, "pixels": pixels.tobytes(), "shape": list(pixels.shape)}
 
 
@@ -311,4 +316,5 @@ def _embedded(wanted: Wanted, row: PartRow | None) -> Embedded:
         kind = ImageError if row["lasting"] else TemporaryImageError
         return Embedded(Read(wanted, row["content"]), error=kind(row["error"], cause=row["cause"]))
     feature = np.frombuffer(row["feature"] or b"", dtype=np.float16)
-    return Embedded(Read(wanted, row["content"]), feature, row["thumbnail"])
+    facts = Facts(**row["facts"]) if row["facts"] is not None else None
+    return Embedded(Read(wanted, row["content"]), feature, row["thumbnail"], facts)

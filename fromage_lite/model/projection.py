@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.errors import ConfigError, FingerprintError
-from index.encoding import Encoder
+from fromage_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from fromage_lite.config import FromageConfig
     from fromage_lite.model.fromage import Fromage
+    from fromage_lite.placement import Placement
     from fromage_lite.vision import VisionEncoder
 
 
@@ -38,8 +37,12 @@ def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArra
     return project
 
 
-def vision_of(name: str | Path, device: str = "auto") -> VisionEncoder:
+def vision_of(name: str | Path, place: str | Placement = "auto") -> VisionEncoder:
     """A model's image encoder, without its LM.
+
+    Args:
+        name: folder or Hub id of the model.
+        place: where it runs, by default in float32.
 
     Raises:
         CheckpointError: the bridge or its image encoder is missing or damaged.
@@ -48,39 +51,7 @@ def vision_of(name: str | Path, device: str = "auto") -> VisionEncoder:
     from fromage_lite.checkpoint.released import read_checkpoint
 
     folder, config, _ = read_checkpoint(checkpoint_folder(name))
-    return _vision(folder, config, device)
-
-
-@dataclass(frozen=True)
-class WorkerEncoder:
-    """Makes a model's image encoder on another machine, where the model has to be under the same name.
-
-    Attributes:
-        name: the model, as `--model` takes it from any folder.
-        device: where the encoder runs there.
-        fingerprint: that it must have.
-    """
-
-    name: str
-    device: str
-    fingerprint: str
-
-    def __call__(self) -> Encoder:
-        """The encoder.
-
-        Raises:
-            CheckpointError: the bridge or its image encoder is missing or damaged there.
-            FingerprintError: another encoder is there.
-        """
-        from fromage_lite.vision.two_steps import two_steps
-
-        vision = vision_of(self.name, self.device)
-        if vision.fingerprint() != self.fingerprint:
-            raise FingerprintError(
-                f"A worker has another image encoder under the name {self.name} than the machine that began.",
-                "Put the same model on all of them.",
-            )
-        return two_steps(vision)
+    return _vision(folder, config, place)
 
 
 def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:
@@ -102,13 +73,13 @@ def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str,
     return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim
 
 
-def _vision(folder: Path, config: FromageConfig, device: str) -> VisionEncoder:
+def _vision(folder: Path, config: FromageConfig, place: str | Placement) -> VisionEncoder:
     from fromage_lite.placement import Placement, choose_device
     from fromage_lite.vision import VisionEncoder
 
     return VisionEncoder.load(
         config.vision_encoder,
-        Placement(choose_device(device)),
+        Placement(choose_device(place)) if isinstance(place, str) else place,
         base_dir=folder.resolve(),
         revision=config.vision_encoder_revision,
     )

@@ -10,10 +10,13 @@ import pytest
 
 from index.derive import derive_index
 from index.errors import FingerprintError, StoreError
+from index.facts import Facts
 from index.faiss_index import ImageIndex
-from index.hits import Retriever
+from index.filters import Filters
+from index.hits import Catalogue, Retriever
+from index.milvus_rows import narrowed
 from index.milvus_server import MilvusAddress, index_name, is_milvus
-from index.store import FeatureStoreWriter
+from index.store import FeatureStore, FeatureStoreWriter
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite", reason="pip install --no-deps milvus-lite")
@@ -132,6 +135,61 @@ def test_it_is_a_whole_retriever(index):
         index.row(17)
     with pytest.raises(StoreError, match="has no picture 5000"):
         index.thumbnail(5000)
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A store of pictures of many sizes, dates and folders, and the same in Milvus."""
+    path = tmp_path_factory.mktemp("dated")
+    known = []
+    for id in range(60):
+        folder = ("/p/holiday", "/p/holiday 100%", "/p/other/my_holiday", "/q")[id % 4]
+        taken = f"20{10 + id % 12}-0{1 + id % 9}-03T14:22:05" if id % 3 else None
+        facts = Facts(100 * (id % 7 + 1), 300, 1000 * id, taken, id - 30)
+        caption = ("Two dogs at the Straße", "a hotdog", "", "dogs")[id % 5 % 4]
+        stamp = (1000 * id, 1_500_000_000_000_000_000 + id * 10**16)
+        row = {"source": f"{folder}/{id}.png", "caption": caption, "stamp": stamp, "content": bytes([id] * 32)}
+        known.append({**row, "facts": facts})
+    with FeatureStoreWriter(path, DIM, "encoder") as writer:
+        writer.append(np.random.default_rng(9).normal(size=(60, DIM)), known, [b"jpeg"] * 60)
+        writer.remove([5])
+    file = tmp_path_factory.mktemp("milvus") / "dated.db"
+    load_collection(path, project, "bridge", file)
+    index = MilvusIndex.open(file)
+    yield FeatureStore.open(path), index
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "filters, narrows",
+    [
+        ({"folder": "/p/holiday"}, True),
+        ({"folder": "/p"}, True),
+        ({"folder": "holiday"}, False),
+        ({"folder": "my_holiday"}, False),
+        ({"date": "2015"}, True),
+        ({"after": "2013-05", "before": "2020"}, True),
+        ({"caption": "dogs"}, False),
+        ({"caption": "strasse two"}, False),
+        ({"min_size": "500px"}, False),
+        ({"max_size": "20kb"}, False),
+        ({"orientation": "landscape"}, True),
+        ({"orientation": "square", "folder": "/q", "caption": "dogs"}, True),
+        ({"folder": '/"nothing\\'}, True),
+    ],
+)
+def test_filters_mean_the_same_as_in_a_store(dated, filters, narrows):
+    store, index = dated
+    wanted = store.select(Filters(**filters))
+    assert index.select(Filters(**filters)).tolist() == wanted.tolist()
+    assert bool(narrowed(Filters(**filters))) == narrows
+    assert len(wanted) < 59 and (len(wanted) or "nothing" in str(filters))
+
+
+def test_it_knows_the_facts_that_a_store_knows(dated):
+    store, index = dated
+    assert isinstance(index, Catalogue) and index.features([1]) is None
+    assert index.facts([1, 3, 59]) == store.facts([1, 3, 59])
 
 
 def test_wrong_queries_are_refused(index, queries):

@@ -60,7 +60,7 @@ def contents(path):
     """All of a store that a user would notice."""
     store = FeatureStore.open(path)
     ids = store.live_ids()
-    rows = [(*store.row(int(id)), store.stamp(int(id)), store.thumbnail(int(id))) for id in ids]
+    rows = [(*store.row(int(id)), *store.facts([int(id)]), store.thumbnail(int(id))) for id in ids]
     return ids.tolist(), rows, store.read_features(ids)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fromage_lite.errors import ConfigError
+from index.files import write_bytes
 from tui.cli.guard import add, paragraphs
 from tui.cli.options import Device
 
@@ -70,18 +72,35 @@ def train(
     _print({"device": _device_name(model), "lm": lm, "dtype": dtype, "batch_size": batch_size} | figures)
 
 
-def search(
-    count: Annotated[int, typer.Option(min=1000, help="Vectors.")] = 3_300_000,
+def index(
+    rows: Annotated[
+        list[int] | None, typer.Option(min=1000, help="Vectors; repeat for several.", show_default="10 k to 3.3 M")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="10k|100k|1m|3m", help="Only this size; repeat for several.")
+    ] = None,
     dim: Annotated[int, typer.Option(min=2, help="Width of a vector.")] = 256,
-    kind: Annotated[list[str] | None, typer.Option(help="FAISS factory string; repeat for several.")] = None,
+    structure: Annotated[
+        Literal["clustered", "unstructured", "both"], typer.Option(help="Structure of the vectors.")
+    ] = "both",
+    recall: Annotated[float, typer.Option(min=0.0, max=1.0, help="Recall@10 wished for.")] = 0.98,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too.")
+    ] = None,
 ) -> None:
-    """Measure an index over synthetic clustered vectors: time to build, latency of one query, recall@10, size. Its kind
-    is by default the one that the program would choose for that many vectors."""
-    from index.measure import measure_search
+    """Measure search over made-up vectors beside a matrix product with all of them, the reference's way: milliseconds
+    for one query and for 100, recall, memory, time to build and to open. 3.3 million vectors take 6 GB."""
+    from fromage_lite.bench.index import LABELS, ROWS, measure_index
 
-    wanted: list[str | None] = list(kind) if kind else [None]
-    for figures in measure_search(count, dim, wanted):
-        _print({"count": count, "dim": dim} | asdict(figures))
+    sizes = {name: count for count, name in LABELS.items()}
+    if unknown := set(only or ()) - set(sizes):
+        raise ConfigError(f"There is no size {sorted(unknown)[0]}.", f"Sizes are {', '.join(sizes)}; or use --rows.")
+    structures = ("clustered", "unstructured") if structure == "both" else (structure,)
+    wanted = [*(rows or ()), *(sizes[name] for name in only or ())] or ROWS
+    figures = measure_index(wanted, dim, structures, recall, lambda line: typer.echo(line, err=True))
+    if as_json is not None:
+        write_bytes(as_json, (json.dumps(figures, indent=2) + "\n").encode())
+    _print(figures)
 
 
 def tui(
@@ -140,7 +159,7 @@ def index_build(
 
 
 app = typer.Typer(no_args_is_help=True, help=paragraphs(HELP))
-for command in (decode, train, search, index_build, tui):
+for command in (decode, train, index, index_build, tui):
     add(app, command)
 
 

@@ -22,8 +22,7 @@ from tui.cli.index_report import IndexReport, JsonIndexReport, say, show_bad
 from tui.cli.options import Device, Model
 
 if TYPE_CHECKING:
-    from fromage_lite.indexing import Bar
-    from fromage_lite.model.fromage import Fromage
+    from fromage_lite.indexing import Bar, Embedder
     from fromage_lite.progress import Report
     from index.build_report import BuildReport
     from index.manifest import IndexManifest
@@ -98,6 +97,8 @@ def index(
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
 
+    Where --model names an image encoder, there is no bridge: the index can be searched, but not chatted with.
+
     Without --model, a few of the pictures are looked at: photographs are indexed with the model photos, scenes of the
     playground with playground. The index keeps the model's name, so that a chat with it needs none.
 
@@ -110,6 +111,7 @@ def index(
     fromage-lite index ~/Pictures ~/scans --out my-index --watch
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
     fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
+    fromage-lite index ~/Pictures --out my-index --model open_clip:ViT-B-32/laion2b_s34b_b79k
     fromage-lite index cc12m-shards --out cc12m --model runs/my-bridge --engine ray --shards /shared/cc12m
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
@@ -217,12 +219,12 @@ class _Pictures:
 
     def index(self, watch: bool) -> None:
         """Builds; and on, if they are watched."""
-        from fromage_lite.indexing import load_model, no_bar, no_notice
+        from fromage_lite.indexing import load_embedder, no_bar, no_notice
         from fromage_lite.watching import keep_up
         from index.watching import Roots
 
         roots = Roots(self.sources, self.out) if watch else None
-        load = cache(load_model)
+        load = cache(load_embedder)
         built, manifest = self._build(load, self.report.bar, self.report.notice, only_changes=False)
         self.report.show(built, self.out, manifest)
         if roots is None:
@@ -243,7 +245,7 @@ class _Pictures:
             raise KeyboardInterrupt("No longer watching; what is indexed stays so.") from None
 
     def _build(
-        self, load: Callable[[str | Path, str], Fromage], bar: Bar, notice: Report, only_changes: bool
+        self, load: Callable[[str | Path, str], Embedder], bar: Bar, notice: Report, only_changes: bool
     ) -> tuple[BuildReport, IndexManifest]:
         from fromage_lite.indexing import index_pictures
 
@@ -267,10 +269,10 @@ class _Pictures:
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import index_features, load_embedder
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
+    manifest = index_features(store, out, load_embedder(name, device), bar=progress_bar)
     say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
 
 
@@ -299,7 +301,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
 
 def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import embedder_of, index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
 
     model_name = model_name or PLAYGROUND
@@ -309,5 +311,5 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     if out is None:
         say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, model_name, bar=progress_bar)
+    manifest = index_features(own, out, embedder_of(model, model_name), bar=progress_bar)
     say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")

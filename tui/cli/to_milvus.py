@@ -41,7 +41,7 @@ def to_milvus(
     """
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
-    from fromage_lite.indexing import load_model
+    from fromage_lite.indexing import load_embedder
     from fromage_lite.milvus import index_in_milvus
 
     name = model or maker(index) or default_model()
@@ -49,8 +49,7 @@ def to_milvus(
         report = index_in_milvus(
             index,
             address,
-            lambda: load_model(name, device),
-            name,
+            lambda: load_embedder(name, device),
             kind=kind,
             thumbnails=thumbnails,
             again=replace,
