@@ -52,7 +52,8 @@ class RayOptions:
     """How a cluster is used.
 
     Attributes:
-        address: of the cluster, as `ray.init` takes it; "" for the one in RAY_ADDRESS, else one on this computer.
+        address: of the cluster, as `ray.init` takes it; "" for the one in RAY_ADDRESS or, if one runs there, on
+            this computer, else one that is started here.
         num_actors: that encode at the same time; 0 for one a GPU, or else one for each second CPU.
         shards: folder or address where the workers write, the same for all of them.
         shard_size: pictures of a part.

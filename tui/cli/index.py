@@ -80,7 +80,7 @@ def index(
         Engine, typer.Option(help="Where pictures are embedded: local, or ray for a cluster of machines.")
     ] = "local",
     ray_address: Annotated[
-        str, typer.Option(help="The Ray cluster. Default: that of RAY_ADDRESS, else one on this machine.")
+        str, typer.Option(help="The Ray cluster. Default: that of RAY_ADDRESS or of this machine, else a new one.")
     ] = "",
     num_actors: Annotated[
         int, typer.Option(min=0, help="Encoders on the cluster; 0 for one a GPU, or one for each second CPU.")
