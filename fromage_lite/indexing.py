@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
@@ -18,6 +19,8 @@ from fromage_lite.vision import EncoderSpace, VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
 from index.derive import Project
+from index.download import DownloadLimits
+from index.encoding import Encoder
 from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
@@ -26,6 +29,9 @@ from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 from index.threshold import keep_match_score
+
+if TYPE_CHECKING:
+    from index.ray_engine import RayEngine, RayOptions
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -115,6 +121,7 @@ def index_pictures(
     retry_failed: bool = False,
     batch_size: int = 64,
     workers: int = 0,
+    ray: RayOptions | None = None,
     device: str = "auto",
     load: Callable[[str | Path, str], Embedder] | None = None,
     only_changes: bool = False,
@@ -134,6 +141,7 @@ def index_pictures(
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         workers: processes that decode pictures; 0 for threads of this one.
+        ray: embed on a Ray cluster, used like this; None embeds here.
         device: where the model runs.
         load: in place of `load_embedder`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
@@ -150,7 +158,12 @@ def index_pictures(
     reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
     embedder = (load or load_embedder)(model_name, device)
-    with bar("Embedding", "picture") as progress:
+    with ExitStack() as bars:
+        elsewhere = None
+        if ray is not None:
+            on_ray = bars.enter_context(bar("Embedding on Ray", "picture"))
+            elsewhere = _ray_engine(ray, embedder, out, device, options.limits, batch_size, on_ray)
+        progress = bars.enter_context(bar("Embedding" if elsewhere is None else "Storing", "picture"))
         report = build_store(
             reader,
             two_steps(embedder.vision),
@@ -158,16 +171,71 @@ def index_pictures(
             encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(embedder.name)],
+            resume=[
+                *(str(path.absolute()) for path in paths),
+                *options.words(),
+                *(ray.words() if ray is not None else ()),
+                *_words(embedder.name),
+            ],
             retry_failed=retry_failed,
             workers=workers,
             preprocessing=embedder.vision.preprocessing,
             failed=failed,
+            elsewhere=elsewhere,
         )
+    if elsewhere is not None:
+        elsewhere.forget()
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
     derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
     return report, keep_match_score(out, embedder.match_score)
+
+
+@dataclass(frozen=True)
+class WorkerEncoder:
+    """Makes an image encoder on another machine, where it or its model has to be under the same name.
+
+    Attributes:
+        name: as `load_vision` takes it from any folder.
+        device: where the encoder runs there.
+        fingerprint: that it must have.
+    """
+
+    name: str
+    device: str
+    fingerprint: str
+
+    def __call__(self) -> Encoder:
+        """The encoder.
+
+        Raises:
+            CheckpointError: it is missing or damaged there.
+            FingerprintError: another encoder is there.
+        """
+        vision = load_vision(self.name, self.device)
+        if vision.fingerprint() != self.fingerprint:
+            raise FingerprintError(
+                f"A worker has another image encoder under the name {self.name} than the machine that began.",
+                "Put the same model on all of them.",
+            )
+        return two_steps(vision)
+
+
+def _ray_engine(
+    ray: RayOptions,
+    embedder: Embedder,
+    out: Path,
+    device: str,
+    limits: DownloadLimits,
+    batch_size: int,
+    progress: Progress,
+) -> RayEngine:
+    from index.ray_engine import RayEngine
+
+    fingerprint = embedder.vision.fingerprint()
+    options = replace(ray, shards=ray.shards or str(out.absolute() / "shards"))
+    make = WorkerEncoder(embedder.name, device, fingerprint)
+    return RayEngine(options, make, fingerprint, limits=limits, batch_size=batch_size, progress=progress)
 
 
 def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
@@ -208,14 +276,19 @@ def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
-        raise FingerprintError(
-            f"The features in {store} were made by another image encoder than the model's.",
-            "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
-        )
+    check_encoder(opened, embedder)
     with bar("Projecting", "row") as progress:
         derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
     return keep_match_score(out, embedder.match_score)
+
+
+def check_encoder(opened: FeatureStore, embedder: Embedder) -> None:
+    """Raises FingerprintError unless the model's own image encoder made the store's features."""
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
+        raise FingerprintError(
+            f"The features in {opened.path} were made by another image encoder than the model's.",
+            "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
+        )
 
 
 def index_embeddings(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from index.build_report import BuildReport
 from index.decoding import DecoderProcesses, decode
 from index.derive import derive_index
+from index.elsewhere import EMBEDDED, Elsewhere, Embedded
 from index.encoding import Embed, Encoder, features_of, unprepared
 from index.errors import ImageError, StoreError, TemporaryImageError
 from index.failures import BAD_LIST, BadPicture, Failures
@@ -40,6 +41,8 @@ __all__ = [
 
 MOST_THREADS = 8
 """That open pictures: each may hold one that is not scaled down yet."""
+STORED_AT_ONCE = 2048
+"""Of pictures that were embedded elsewhere: waiting for the disk once for each of them would take days."""
 _COPIES = 16  # batches of copies that wait for a picture that must be embedded
 
 
@@ -56,6 +59,7 @@ def build_store(
     workers: int = 0,
     preprocessing: str = "",
     failed: Callable[[], None] = lambda: None,
+    elsewhere: Elsewhere | None = None,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -78,6 +82,7 @@ def build_store(
             dies is a failure like any other.
         preprocessing: how pictures are prepared for the encoder, in words; the store's manifest keeps it.
         failed: called for each failure as it happens; the report has them all.
+        elsewhere: embeds the pictures, by the same encoder, in place of `embed`; then this build only stores them.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
@@ -92,6 +97,11 @@ def build_store(
         build = _Build(reader, writer, progress, failed)
         build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
+        if elsewhere is not None:
+            build.embed_all(build.load_embedded(elsewhere), EMBEDDED, max(batch_size, STORED_AT_ONCE))
+            build.remove_gone()
+            build.finish()
+            return build.report
         decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
         openers = workers + 1 if workers else min(MOST_THREADS, os.cpu_count() or 1)
         pools = [ThreadPoolExecutor(count) for count in (reader.at_once, openers)]
@@ -134,6 +144,23 @@ class _Build:
                 yield opened.result()
             except ImageError as error:
                 self._fail(known.wanted, error)
+
+    def load_embedded(self, elsewhere: Elsewhere) -> Iterator[Loaded]:
+        """As `load`, of pictures that have their feature."""
+        latest: Embedded | None = None
+
+        def read() -> Iterator[tuple[Wanted, Future[Read]]]:
+            nonlocal latest
+            for latest in elsewhere.embedded(self._wanted()):
+                yield latest.read.wanted, latest.as_read()
+
+        for known in self._needed(read()):
+            if known.is_copy or latest is None:
+                yield Loaded(known)
+            elif latest.error is not None:
+                self._fail(known.wanted, latest.error)
+            else:
+                yield Loaded(known, latest.feature, latest.thumbnail, latest.facts)
 
     def embed_all(self, pictures: Iterator[Loaded], embed: Embed | Encoder, batch_size: int) -> None:
         # Batches count only pictures that could be opened, so a resumed build forms the very same ones.

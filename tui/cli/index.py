@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from index.build_report import BuildReport
     from index.manifest import IndexManifest
     from index.projected import ImportReport
+    from index.ray_engine import RayOptions
+
+Engine = Literal["local", "ray"]
 
 
 def index(
@@ -74,6 +77,19 @@ def index(
     workers: Annotated[
         int, typer.Option(min=0, max=256, help="Processes that decode pictures, for many cores; 0 for threads.")
     ] = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="Where pictures are embedded: local, or ray for a cluster of machines.")
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="The Ray cluster. Default: that of RAY_ADDRESS or of this machine, else a new one.")
+    ] = "",
+    num_actors: Annotated[
+        int, typer.Option(min=0, help="Encoders on the cluster; 0 for one a GPU, or one for each second CPU.")
+    ] = 0,
+    shards: Annotated[
+        str,
+        typer.Option(help="Folder or address (s3://…) that all of its machines share. Default: OUT/shards."),
+    ] = "",
     watch: Annotated[bool, typer.Option(help="Go on: keep the index up to date until Ctrl-C.")] = False,
     device: Device = "auto",
     as_json: Annotated[
@@ -97,12 +113,14 @@ def index(
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
     fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
     fromage-lite index ~/Pictures --out my-index --model open_clip:ViT-B-32/laion2b_s34b_b79k
+    fromage-lite index cc12m-shards --out cc12m --model runs/my-bridge --engine ray --shards /shared/cc12m
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     sources = list(pictures or ())
     _check_together(sources, out, model, captions, rederive, from_reference, relative_to, encoder_of)
     _check_sources(sources, captions, exclude, as_json, watch, encoder_of)
+    ray = _ray(engine, ray_address, num_actors, shards, watch, encoder_of)
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits, split)
     if not sources and rederive is None and out is not None and (out / ROWS).is_file():
@@ -114,7 +132,7 @@ def index(
             _index_export(sources[0], relative_to, out, encoder_of, model, device)
         elif sources and out is not None:
             report = JsonIndexReport() if as_json else IndexReport()
-            _Pictures(sources, out, model, options, retry_failed, batch_size, workers, device, report).index(watch)
+            _Pictures(sources, out, model, options, retry_failed, batch_size, workers, ray, device, report).index(watch)
         elif rederive is not None:
             _index_features(rederive, out or rederive, model, device)
         else:
@@ -171,6 +189,20 @@ def _check_sources(
         raise ConfigError("--watch is for pictures, not for features of clip-retrieval.", "Omit it.")
 
 
+def _ray(
+    engine: Engine, address: str, num_actors: int, shards: str, watch: bool, encoder_of: str | None
+) -> RayOptions | None:
+    if engine == "local":
+        if address or num_actors or shards:
+            raise ConfigError("--ray-address, --num-actors and --shards are for --engine ray.", "Add it, or omit them.")
+        return None
+    if watch or encoder_of is not None:
+        raise ConfigError("--engine ray is for builds, without --watch and --encoder-of.", "Omit one of them.")
+    from index.ray_engine import RayOptions
+
+    return RayOptions(address, num_actors, shards)
+
+
 @dataclass(frozen=True)
 class _Pictures:
     """Pictures to index, as the command line names them."""
@@ -182,6 +214,7 @@ class _Pictures:
     retry_failed: bool
     batch_size: int
     workers: int
+    ray: RayOptions | None
     device: str
     report: IndexReport | JsonIndexReport
 
@@ -225,6 +258,7 @@ class _Pictures:
             retry_failed=self.retry_failed,
             batch_size=self.batch_size,
             workers=self.workers,
+            ray=self.ray,
             device=self.device,
             load=load,
             failed=self.report.failed,
