@@ -118,6 +118,7 @@ def index_pictures(
     device: str = "auto",
     load: Callable[[str | Path, str], Embedder] | None = None,
     only_changes: bool = False,
+    failed: Callable[[], None] = lambda: None,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
@@ -136,6 +137,7 @@ def index_pictures(
         device: where the model runs.
         load: in place of `load_embedder`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
+        failed: called for each picture that can't be indexed, as it happens.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -160,6 +162,7 @@ def index_pictures(
             retry_failed=retry_failed,
             workers=workers,
             preprocessing=embedder.vision.preprocessing,
+            failed=failed,
         )
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known

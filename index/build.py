@@ -55,6 +55,7 @@ def build_store(
     retry_failed: bool = False,
     workers: int = 0,
     preprocessing: str = "",
+    failed: Callable[[], None] = lambda: None,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -76,6 +77,7 @@ def build_store(
         workers: processes that decode pictures; 0 decodes in threads of this process. A picture on which a process
             dies is a failure like any other.
         preprocessing: how pictures are prepared for the encoder, in words; the store's manifest keeps it.
+        failed: called for each failure as it happens; the report has them all.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
@@ -87,7 +89,7 @@ def build_store(
     ):
         if retry_failed:
             writer.forget_failed()
-        build = _Build(reader, writer, progress)
+        build = _Build(reader, writer, progress, failed)
         build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
         decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
@@ -110,8 +112,10 @@ def _preparation(embed: Embed | Encoder) -> Prepare:
 class _Build:
     """One run of `build_store`. SQLite is touched by the calling thread only; the pools read and open pictures."""
 
-    def __init__(self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None) -> None:
-        self.reader, self.writer, self.progress = reader, writer, progress
+    def __init__(
+        self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None, failed: Callable[[], None]
+    ) -> None:
+        self.reader, self.writer, self.progress, self.failed = reader, writer, progress, failed
         self.report = BuildReport()
         self.failures = Failures()
         self._total = len(reader) if progress else 0
@@ -272,6 +276,7 @@ class _Build:
     def _bad(self, source: str, reason: str, cause: str, replaced: int | None = None) -> None:
         self._waiting.discard(source)
         self.failures.add(BadPicture(source, reason, cause))
+        self.failed()
         if replaced is not None:
             self.writer.remove([replaced])
             self.report.removed += 1

@@ -129,7 +129,7 @@ def index_build(
     encoder: Annotated[
         str, typer.Option(help="photos, the shipped one; or clip-vit-base-patch32, clip-vit-large-patch14.")
     ] = "photos",
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures in each build that is timed.")] = 256,
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures in each build that is timed.")] = 512,
     small: Annotated[int, typer.Option(min=1, help="Pictures in a build whose memory is measured,")] = 1_000,
     large: Annotated[int, typer.Option(min=1, help="and in the one that it is compared with.")] = 20_000,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,

@@ -14,7 +14,6 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
 from index.clip_retrieval import is_export
 from index.download import DownloadLimits
-from index.hub_datasets import SPLIT
 from index.manifest import ROWS
 from index.recognise import SourceOptions
 from tui.cli import console
@@ -36,7 +35,7 @@ def index(
             metavar="PICTURES",
             help="Folders of pictures, pictures, tables of lines caption<TAB>image (files or web addresses), tar or "
             "Parquet files or folders of them (WebDataset, img2dataset), data sets of Hugging Face's datasets, saved "
-            "or by name (OWNER/NAME); or one output folder of clip-retrieval, with --encoder-of.",
+            "or by name (OWNER/NAME, with --split); or one output folder of clip-retrieval, with --encoder-of.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +63,9 @@ def index(
     per_host: Annotated[float, typer.Option(min=0.01, help="Requests a second that one web server gets.")] = 5.0,
     max_download: Annotated[float, typer.Option(min=0.0, metavar="GB", help="Stop fetching here; 0 for no end.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
-    split: Annotated[str, typer.Option(help="Split of a data set that is named.")] = SPLIT,
+    split: Annotated[
+        str, typer.Option(help="Split of a data set that is named; without it none is asked for.", show_default=False)
+    ] = "",
     encoder_of: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The model whose image encoder made the features of clip-retrieval."),
@@ -226,6 +227,7 @@ class _Pictures:
             workers=self.workers,
             device=self.device,
             load=load,
+            failed=self.report.failed,
             only_changes=only_changes,
             bar=bar,
             notice=notice,
