@@ -213,7 +213,7 @@ class Agent:
         return look_up(
             asked,
             asked.top or k,
-            album.index,
+            lambda: album.index,
             lambda wanted, among: album.retrieve(query, wanted, exclude, among),
             self.match_score if album is self.engine else None,
         )

@@ -122,7 +122,7 @@ class Dialogue:
         return look_up(
             request,
             request.top or k,
-            self.engine.index,
+            lambda: self.engine.index,
             lambda wanted, among: self.engine.retrieve(query, wanted, unwanted, among),
             self.engine.model.config.match_score,
         )

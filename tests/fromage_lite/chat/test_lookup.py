@@ -105,3 +105,15 @@ def test_one_search_is_enough_where_little_is_folded(tiny_model):
     index = album(0, 0, 1, 2, 3)
     Agent(tiny_model, index).look_up("a cat", 3)
     assert len(index.asked) == 1
+
+
+def test_an_index_that_is_replaced_meanwhile_knows_its_pictures(tiny_model):
+    """A builder at work: the search opens what is there by then, with a picture that the earlier index lacked."""
+    agent = Agent(tiny_model, album(0, 1))
+    later = [album(0, 1, 2)]
+    agent.engine.reopened = lambda: later.pop() if later else None
+    assert ids(agent.look_up("a cat folder:pictures sort:date", 5)) == [0, 1]
+    agent = Agent(tiny_model, album(0, 1))
+    later = [album(0, 1, 2)]
+    agent.engine.reopened = lambda: later.pop() if later else None
+    assert ids(agent.look_up("a cat", 5)) == [0, 1, 2]
