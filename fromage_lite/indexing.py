@@ -15,6 +15,7 @@ from fromage_lite.model.projection import fingerprint_without_lm, projection
 from fromage_lite.progress import Report
 from index.build import BuildReport, build_store, derive_index
 from index.manifest import IndexManifest
+from index.policy import IndexOptions
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
@@ -55,6 +56,7 @@ def index_pictures(
     retry_failed: bool = False,
     batch_size: int = 64,
     device: str = "auto",
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
@@ -70,6 +72,7 @@ def index_pictures(
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         device: where the model runs.
+        index_options: what the index is to be like.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -93,7 +96,7 @@ def index_pictures(
             retry_failed=retry_failed,
         )
     name = lasting_name(model_name)
-    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+    return report, derive_index(out, projection(model), model.fingerprint(), options=index_options, model=name)
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:
@@ -111,7 +114,13 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
 
 
 def index_features(
-    store: Path, out: Path, model: Fromage, model_name: str | Path, *, bar: Bar = no_bar
+    store: Path,
+    out: Path,
+    model: Fromage,
+    model_name: str | Path,
+    *,
+    index_options: IndexOptions = IndexOptions(),
+    bar: Bar = no_bar,
 ) -> IndexManifest:
     """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
 
@@ -120,6 +129,7 @@ def index_features(
         out: the index's folder, which may be the same.
         model: the bridge, with the encoder that made the features.
         model_name: by which it was loaded; the index keeps it.
+        index_options: what the index is to be like.
         bar: shows the progress.
 
     Raises:
@@ -134,7 +144,9 @@ def index_features(
         )
     with bar("Projecting", "row") as progress:
         name = lasting_name(model_name)
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+        return derive_index(
+            opened, projection(model), model.fingerprint(), out, options=index_options, progress=progress, model=name
+        )
 
 
 def index_embeddings(
@@ -144,6 +156,7 @@ def index_embeddings(
     *,
     base: Path | None = None,
     device: str = "auto",
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     report: Callable[[Path, ImportReport], None] = lambda file, report: None,
 ) -> IndexManifest:
@@ -155,6 +168,7 @@ def index_embeddings(
         model_name: folder or Hub id of the model that made them; its language model is not loaded.
         base: the folder that paths in the files are relative to; None is each file's own.
         device: where the image encoder runs; it is needed for the fingerprint.
+        index_options: what the index is to be like.
         bar: shows the progress.
         report: gets a summary of each file.
 
@@ -189,7 +203,9 @@ def index_embeddings(
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
         name = lasting_name(model_name)
-        return derive_index(out, lambda vectors: vectors, known[0], progress=progress, model=name)
+        return derive_index(
+            out, lambda vectors: vectors, known[0], options=index_options, progress=progress, model=name
+        )
 
 
 def _words(model_name: str | Path, **options: Path | Iterable[Path] | None) -> list[str]:

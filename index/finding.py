@@ -117,7 +117,8 @@ class Finder:
         if probes >= lists.nlist and not isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
             return self._probe_all(lists, queries, k, selector)
         make: Any = faiss.SearchParametersIVF  # FAISS adds its keyword arguments at run time.
-        return self.layers.searched.search(queries, k, params=make(sel=selector, nprobe=probes))
+        found = self.layers.searched.search(queries, k, params=make(sel=selector, nprobe=probes))
+        return self._scored(*found)
 
     def _probe_all(self, lists: Any, queries: Vectors, k: int, selector: Any) -> tuple[Vectors, Ids]:
         # Not by `nprobe`: the graph of centroids (HNSW) is searched approximately and leaves out some of the lists.
@@ -129,7 +130,10 @@ class Finder:
         ids = np.empty((len(queries), k), dtype=np.int64)
         make: Any = faiss.SearchParametersIVF
         for row, query in enumerate(queries):
-            nearness = np.ascontiguousarray(centroids @ query, dtype=np.float32)
+            nearness: npt.NDArray[Any] = centroids @ query
+            if lists.metric_type == faiss.METRIC_L2:
+                nearness = np.square(centroids - query).sum(axis=1)
+            nearness = nearness.astype(np.float32)
             lists.search_preassigned_c(
                 1,
                 faiss.swig_ptr(query),
@@ -141,7 +145,13 @@ class Finder:
                 False,
                 make(sel=selector, nprobe=lists.nlist),
             )
-        return scores, ids
+        return self._scored(scores, ids)
+
+    def _scored(self, scores: Vectors, places: Ids) -> tuple[Vectors, Ids]:
+        """Cosines, also of an index that gives squared distances: of unit norm, a cosine is 1 - distance / 2."""
+        if self.layers.searched.metric_type == faiss.METRIC_L2:
+            scores = (1 - scores / 2).astype(np.float32)
+        return scores, places
 
     # --- all vectors ---
 
@@ -173,7 +183,12 @@ class Finder:
 
     def _otherwise(self, queries: Vectors, k: int, allowed: Mask | None) -> tuple[Vectors, Ids]:
         make: Any = faiss.SearchParameters
-        scores, places = self.layers.searched.search(queries, k, params=make(sel=_selector(allowed)))
+        parameters = make(sel=_selector(allowed)) if allowed is not None else None
+        try:
+            scores, places = self._scored(*self.layers.searched.search(queries, k, params=parameters))
+        except RuntimeError:  # a kind that knows no selectors
+            places = np.full((len(queries), k), -1, dtype=np.int64)
+            scores = np.zeros(places.shape, dtype=np.float32)
         if len(short := np.flatnonzero((places >= 0).sum(axis=1) < k)):  # a graph may miss some
             rows = self.rows if self.rows is not None else Reconstructed(self.layers.searched)
             positions = np.arange(self.end) if allowed is None else np.flatnonzero(allowed)

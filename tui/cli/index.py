@@ -16,6 +16,7 @@ from fromage_lite.progress import progress_bar
 from index.download import DownloadLimits
 from index.images import sanitize
 from index.manifest import ROWS, IndexManifest
+from index.policy import IndexOptions
 from index.progress import Progress
 from index.recognise import SourceOptions
 from tui.cli import console
@@ -63,6 +64,19 @@ def index(
     max_download: Annotated[float, typer.Option(min=0.0, metavar="GB", help="Stop fetching here; 0 for no end.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the true ten nearest that a search of a large index is to find; 1 searches exactly.",
+            show_default="0.98, or 0.95 with --compact",
+        ),
+    ] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="Keep little of a large index in memory.")] = False,
+    factory: Annotated[
+        str | None, typer.Option(metavar="STRING", help="Kind of index, as FAISS's index_factory names it.")
+    ] = None,
     device: Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
@@ -91,18 +105,19 @@ def index(
         raise ConfigError("--json is for a folder or a file of pictures.", "Name one, or omit it.")
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits)
+    wanted = IndexOptions(recall, compact, factory)
     if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
-            _index_embeddings(from_reference, relative_to, out, model, device)
+            _index_embeddings(from_reference, relative_to, out, model, wanted, device)
         elif pictures is not None and out is not None:
             report = _JsonReport() if as_json else _Report()
-            _index_pictures(pictures, out, model, options, retry_failed, batch_size, device, report)
+            _index_pictures(pictures, out, model, options, retry_failed, batch_size, wanted, device, report)
         elif rederive is not None:
-            _index_features(rederive, out or rederive, model, device)
+            _index_features(rederive, out or rederive, model, wanted, device)
         else:
-            _index_playground(out, model, device)
+            _index_playground(out, model, wanted, device)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted; nothing is lost. Run the same command again to continue.") from None
 
@@ -137,6 +152,7 @@ def _index_pictures(
     options: SourceOptions,
     retry_failed: bool,
     batch_size: int,
+    wanted: IndexOptions,
     device: str,
     report: _Report | _JsonReport,
 ) -> None:
@@ -150,6 +166,7 @@ def _index_pictures(
         retry_failed=retry_failed,
         batch_size=batch_size,
         device=device,
+        index_options=wanted,
         bar=report.bar,
         notice=report.notice,
     )
@@ -180,7 +197,7 @@ class _Report:
         where = f", listed in {out / BAD_LIST}" if built.bad else ""
         _say(
             f"{out}: {built.total} pictures, {built.captioned} with a caption ({known}); "
-            f"{built.failed} bad files skipped{where}. Index: {manifest.kind}."
+            f"{built.failed} bad files skipped{where}. Index: {described(manifest)}"
         )
 
 
@@ -243,21 +260,32 @@ def _show_bad(bad: Sequence[BadPicture]) -> None:
         typer.echo(f"  and {len(bad) - SHOWN_BAD} more")
 
 
-def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+def _index_features(store: Path, out: Path, model: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
     from fromage_lite.indexing import index_features, load_model
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    manifest = index_features(store, out, load_model(name, device), name, index_options=wanted, bar=progress_bar)
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {described(manifest)}")
 
 
-def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
+def _index_embeddings(
+    files: Sequence[Path], base: Path | None, out: Path, model: str, wanted: IndexOptions, device: str
+) -> None:
     from fromage_lite.indexing import index_embeddings
 
-    manifest = index_embeddings(files, out, model, base=base, device=device, bar=progress_bar, report=_show_import)
-    _say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    manifest = index_embeddings(
+        files,
+        out,
+        model,
+        base=base,
+        device=device,
+        index_options=wanted,
+        bar=progress_bar,
+        report=_show_import,
+    )
+    _say(f"{out}: {manifest.count} pictures. Index: {described(manifest)}")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
@@ -268,7 +296,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
     )
 
 
-def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+def _index_playground(out: Path | None, model_name: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
     from fromage_lite.indexing import index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
@@ -280,8 +308,13 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     if out is None:
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, model_name, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    manifest = index_features(own, out, model, model_name, index_options=wanted, bar=progress_bar)
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {described(manifest)}")
+
+
+def described(manifest: IndexManifest) -> str:
+    """The index's kind and why it is that, a sentence or two."""
+    return f"{manifest.kind}. {manifest.reason}".rstrip()
 
 
 def _say(sentence: str) -> None:
