@@ -15,6 +15,7 @@ from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptio
 from fromage_lite.errors import FromageError
 from fromage_lite.start import load_agent, own_pictures
 from index.errors import described
+from index.manifest import INDEX_MANIFEST, IndexManifest
 
 PACKAGES = (
     "torch",
@@ -146,7 +147,9 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
         agent.use_index(path)
     except FromageError as error:
         return Check("index", str(path), str(error))
-    return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
+    kind = IndexManifest.read(path / INDEX_MANIFEST).described()
+    made = f"made with fingerprint {agent.model.fingerprint()}"
+    return Check("index", f"{path}, {agent.index_size} pictures, {made}; {kind}")
 
 
 def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:

@@ -210,7 +210,7 @@ class DiskRows:
     """Vectors of a file that is read, not mapped: pages of a mapped one count as this process's memory.
 
     Args:
-        descriptor: of the open file, which stays the caller's.
+        descriptor: of the open file; it is closed with this object.
         offset: where the first vector begins.
         like: the same vectors, mapped; for width and dtype.
     """
@@ -218,6 +218,9 @@ class DiskRows:
     def __init__(self, descriptor: int, offset: int, like: npt.NDArray[Any]) -> None:
         self._descriptor, self._offset = descriptor, offset
         self._dtype, self._dim = like.dtype, like.shape[1]
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
     def __getitem__(self, positions: Ids) -> npt.NDArray[Any]:
         size = self._dim * self._dtype.itemsize

@@ -14,6 +14,7 @@ from typing import ClassVar, Self, cast
 
 from index.errors import StoreError, reason
 from index.files import write_bytes
+from index.text import one_line
 
 STORE_MANIFEST = "manifest.json"
 INDEX_MANIFEST = "index.json"
@@ -171,6 +172,10 @@ class IndexManifest(_Manifest):
     removed: int = 0
     format: str = "fromage-lite-index"
     version: int = VERSION
+
+    def described(self) -> str:
+        """The kind and why it is that, in a line."""
+        return f"{self.kind}. {one_line(self.reason, 400)}".rstrip()
 
 
 @contextmanager

@@ -197,7 +197,7 @@ class _Report:
         where = f", listed in {out / BAD_LIST}" if built.bad else ""
         _say(
             f"{out}: {built.total} pictures, {built.captioned} with a caption ({known}); "
-            f"{built.failed} bad files skipped{where}. Index: {described(manifest)}"
+            f"{built.failed} bad files skipped{where}. Index: {manifest.described()}"
         )
 
 
@@ -267,7 +267,7 @@ def _index_features(store: Path, out: Path, model: str | None, wanted: IndexOpti
 
     name = model or maker(store) or default_model()
     manifest = index_features(store, out, load_model(name, device), name, index_options=wanted, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {described(manifest)}")
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")
 
 
 def _index_embeddings(
@@ -285,7 +285,7 @@ def _index_embeddings(
         bar=progress_bar,
         report=_show_import,
     )
-    _say(f"{out}: {manifest.count} pictures. Index: {described(manifest)}")
+    _say(f"{out}: {manifest.count} pictures. Index: {manifest.described()}")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
@@ -309,12 +309,7 @@ def _index_playground(out: Path | None, model_name: str | None, wanted: IndexOpt
         _say(f"{own}: the index of the playground's pictures is ready.")
         return
     manifest = index_features(own, out, model, model_name, index_options=wanted, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {described(manifest)}")
-
-
-def described(manifest: IndexManifest) -> str:
-    """The index's kind and why it is that, a sentence or two."""
-    return f"{manifest.kind}. {manifest.reason}".rstrip()
+    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")
 
 
 def _say(sentence: str) -> None:
