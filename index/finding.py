@@ -19,6 +19,7 @@ STEP = 4  # times as many lists are searched for the queries that found too few
 FEW = 50_000
 """So many allowed vectors are compared one by one, exactly, rather than looked for in lists."""
 BLOCK = 65_536
+PRODUCT_BLOCK = 16_384
 MANY_QUERIES = 8
 """From here on a matrix product a block is faster than a pass over all vectors for each query."""
 SPLIT_COUNT = 200_000
@@ -280,15 +281,24 @@ class Best:
 
     def add(self, queries: Vectors, vectors: Vectors, places: Ids) -> None:
         """Look at vectors (n, R) float32 that stand at `places`."""
-        k = self.scores.shape[1]
         if len(queries) == 1:
-            products = vectors @ queries[0]
-            best = np.argpartition(-products, k - 1)[:k] if len(products) > k else np.arange(len(products))
-            found, ids = products[best][None], places[best][None]
-        else:
-            found, ids = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-            ids = places[ids]
-        scores, merged = np.concatenate([self.scores, found], axis=1), np.concatenate([self.places, ids], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        self.scores = np.take_along_axis(scores, order, axis=1)
-        self.places = np.take_along_axis(merged, order, axis=1)
+            self._take(0, vectors @ queries[0], np.arange(len(vectors)), places)
+            return
+        for start in range(0, len(vectors), PRODUCT_BLOCK):
+            block = slice(start, start + PRODUCT_BLOCK)
+            products = queries @ vectors[block].T
+            # Soon hardly any product is higher than the lowest of the best: looking for those is cheaper than sorting.
+            least = self.scores[:, -1:]
+            rows, columns = np.nonzero(products > least)
+            for row in np.unique(rows):
+                self._take(row, products[row], columns[rows == row], places[block])
+
+    def _take(self, row: int, products: Vectors, candidates: Ids, places: Ids) -> None:
+        k = self.scores.shape[1]
+        found = products[candidates]
+        if len(found) > k:
+            best = np.argpartition(-found, k - 1)[:k]
+            found, candidates = found[best], candidates[best]
+        scores, merged = np.append(self.scores[row], found), np.append(self.places[row], places[candidates])
+        order = np.argsort(-scores, kind="stable")[:k]
+        self.scores[row], self.places[row] = scores[order], merged[order]
