@@ -22,6 +22,7 @@ from index.derive import Project
 from index.download import DownloadLimits
 from index.encoding import Encoder
 from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.policy import IndexOptions
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
@@ -126,6 +127,7 @@ def index_pictures(
     load: Callable[[str | Path, str], Embedder] | None = None,
     only_changes: bool = False,
     failed: Callable[[], None] = lambda: None,
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
@@ -146,6 +148,7 @@ def index_pictures(
         load: in place of `load_embedder`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
         failed: called for each picture that can't be indexed, as it happens.
+        index_options: what the index is to be like.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -187,7 +190,7 @@ def index_pictures(
         elsewhere.forget()
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
-    derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+    derive_index(out, embedder.project, embedder.fingerprint, options=index_options, model=embedder.name)
     return report, keep_match_score(out, embedder.match_score)
 
 
@@ -262,13 +265,16 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
     return name
 
 
-def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_bar) -> IndexManifest:
+def index_features(
+    store: Path, out: Path, embedder: Embedder, *, index_options: IndexOptions = IndexOptions(), bar: Bar = no_bar
+) -> IndexManifest:
     """Indexes the pictures of a store for another model, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
         embedder: the model, with the encoder that made the features.
+        index_options: what the index is to be like.
         bar: shows the progress.
 
     Raises:
@@ -298,6 +304,7 @@ def index_embeddings(
     *,
     base: Path | None = None,
     device: str = "auto",
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     report: Callable[[Path, ImportReport], None] = lambda file, report: None,
 ) -> IndexManifest:
@@ -309,6 +316,7 @@ def index_embeddings(
         model_name: folder or Hub id of the model that made them; its language model is not loaded.
         base: the folder that paths in the files are relative to; None is each file's own.
         device: where the image encoder runs; it is needed for the fingerprint.
+        index_options: what the index is to be like.
         bar: shows the progress.
         report: gets a summary of each file.
 
@@ -343,7 +351,9 @@ def index_embeddings(
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
         name = lasting_name(model_name)
-        return derive_index(out, lambda vectors: vectors, known[0], progress=progress, model=name)
+        return derive_index(
+            out, lambda vectors: vectors, known[0], options=index_options, progress=progress, model=name
+        )
 
 
 def _words(model_name: str | Path, **options: Path | Iterable[Path] | None) -> list[str]:

@@ -59,8 +59,11 @@ def new_index(kind: str, dim: int, training: Vectors | None, held_out: int = 0) 
     Raises:
         StoreError: FAISS knows no such kind, or it needs more training vectors.
     """
+    # Of vectors of unit norm both metrics find the same. With RaBitQ in lists the products were far less exact than the
+    # distances: of the nearest ten of 100,000 unstructured vectors, 59 % against 90 % among 1,000 candidates.
+    metric = faiss.METRIC_L2 if "RaBitQ" in kind else faiss.METRIC_INNER_PRODUCT
     try:
-        index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dim, kind, metric)
     except RuntimeError as error:
         raise StoreError(
             f"FAISS can't make an index of the kind {kind} for vectors of width {dim}.",
@@ -132,7 +135,7 @@ def _tuned(index: Any, plan: Plan, held_out: HeldOut | None) -> Built:
     if held_out is None or (layers.ids is None and layers.end != index.ntotal):
         return Built(index, plan, Tuned(0, 0, 0.0))
     tuned = tune(layers, held_out, plan.recall)
-    if plan.is_certain or tuned.recall >= plan.recall or layers.matrix is None:
+    if plan.is_certain or plan.is_compact or tuned.recall >= plan.recall or layers.matrix is None:
         return Built(index, plan, tuned)
     exact = exact_plan(index.ntotal, f"an approximate index would find {tuned.recall:.1%} of the nearest ten at most")
     return Built(_exact(layers, exact), dataclasses.replace(exact, recall=plan.recall), Tuned(0, 0, 1.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
@@ -68,15 +67,10 @@ def _disk_rows(file: Path, layers: Layers) -> Rows | None:
     expected."""
     if layers.matrix is None or layers.lists is None or os.name != "posix" or not len(layers.matrix):
         return None
-    with file.open("rb") as opened:
-        descriptor = os.dup(opened.fileno())
-    rows: Any = None
-    map_bytes = 8 + 8 * layers.whole.ntotal
-    for trailer in (4, 0, 8):  # of `Refine`: its factor
-        offset = file.stat().st_size - map_bytes - trailer - layers.matrix.nbytes
-        rows = DiskRows(descriptor, offset, layers.matrix)
-        ends = np.array([0, len(layers.matrix) - 1])
-        if offset > 0 and np.array_equal(rows[ends], layers.matrix[ends]):
-            return rows
-    os.close(descriptor)
-    return None
+    # Behind them are the factor of `Refine`, a float, and the map of ids with its length.
+    offset = file.stat().st_size - layers.matrix.nbytes - 4 - 8 * (1 + layers.whole.ntotal)
+    if offset < 0:
+        return None
+    rows = DiskRows(os.open(file, os.O_RDONLY), offset, layers.matrix)
+    ends = np.array([0, len(layers.matrix) - 1])
+    return rows if np.array_equal(rows[ends], layers.matrix[ends]) else None

@@ -19,6 +19,7 @@ STEP = 4  # times as many lists are searched for the queries that found too few
 FEW = 50_000
 """So many allowed vectors are compared one by one, exactly, rather than looked for in lists."""
 BLOCK = 65_536
+PRODUCT_BLOCK = 16_384
 MANY_QUERIES = 8
 """From here on a matrix product a block is faster than a pass over all vectors for each query."""
 SPLIT_COUNT = 200_000
@@ -117,7 +118,8 @@ class Finder:
         if probes >= lists.nlist and not isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
             return self._probe_all(lists, queries, k, selector)
         make: Any = faiss.SearchParametersIVF  # FAISS adds its keyword arguments at run time.
-        return self.layers.searched.search(queries, k, params=make(sel=selector, nprobe=probes))
+        found = self.layers.searched.search(queries, k, params=make(sel=selector, nprobe=probes))
+        return self._scored(*found)
 
     def _probe_all(self, lists: Any, queries: Vectors, k: int, selector: Any) -> tuple[Vectors, Ids]:
         # Not by `nprobe`: the graph of centroids (HNSW) is searched approximately and leaves out some of the lists.
@@ -129,7 +131,10 @@ class Finder:
         ids = np.empty((len(queries), k), dtype=np.int64)
         make: Any = faiss.SearchParametersIVF
         for row, query in enumerate(queries):
-            nearness = np.ascontiguousarray(centroids @ query, dtype=np.float32)
+            nearness: npt.NDArray[Any] = centroids @ query
+            if lists.metric_type == faiss.METRIC_L2:
+                nearness = np.square(centroids - query).sum(axis=1)
+            nearness = nearness.astype(np.float32)
             lists.search_preassigned_c(
                 1,
                 faiss.swig_ptr(query),
@@ -141,7 +146,13 @@ class Finder:
                 False,
                 make(sel=selector, nprobe=lists.nlist),
             )
-        return scores, ids
+        return self._scored(scores, ids)
+
+    def _scored(self, scores: Vectors, places: Ids) -> tuple[Vectors, Ids]:
+        """Cosines, also of an index that gives squared distances: of unit norm, a cosine is 1 - distance / 2."""
+        if self.layers.searched.metric_type == faiss.METRIC_L2:
+            scores = (1 - scores / 2).astype(np.float32)
+        return scores, places
 
     # --- all vectors ---
 
@@ -173,7 +184,12 @@ class Finder:
 
     def _otherwise(self, queries: Vectors, k: int, allowed: Mask | None) -> tuple[Vectors, Ids]:
         make: Any = faiss.SearchParameters
-        scores, places = self.layers.searched.search(queries, k, params=make(sel=_selector(allowed)))
+        parameters = make(sel=_selector(allowed)) if allowed is not None else None
+        try:
+            scores, places = self._scored(*self.layers.searched.search(queries, k, params=parameters))
+        except RuntimeError:  # a kind that knows no selectors
+            places = np.full((len(queries), k), -1, dtype=np.int64)
+            scores = np.zeros(places.shape, dtype=np.float32)
         if len(short := np.flatnonzero((places >= 0).sum(axis=1) < k)):  # a graph may miss some
             rows = self.rows if self.rows is not None else Reconstructed(self.layers.searched)
             positions = np.arange(self.end) if allowed is None else np.flatnonzero(allowed)
@@ -195,7 +211,7 @@ class DiskRows:
     """Vectors of a file that is read, not mapped: pages of a mapped one count as this process's memory.
 
     Args:
-        descriptor: of the open file, which stays the caller's.
+        descriptor: of the open file; it is closed with this object.
         offset: where the first vector begins.
         like: the same vectors, mapped; for width and dtype.
     """
@@ -203,6 +219,9 @@ class DiskRows:
     def __init__(self, descriptor: int, offset: int, like: npt.NDArray[Any]) -> None:
         self._descriptor, self._offset = descriptor, offset
         self._dtype, self._dim = like.dtype, like.shape[1]
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
     def __getitem__(self, positions: Ids) -> npt.NDArray[Any]:
         size = self._dim * self._dtype.itemsize
@@ -262,15 +281,24 @@ class Best:
 
     def add(self, queries: Vectors, vectors: Vectors, places: Ids) -> None:
         """Look at vectors (n, R) float32 that stand at `places`."""
-        k = self.scores.shape[1]
         if len(queries) == 1:
-            products = vectors @ queries[0]
-            best = np.argpartition(-products, k - 1)[:k] if len(products) > k else np.arange(len(products))
-            found, ids = products[best][None], places[best][None]
-        else:
-            found, ids = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-            ids = places[ids]
-        scores, merged = np.concatenate([self.scores, found], axis=1), np.concatenate([self.places, ids], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        self.scores = np.take_along_axis(scores, order, axis=1)
-        self.places = np.take_along_axis(merged, order, axis=1)
+            self._take(0, vectors @ queries[0], np.arange(len(vectors)), places)
+            return
+        for start in range(0, len(vectors), PRODUCT_BLOCK):
+            block = slice(start, start + PRODUCT_BLOCK)
+            products = queries @ vectors[block].T
+            # Soon hardly any product is higher than the lowest of the best: looking for those is cheaper than sorting.
+            least = self.scores[:, -1:]
+            rows, columns = np.nonzero(products > least)
+            for row in np.unique(rows):
+                self._take(row, products[row], columns[rows == row], places[block])
+
+    def _take(self, row: int, products: Vectors, candidates: Ids, places: Ids) -> None:
+        k = self.scores.shape[1]
+        found = products[candidates]
+        if len(found) > k:
+            best = np.argpartition(-found, k - 1)[:k]
+            found, candidates = found[best], candidates[best]
+        scores, merged = np.append(self.scores[row], found), np.append(self.places[row], places[candidates])
+        order = np.argsort(-scores, kind="stable")[:k]
+        self.scores[row], self.places[row] = scores[order], merged[order]

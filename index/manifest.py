@@ -14,6 +14,7 @@ from typing import ClassVar, Self, cast
 
 from index.errors import StoreError, reason
 from index.files import write_bytes
+from index.text import one_line
 
 STORE_MANIFEST = "manifest.json"
 INDEX_MANIFEST = "index.json"
@@ -185,6 +186,10 @@ class IndexManifest(_Manifest):
     def has_bridge(self) -> bool:
         """Whether a bridge made the vectors; else they are in the encoder's own space."""
         return not self.bridge_fingerprint.startswith(ENCODER)
+
+    def described(self) -> str:
+        """The kind and why it is that, in a line."""
+        return f"{self.kind}. {one_line(self.reason, 400)}".rstrip()
 
 
 @contextmanager

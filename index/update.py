@@ -73,7 +73,12 @@ def update_index(
     except StoreError:
         return None
     manifest = dataclasses.replace(
-        manifest, model=model, count=len(live), store_rows=len(store), store_crc=features_crc(store, len(store))
+        manifest,
+        model=model,
+        count=len(live),
+        is_compact=plan.is_compact,
+        store_rows=len(store),
+        store_crc=features_crc(store, len(store)),
     )
     removed = np.setdiff1d(indexed, live, assume_unique=True)
     if len(removed) > MOST_REMOVED * len(indexed) or len(live) > MOST_GROWTH * len(indexed):
@@ -94,21 +99,29 @@ def update_index(
 
 
 def _continues(manifest: IndexManifest, store: FeatureStore, out: Path, bridge_fingerprint: str, plan: Plan) -> bool:
-    """Whether an index is of the same store, bridge and plan."""
-    wished = plan.recall if not is_exact(manifest.kind) or manifest.wished_recall < 1.0 else 1.0
-    is_same_sort = is_exact(manifest.kind) == is_exact(plan.kind) or manifest.wished_recall < 1.0
+    """Whether an index is of the same store and bridge, and as good as the plan's."""
     return (
         manifest.count >= LEAST_UPDATED
         and manifest.bridge_fingerprint == bridge_fingerprint
         and manifest.encoder_fingerprint == store.encoder_fingerprint
         and (out / manifest.store).resolve() == store.path.resolve()
         and manifest.kind.startswith("IDMap,")
-        and (manifest.kind == plan.kind if plan.is_certain else is_same_sort)
-        and (manifest.wished_recall, manifest.is_compact) == (wished, plan.is_compact)
+        and _satisfies(manifest, plan)
         and 0 < manifest.store_rows <= len(store)
-        and manifest.store_crc not in (0,)
+        and manifest.store_crc != 0
         and manifest.store_crc == features_crc(store, manifest.store_rows)
     )
+
+
+def _satisfies(manifest: IndexManifest, plan: Plan) -> bool:
+    """Whether what an index was tuned to is as much as the plan wishes."""
+    if plan.is_certain:
+        return manifest.kind == plan.kind and manifest.wished_recall >= plan.recall
+    if is_exact(plan.kind):
+        return is_exact(manifest.kind)
+    if is_exact(manifest.kind):  # an exact index in place of lists that would have missed too many
+        return manifest.wished_recall < 1.0 and not plan.is_compact
+    return manifest.wished_recall >= plan.recall
 
 
 def _file_ids(out: Path) -> Ids:

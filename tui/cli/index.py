@@ -15,6 +15,7 @@ from fromage_lite.progress import progress_bar
 from index.clip_retrieval import is_export
 from index.download import DownloadLimits
 from index.manifest import ROWS
+from index.policy import IndexOptions
 from index.recognise import SourceOptions
 from tui.cli import console
 from tui.cli.index_report import IndexReport, JsonIndexReport, say, show_bad
@@ -91,6 +92,19 @@ def index(
         typer.Option(help="Folder or address (s3://…) that all of its machines share. Default: OUT/shards."),
     ] = "",
     watch: Annotated[bool, typer.Option(help="Go on: keep the index up to date until Ctrl-C.")] = False,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the true ten nearest that a search of a large index is to find; 1 searches exactly.",
+            show_default="0.98, or 0.95 with --compact",
+        ),
+    ] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="Keep little of a large index in memory.")] = False,
+    factory: Annotated[
+        str | None, typer.Option(metavar="STRING", help="Kind of index, as FAISS's index_factory names it.")
+    ] = None,
     device: Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
@@ -123,20 +137,23 @@ def index(
     ray = _ray(engine, ray_address, num_actors, shards, watch, encoder_of)
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits, split)
+    wanted = IndexOptions(recall, compact, factory)
     if not sources and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
-            _index_embeddings(from_reference, relative_to, out, model, device)
+            _index_embeddings(from_reference, relative_to, out, model, wanted, device)
         elif encoder_of is not None and out is not None:
-            _index_export(sources[0], relative_to, out, encoder_of, model, device)
+            _index_export(sources[0], relative_to, out, encoder_of, model, wanted, device)
         elif sources and out is not None:
             report = JsonIndexReport() if as_json else IndexReport()
-            _Pictures(sources, out, model, options, retry_failed, batch_size, workers, ray, device, report).index(watch)
+            _Pictures(
+                sources, out, model, options, retry_failed, batch_size, workers, ray, wanted, device, report
+            ).index(watch)
         elif rederive is not None:
-            _index_features(rederive, out or rederive, model, device)
+            _index_features(rederive, out or rederive, model, wanted, device)
         else:
-            _index_playground(out, model, device)
+            _index_playground(out, model, wanted, device)
     except KeyboardInterrupt as interrupt:
         words = str(interrupt) or "Interrupted; nothing is lost. Run the same command again to continue."
         raise KeyboardInterrupt(words) from None
@@ -215,6 +232,7 @@ class _Pictures:
     batch_size: int
     workers: int
     ray: RayOptions | None
+    wanted: IndexOptions
     device: str
     report: IndexReport | JsonIndexReport
 
@@ -259,6 +277,7 @@ class _Pictures:
             batch_size=self.batch_size,
             workers=self.workers,
             ray=self.ray,
+            index_options=self.wanted,
             device=self.device,
             load=load,
             failed=self.report.failed,
@@ -268,29 +287,45 @@ class _Pictures:
         )
 
 
-def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+def _index_features(store: Path, out: Path, model: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
     from fromage_lite.indexing import index_features, load_embedder
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_embedder(name, device), bar=progress_bar)
-    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    embedder = load_embedder(name, device)
+    manifest = index_features(store, out, embedder, index_options=wanted, bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")
 
 
-def _index_export(folder: Path, base: Path | None, out: Path, encoder_of: str, model: str | None, device: str) -> None:
+def _index_export(
+    folder: Path, base: Path | None, out: Path, encoder_of: str, model: str | None, wanted: IndexOptions, device: str
+) -> None:
     from fromage_lite.importing import index_export
 
-    report, manifest = index_export(folder, out, encoder_of, model, base=base, device=device, bar=progress_bar)
+    report, manifest = index_export(
+        folder, out, encoder_of, model, base=base, device=device, index_options=wanted, bar=progress_bar
+    )
     _show_import(folder, report)
-    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.described()}")
 
 
-def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
+def _index_embeddings(
+    files: Sequence[Path], base: Path | None, out: Path, model: str, wanted: IndexOptions, device: str
+) -> None:
     from fromage_lite.indexing import index_embeddings
 
-    manifest = index_embeddings(files, out, model, base=base, device=device, bar=progress_bar, report=_show_import)
-    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    manifest = index_embeddings(
+        files,
+        out,
+        model,
+        base=base,
+        device=device,
+        index_options=wanted,
+        bar=progress_bar,
+        report=_show_import,
+    )
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.described()}")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
@@ -301,7 +336,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
     )
 
 
-def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+def _index_playground(out: Path | None, model_name: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
     from fromage_lite.indexing import embedder_of, index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
@@ -313,5 +348,6 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     if out is None:
         say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, embedder_of(model, model_name), bar=progress_bar)
-    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    embedder = embedder_of(model, model_name)
+    manifest = index_features(own, out, embedder, index_options=wanted, bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")
