@@ -284,7 +284,15 @@ def index_features(
     opened = FeatureStore.open(store)
     check_encoder(opened, embedder)
     with bar("Projecting", "row") as progress:
-        derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
+        derive_index(
+            opened,
+            embedder.project,
+            embedder.fingerprint,
+            out,
+            options=index_options,
+            progress=progress,
+            model=embedder.name,
+        )
     return keep_match_score(out, embedder.match_score)
 
 
