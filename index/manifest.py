@@ -128,7 +128,7 @@ class IndexManifest(_Manifest):
         store: the store's folder, relative to the index folder; "." when they are one folder.
         model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
         reason: why it is of this kind, a sentence.
-        is_compact: whether exact vectors are read from disk for each query rather than mapped into memory.
+        is_compact: whether it is to take little memory: exact vectors are never mapped, however many a query needs.
         wished_recall: the recall@10 against exact search that it was tuned to; 0 where nothing was tuned.
         recall: the recall@10 that it has on held-out queries; 0 where it wasn't measured, 1 of an exact kind.
         probes: inverted lists that a query looks into; 0 for a kind without lists.
