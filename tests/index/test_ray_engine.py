@@ -159,7 +159,7 @@ def test_an_object_store_keeps_shards_too():
 
     parts = Parts("memory://bucket/build", "flat")
     row = {"source": "/p/1.png", "size": 3, "mtime": 4, "content": b"x", "feature": b"ab", "thumbnail": b"t"}
-    row |= {"error": "", "cause": "", "lasting": True}
+    row |= {"error": "", "cause": "", "lasting": True, "facts": None}
     assert parts.names() == []
     name = parts.write(pyarrow.Table.from_pylist([row], schema=schema()))
     assert parts.names() == [name]
