@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from fromage_lite.evaluate.formats.dialogues import PictureDialogue
 from fromage_lite.evaluate.intervals import Figure, mean_figure
@@ -29,7 +31,8 @@ def evaluate_dialogues(
     alike: Sequence[object] = (),
 ) -> TaskResult:
     """`rounds_N/…`: recall@1, 5, 10 and median rank of the picture among those of all dialogues, from its caption and
-    the first N rounds; `text_tower/rounds_N/…` by the frozen encoder alone.
+    the first N rounds; `text_tower/rounds_N/…` by the frozen encoder alone. `caption_last/…` has the caption after the
+    rounds: a bridge trained on captions alone has read `[RET]` after nothing else.
 
     `as_original/…` is the setting of evals/eval_visdial_retrieval.py: all rounds without the caption, and for each
     picture the rank of its dialogue among all, which is the other direction.
@@ -56,40 +59,53 @@ def evaluate_dialogues(
     encode = text_tower(model)
     figures: dict[str, Figure] = {}
     samples: list[Sample] = []
-    first = None
-    for n in rounds:
-        texts = [dialogue_text(dialogue, n) for dialogue in kept]
-        queries = query_embeds(model, [[text] for text in texts])
-        found = ranks_in_groups(queries, pictures, groups, groups)
-        figures |= {f"rounds_{n}/{name}": value for name, value in rank_figures(found, seed=seed).items()}
-        first = found if first is None else first
-        figures[f"gain/rounds_{n}"] = mean_figure((found == 1).astype(float) - (first == 1), seed)
-        if encode is not None:
-            told = rank_figures(ranks_in_groups(encode(texts), own, groups, groups), seed=seed)
-            figures |= {f"text_tower/rounds_{n}/{name}": value for name, value in told.items()}
-        if n == max(rounds):
-            for row, text in enumerate(texts):
-                best = np.argsort(-(pictures @ queries[row]), kind="stable")[:3]
-                got = tuple(ids[place] for place in best)
-                samples.append(Sample(text, wanted_picture=ids[row], found=got, is_right=bool(found[row] == 1)))
-    without = query_embeds(model, [[dialogue_text(dialogue, None, caption=False)] for dialogue in kept])
+    for form in ("", "caption_last/"):
+        first = None
+        for n in rounds:
+            texts = [dialogue_text(dialogue, n, "last" if form else "first") for dialogue in kept]
+            queries = query_embeds(model, [[text] for text in texts])
+            found = ranks_in_groups(queries, pictures, groups, groups)
+            figures |= {f"{form}rounds_{n}/{name}": value for name, value in rank_figures(found, seed=seed).items()}
+            first = found if first is None else first
+            figures[f"{form}gain/rounds_{n}"] = mean_figure((found == 1).astype(float) - (first == 1), seed)
+            if encode is not None:
+                told = rank_figures(ranks_in_groups(encode(texts), own, groups, groups), seed=seed)
+                figures |= {f"text_tower/{form}rounds_{n}/{name}": value for name, value in told.items()}
+            if n == max(rounds):
+                samples += _samples(texts, ids, queries, pictures, found)
+    without = query_embeds(model, [[dialogue_text(dialogue, None, None)] for dialogue in kept])
     back = ranks_in_groups(pictures, without, groups, groups)
     figures |= {f"as_original/{name}": value for name, value in rank_figures(back, seed=seed).items()}
-    return TaskResult(figures, {"dialogues": len(kept), "missing": len(data) - len(kept)}, some_of_both(samples))
+    return TaskResult(figures, {"dialogues": len(kept), "missing": len(data) - len(kept)}, samples)
 
 
-def dialogue_text(dialogue: PictureDialogue, n: int | None, caption: bool = True) -> str:
-    """`caption Q: question? A: answer. Q: …`, as the original joins them.
+def dialogue_text(dialogue: PictureDialogue, n: int | None, caption: Literal["first", "last"] | None) -> str:
+    """`caption Q: question? A: answer. Q: …`, joined as in the original.
 
     Args:
         dialogue: the dialogue.
         n: how many rounds; None is all.
-        caption: whether it begins with the picture's caption.
+        caption: where the picture's caption stands; None leaves it out.
     """
-    parts = [_ended(dialogue.caption)] if caption else []
-    for turn in dialogue.rounds[:n]:
-        parts.append(f"Q: {question_text(turn.question)} A: {_ended(turn.answer)}")
+    parts = [f"Q: {question_text(turn.question)} A: {_ended(turn.answer)}" for turn in dialogue.rounds[:n]]
+    if caption is not None:
+        parts.insert(0 if caption == "first" else len(parts), _ended(dialogue.caption))
     return " ".join(parts)
+
+
+def _samples(
+    texts: Sequence[str],
+    ids: Sequence[str],
+    queries: npt.NDArray[np.float32],
+    pictures: npt.NDArray[np.float32],
+    found: npt.NDArray[np.int64],
+) -> list[Sample]:
+    samples = []
+    for row, text in enumerate(texts):
+        best = np.argsort(-(pictures @ queries[row]), kind="stable")[:3]
+        got = tuple(ids[place] for place in best)
+        samples.append(Sample(text, wanted_picture=ids[row], found=got, is_right=bool(found[row] == 1)))
+    return some_of_both(samples, 2)
 
 
 def _ended(text: str) -> str:

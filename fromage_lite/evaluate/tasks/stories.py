@@ -52,7 +52,7 @@ def evaluate_stories(
     seen.see(picture for story in data.stories for picture in story.pictures)
     kept = [story for story in data.stories if all(picture.id in seen for picture in story.pictures)]
     gallery = sorted({p.id for story in data.stories for p in story.pictures if p.id in seen})
-    search = _Gallery(gallery, [alike(id) for id in gallery])
+    search = Gallery(gallery, [alike(id) for id in gallery])
     pictures, embed = seen.image_embeds(gallery), story_queries(model, seen, bos_each)
     figures: dict[str, Figure] = {}
     samples: list[Sample] = []
@@ -122,8 +122,8 @@ def _with_bos_each(model: Fromage, prompt: Sequence[str | torch.Tensor]) -> torc
     return torch.cat(parts, dim=1)
 
 
-class _Gallery:
-    """All pictures that may be found."""
+class Gallery:
+    """All pictures that may be found, by their ids and what each shows: equal values are right for each other."""
 
     def __init__(self, ids: Sequence[str], shows: Sequence[object]) -> None:
         self._ids = list(ids)
