@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 
 from fromage_lite.evaluate.report.document import Block, Code, Plot, Report, Samples, Table
 from fromage_lite.evaluate.tasks.result import Sample
 
-_MARKS = re.compile(r"([\\`*_{}\[\]<>|#~])")
+_MARKS = re.compile(r"([\\`*_{}\[\]|#~])")
 
 
 def markdown_page(report: Report, pictures: Mapping[str, str]) -> str:
@@ -66,4 +67,4 @@ def _images(ids: tuple[str, ...], pictures: Mapping[str, str]) -> str:
 
 def _plain(text: str) -> str:
     """A text whose characters mean nothing to Markdown."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _MARKS.sub(r"\\\1", escape(" ".join(text.split()), quote=False))

@@ -67,11 +67,13 @@ class SeenPictures:
             where = " or ".join(map(str, self._folders))
             raise DataError(f"None of the data set's pictures is in {where}.", "Name their folder: --images.")
         new = [id for id in wanted if id in self._paths and id not in self._rows]
+        if not new:
+            return
         with progress_bar("Looking at the pictures", "image") as progress:
             for start in range(0, len(new), self._batch):
                 self._encode(new[start : start + self._batch])
                 progress(min(start + self._batch, len(new)), len(new))
-        if new and self._cache is not None:
+        if self._cache is not None:
             _write_cache(self._cache, self._rows, self._model.vision.fingerprint())
 
     def features(self, ids: Sequence[str]) -> Tensor:
@@ -87,9 +89,9 @@ class SeenPictures:
             return torch.from_numpy(self._rows[id])
         return self._model.visual_features([open_image(self._paths[id])])[0]
 
-    def path(self, id: str) -> Path:
-        """Its file."""
-        return self._paths[id]
+    def path_if_seen(self, id: str) -> Path | None:
+        """Its file; None if it was not seen."""
+        return self._paths.get(id)
 
     @torch.inference_mode()
     def image_embeds(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -89,7 +89,8 @@ def write_data(folder: Path, sizes: Sizes, seed: int) -> None:
 
 
 def _captions(album: _Album, n: int, rng: random.Random) -> dict[str, Any]:
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for _ in range(n):
         scene = sample_scene(rng, "val")
         number = album.add(scene)
