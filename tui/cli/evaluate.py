@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fromage_lite.errors import ConfigError
+from fromage_lite.evaluate.options import TaskOptions
 from tui.cli.console import StatusLine
-from tui.cli.options import Device, Dtype, Quantize
-
-if TYPE_CHECKING:
-    from fromage_lite.evaluate.run import TaskOptions
-    from fromage_lite.evaluate.tasks.result import TaskResult
+from tui.cli.options import Device, Dtype, Quantize, with_options
 
 SUITES = ("paper",)
-_DATA, _SUITE = "On a data set", "The paper in miniature"
+_SUITE = "The paper in miniature"
 
 
+@with_options
 def evaluate(
     model: Annotated[
         Path | None,
@@ -47,86 +45,27 @@ def evaluate(
     steps: Annotated[int, typer.Option(min=1, help="Steps of each ablation's training.", rich_help_panel=_SUITE)] = 80,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the report. A run that was interrupted goes on there.", rich_help_panel=_SUITE),
+        typer.Option(help="Folder for a report, as HTML and Markdown. A run that was interrupted goes on there."),
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TASK",
-            help="captions, retrieval (COCO, NoCaps, Flickr30k, CC3M), stories (VIST), dialogues, answers (VisDial) "
-            "or questions (VQA v2, OK-VQA, GQA).",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data set's file.", rich_help_panel=_DATA)] = None,
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder of its pictures; may be given several times. Default: the file's own, and images in it.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    dense: Annotated[Path | None, typer.Option(help="VisDial's dense annotations.", rich_help_panel=_DATA)] = None,
-    examples: Annotated[
-        Path | None, typer.Option(help="Questions with answers to put before each question.", rich_help_panel=_DATA)
-    ] = None,
-    shots: Annotated[
-        str, typer.Option(help="How many of them, separated by commas.", rich_help_panel=_DATA)
-    ] = "0,1,2,4,8",
-    beams: Annotated[
-        str, typer.Option(help="Numbers of beams for captions; 1 is greedy.", rich_help_panel=_DATA)
-    ] = "1,3",
-    prompt: Annotated[str, typer.Option(help="Words between a picture and its caption.", rich_help_panel=_DATA)] = "",
-    split: Annotated[str, typer.Option(help="Of Karpathy's files.", rich_help_panel=_DATA)] = "test",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many entries.", rich_help_panel=_DATA)
-    ] = None,
-    as_original: Annotated[
-        bool,
-        typer.Option(
-            "--as-original", help="Score as the original's scripts do, faults included.", rich_help_panel=_DATA
-        ),
-    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = "none",
+    *,
+    on_data: TaskOptions,
 ) -> None:
     """Measure a model: in its world (by default), on a published data set (--task), or by the paper's tasks and
     ablations in miniature (--suite paper).
 
     Prints the figures as one flat JSON object; progress goes to stderr.
     """
-    if suite is not None or task is not None:
-        if suite is not None and task is not None:
-            raise ConfigError("--suite and --task are two things.", "Give one of them.")
-        if suite is not None:
-            _paper(suite, model, out, seed, steps, device)
-            return
-        if data is None:
-            raise ConfigError(f"The task {task} needs a data set.", "Name its file: --data FILE.")
-        from fromage_lite.evaluate.run import TaskOptions
-
-        options = TaskOptions(
-            task=task,  # type: ignore[arg-type]  # checked there
-            data=data,
-            images=tuple(images or ()),
-            out=out,
-            dense=dense,
-            examples=examples,
-            shots=_numbers(shots, "--shots", 0),
-            beams=_numbers(beams, "--beams", 1),
-            split=split,
-            limit=limit,
-            as_original=as_original,
-            prompt=prompt,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            quantize=quantize,
-        )
-        _task(options, model, json_file)
-        return
-    _world(model, json_file, n, n_retrieval, seed, photographs, device, dtype, quantize)
+    if suite is not None and on_data.task is not None:
+        raise ConfigError("--suite and --task are two things.", "Give one of them.")
+    if suite is not None:
+        _paper(suite, model, out, seed, steps, device)
+    elif on_data.task is not None:
+        _task(on_data, model, out, json_file, seed, device, dtype, quantize)
+    else:
+        _world(model, json_file, n, n_retrieval, seed, photographs, device, dtype, quantize)
 
 
 def _world(
@@ -163,14 +102,26 @@ def _world(
     typer.echo(as_json(figures))
 
 
-def _task(options: TaskOptions, model: Path | None, json_file: Path | None) -> None:
+def _task(
+    options: TaskOptions,
+    model: Path | None,
+    out: Path | None,
+    json_file: Path | None,
+    seed: int,
+    device: str,
+    dtype: str,
+    quantize: str,
+) -> None:
     """On a published data set."""
     from fromage_lite.config import playground_dir
     from fromage_lite.evaluate.figures_file import as_json, write_figures
     from fromage_lite.evaluate.run import run_task
 
+    name = str(model or playground_dir())
     with StatusLine() as line:
-        result: TaskResult = run_task(options, str(model or playground_dir()), line.keep)
+        result = run_task(
+            options, name, out=out, seed=seed, device=device, dtype=dtype, quantize=quantize, report=line.keep
+        )
         line.keep(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in result.counts.items()))
     figures = {name: figure.value for name, figure in result.figures.items()}
     if json_file is not None:
@@ -192,15 +143,3 @@ def _paper(suite: str, model: Path | None, out: Path | None, seed: int, steps: i
     with StatusLine() as line:
         page = run_suite(options, line.keep)
     typer.echo(json.dumps({"report": str(page)}))
-
-
-def _numbers(text: str, name: str, least: int) -> tuple[int, ...]:
-    """Whole numbers, separated by commas.
-
-    Raises:
-        ConfigError: these are none.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and len(part) < 4 and int(part) >= least for part in parts):
-        raise ConfigError(f"{name} must be whole numbers from {least} on, separated by commas, not {text!r}.")
-    return tuple(dict.fromkeys(map(int, parts)))
