@@ -150,13 +150,18 @@ class Gallery:
 
 
 def _gains(ranks_of: dict[str, npt.NDArray[np.int64]], prefix: str, seed: int) -> dict[str, Figure]:
-    """By how much recall@1 of the same stories rises with the context: intervals of the paired differences."""
-    first = ranks_of[CONTEXTS[0]] == 1
-    return {
-        f"{prefix}gain/{context}": mean_figure((found == 1).astype(float) - first, seed)
-        for context, found in ranks_of.items()
-        if context != CONTEXTS[0]
+    """By how much recall@1 of the same stories rises: `gain/CONTEXT` over the last caption alone, `gain/4_images` from
+    captions to captions with pictures. The intervals are those of the paired differences."""
+    right = {context: (found == 1).astype(float) for context, found in ranks_of.items()}
+    last, captions, with_images = CONTEXTS
+    figures = {
+        f"{prefix}gain/{context}": mean_figure(values - right[last], seed)
+        for context, values in right.items()
+        if context != last
     }
+    if with_images in right:
+        figures[f"{prefix}gain/4_images"] = mean_figure(right[with_images] - right[captions], seed)
+    return figures
 
 
 def _samples(

@@ -25,12 +25,12 @@ from fromage_lite.evaluate.tasks.stories import CONTEXTS, Gallery, evaluate_stor
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.evaluation.named import things_named
 from fromage_lite.playground.suite.bridges import ABLATIONS, Ablation, ablation_recipe, train_ablation
+from fromage_lite.playground.suite.findings import WITHOUT
 from fromage_lite.playground.suite.stages import RUNS, Results, Suite
 from fromage_lite.playground.suite.without_ret import text_embeds, train_without_ret
 from fromage_lite.playground.suite.writing import CAPTIONS, DENSE, DIALOGUES, EXAMPLES, IMAGES, QUESTIONS, STORIES
 
 ROUNDS = (0, 1, 2, 5, 10)
-WITHOUT_RET = "without_ret"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def measure_ablations(suite: Suite, data: SuiteData) -> dict[str, TaskResult]:
     for entry in ABLATIONS:
         results = suite.run(f"bridge_{entry.name}", partial(_ablation, suite, data, entry), trains=True)
         found[entry.name] = results[entry.name]
-    found |= suite.run(WITHOUT_RET, lambda: {WITHOUT_RET: _without_ret(suite, data)}, trains=True)
+    found |= suite.run(WITHOUT, lambda: {WITHOUT: _without_ret(suite, data)}, trains=True)
     return found
 
 

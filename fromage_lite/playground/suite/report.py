@@ -10,11 +10,10 @@ from fromage_lite.evaluate.tasks.questions import SHOTS
 from fromage_lite.evaluate.tasks.result import TaskResult
 from fromage_lite.evaluate.tasks.stories import CONTEXTS
 from fromage_lite.playground.suite.bridges import ABLATIONS, BEGINNINGS, LOSSES, PICTURE_COUNTS, VISUAL_TOKENS
-from fromage_lite.playground.suite.findings import findings
-from fromage_lite.playground.suite.measuring import ROUNDS, WITHOUT_RET
+from fromage_lite.playground.suite.findings import WITHOUT, findings
+from fromage_lite.playground.suite.measuring import ROUNDS
 from fromage_lite.playground.suite.stages import Results, Suite
 
-_OPEN = "not told apart"
 _RANKS = ("recall@1", "recall@5", "recall@10", "median_rank")
 _TOWER = "text tower"
 _CONTEXT_NAMES = {
@@ -54,7 +53,7 @@ def make_report(suite: Suite, tasks: Mapping[str, Results], ablations: Mapping[s
 
 _READING = (
     "Yes and no are said where the two intervals do not touch, or where that of the paired difference leaves out 0; "
-    f"else it says: {_OPEN}. A worse figure that is just as good supports a claim of equality."
+    "else it says: not told apart. No worse is yes unless the figures tell a loss."
 )
 _ABOUT_RET = (
     "Without [RET] the query is the mean of the frozen language model's states over the caption, mapped linearly; "
@@ -175,7 +174,7 @@ def _short(ablations: Mapping[str, TaskResult], names: Mapping[str, object]) -> 
 
 def _ret(ablations: Mapping[str, TaskResult]) -> Table:
     keys = ("text_to_image/recall@1", "image_to_text/recall@1", *(f"{context}/recall@1" for context in CONTEXTS))
-    rows = {"with [RET]": ablations["together"].figures, "mean of the states": ablations[WITHOUT_RET].figures}
+    rows = {"with [RET]": ablations["together"].figures, "mean of the states": ablations[WITHOUT].figures}
     return _table(rows, keys)
 
 

@@ -15,7 +15,7 @@ from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.tasks.result import TaskResult
 from fromage_lite.playground.evaluation.named import setting_named, things_named
 from fromage_lite.playground.suite.bridges import ABLATIONS, ablation_recipe
-from fromage_lite.playground.suite.findings import of_difference, verdict
+from fromage_lite.playground.suite.findings import no_worse, of_difference, verdict
 from fromage_lite.playground.suite.stages import Suite, SuiteOptions, bridges_in
 from fromage_lite.playground.suite.writing import (
     CAPTIONS,
@@ -160,6 +160,7 @@ def test_each_ablation_differs_from_the_first_in_what_it_says():
 def test_a_finding_needs_intervals_that_do_not_touch():
     high, low = mean_figure(np.repeat([0.0, 1.0], [10, 90])), mean_figure(np.repeat([0.0, 1.0], [60, 40]))
     assert (verdict(high, low), verdict(low, high), verdict(high, high)) == ("yes", "no", "not told apart")
+    assert (no_worse(high, low), no_worse(high, high), no_worse(low, high)) == ("yes", "yes", "no")
     rises = Figure(0.2, 0.1, 0.3, 9)
     assert of_difference(rises) == "yes" and of_difference(Figure(0.0, -0.1, 0.1, 9)) == "not told apart"
     assert of_difference(Figure(-0.2, -0.3, -0.1, 9)) == "no"
