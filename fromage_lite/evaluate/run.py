@@ -69,7 +69,7 @@ def run_task(
     seen = SeenPictures(model, folders, None if out is None else out / "features.npz")
     result = measure(model, seen)
     if seen.missing or seen.unreadable:
-        report(f"{len(seen.missing)} pictures are missing and {len(seen.unreadable)} can't be opened: left out.")
+        report(f"Pictures left out: {len(seen.missing)} missing, {len(seen.unreadable)} that can't be opened.")
     if out is not None:
         _write(options, model_name, out, seed, result, seen)
     return result

@@ -105,7 +105,7 @@ class TrainingPictures:
         )
 
 
-def training_pictures(model: Fromage, file: Path, seed: int, n: int = PICTURES) -> TrainingPictures:
+def training_pictures(model: Fromage, file: Path, seed: int, n: int) -> TrainingPictures:
     """Scenes of seen combinations, rendered and encoded once; the features are kept in `file` (.npy)."""
     rng = random.Random(f"suite training {seed}")
     scenes = [sample_scene(rng, "train") for _ in range(n)]

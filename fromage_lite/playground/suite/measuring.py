@@ -24,7 +24,8 @@ from fromage_lite.evaluate.tasks.seen import SeenPictures
 from fromage_lite.evaluate.tasks.stories import CONTEXTS, Gallery, evaluate_stories, story_prompt
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.playground.evaluation.named import things_named
-from fromage_lite.playground.suite.bridges import ABLATIONS, Ablation, ablation_recipe, train_ablation
+from fromage_lite.playground.suite import bridges
+from fromage_lite.playground.suite.bridges import Ablation, ablation_recipe, train_ablation
 from fromage_lite.playground.suite.findings import WITHOUT
 from fromage_lite.playground.suite.stages import RUNS, Results, Suite
 from fromage_lite.playground.suite.without_ret import text_embeds, train_without_ret
@@ -92,7 +93,7 @@ def measure_tasks(suite: Suite, data: SuiteData) -> dict[str, Results]:
 def measure_ablations(suite: Suite, data: SuiteData) -> dict[str, TaskResult]:
     """Trains and measures each ablation's bridge, and retrieval without `[RET]`."""
     found: dict[str, TaskResult] = {}
-    for entry in ABLATIONS:
+    for entry in bridges.ABLATIONS:
         results = suite.run(f"bridge_{entry.name}", partial(_ablation, suite, data, entry), trains=True)
         found[entry.name] = results[entry.name]
     found |= suite.run(WITHOUT, lambda: {WITHOUT: _without_ret(suite, data)}, trains=True)
@@ -136,7 +137,7 @@ def _short_measure(suite: Suite, data: SuiteData, model: Fromage, seen: SeenPict
 def _without_ret(suite: Suite, data: SuiteData) -> TaskResult:
     """Retrieval and stories by the mean of the caption's states."""
     options, shown, model = suite.options, suite.shown(), suite.model(suite.paper)
-    entry = ABLATIONS[0]
+    entry = bridges.ABLATIONS[0]
     recipe = ablation_recipe(entry, options.steps, options.batch_size)
     maps = train_without_ret(model, suite.training, recipe, entry.pictures, options.seed)
     seen, seed = suite.seen(model, suite.paper), options.seed

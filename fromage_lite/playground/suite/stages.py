@@ -13,6 +13,7 @@ from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.evaluate.tasks.result import TaskResult
 from fromage_lite.evaluate.tasks.seen import SeenPictures
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.playground.suite import bridges
 from fromage_lite.playground.suite.bridges import TrainingPictures, training_pictures
 from fromage_lite.playground.suite.writing import IMAGES, Sizes, scenes_shown, write_data
 from fromage_lite.progress import Report, ignore
@@ -101,7 +102,8 @@ class Suite:
         if self._training is None:
             seed = self.options.seed
             file = self.folder / f"training-features-{self.model(self.paper).vision.fingerprint()[:12]}-{seed}.npy"
-            self._training = training_pictures(self.model(self.paper), file, seed)
+            n = max(entry.pictures for entry in bridges.ABLATIONS)
+            self._training = training_pictures(self.model(self.paper), file, seed, n)
         return self._training
 
     def shown(self) -> dict[str, str]:

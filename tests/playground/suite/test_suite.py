@@ -1,6 +1,7 @@
 """The suite's data read back by the readers of the published formats, its stages, and what it finds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fromage_lite.evaluate.tasks.result import TaskResult
 from fromage_lite.playground.evaluation.named import setting_named, things_named
 from fromage_lite.playground.suite.bridges import ABLATIONS, ablation_recipe
 from fromage_lite.playground.suite.findings import no_worse, of_difference, verdict
+from fromage_lite.playground.suite.run import run_suite
 from fromage_lite.playground.suite.stages import Suite, SuiteOptions, bridges_in
 from fromage_lite.playground.suite.writing import (
     CAPTIONS,
@@ -164,3 +166,24 @@ def test_a_finding_needs_intervals_that_do_not_touch():
     rises = Figure(0.2, 0.1, 0.3, 9)
     assert of_difference(rises) == "yes" and of_difference(Figure(0.0, -0.1, 0.1, 9)) == "not told apart"
     assert of_difference(Figure(-0.2, -0.3, -0.1, 9)) == "no"
+
+
+@pytest.mark.slow
+def test_the_whole_suite_and_again_from_what_it_kept(tmp_path, monkeypatch):
+    small = tuple(replace(entry, pictures=min(entry.pictures, 40)) for entry in ABLATIONS)
+    monkeypatch.setattr("fromage_lite.playground.suite.bridges.ABLATIONS", small)
+    sizes = Sizes(pictures=8, stories=5, dialogues=3, questions=5, examples=4)
+    options = SuiteOptions(
+        playground_dir() / "fromage", tmp_path, sizes=sizes, steps=2, batch_size=8, answer_dialogues=1,
+        ablation_pictures=6, ablation_stories=4, device="cpu",
+    )  # fmt: skip
+    page = run_suite(options)
+    first = page.read_text()
+    assert first.count("<tr>") > 60 and first.count("data:image/png") == 5
+    for name in ("stories", "dialogues", "questions", "visual_tokens", "data"):
+        assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 5000
+    kept = (tmp_path / "stages" / "bridge_together.json").read_bytes()
+    said = []
+    assert run_suite(options, said.append).read_text() == first
+    assert (tmp_path / "stages" / "bridge_together.json").read_bytes() == kept
+    assert sum("kept from before" in line for line in said) == 7 + len(ABLATIONS) + 1
