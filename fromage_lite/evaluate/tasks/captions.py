@@ -95,6 +95,7 @@ def evaluate_captions(
     references = [entry.captions for entry in kept]
     figures: dict[str, Figure] = {}
     samples: list[Sample] = []
+    tower = text_tower(model)
     for n_beams in beams:
         name = "greedy" if n_beams == 1 else f"beam_{n_beams}"
         captions = write_captions(model, seen, ids, n_beams=n_beams, max_new_tokens=max_new_tokens, prompt=prompt)
@@ -102,11 +103,9 @@ def evaluate_captions(
             rows = [row for row, entry in enumerate(kept) if domain in ("", entry.domain)]
             scored = caption_figures([captions[r] for r in rows], [references[r] for r in rows], seed)
             figures |= {f"{name}/{domain}{'/' if domain else ''}{key}": value for key, value in scored.items()}
-        encode = text_tower(model)
-        if encode is not None:
-            features = seen.features(ids).numpy()
-            scores = clip_scores(captions, features, encode, clip_prefix)
-            with_references = ref_clip_scores(captions, references, scores, encode, clip_prefix)
+        if tower is not None:
+            scores = clip_scores(captions, tower.pictures(seen.features(ids)), tower.texts, clip_prefix)
+            with_references = ref_clip_scores(captions, references, scores, tower.texts, clip_prefix)
             figures[f"{name}/clip_score"] = mean_figure(scores, seed)
             figures[f"{name}/ref_clip_score"] = mean_figure(with_references, seed)
         if not samples:

@@ -12,7 +12,7 @@ from fromage_lite.evaluate.formats.dialogues import PictureDialogue
 from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.ranking import rank_figures
 from fromage_lite.evaluate.tasks.answers import question_text
-from fromage_lite.evaluate.tasks.queries import need_retrieval, query_embeds, text_tower, unit
+from fromage_lite.evaluate.tasks.queries import need_retrieval, query_embeds, text_tower
 from fromage_lite.evaluate.tasks.result import Sample, TaskResult, some_of_both
 from fromage_lite.evaluate.tasks.retrieval import ranks_in_groups
 from fromage_lite.evaluate.tasks.seen import SeenPictures
@@ -55,8 +55,8 @@ def evaluate_dialogues(
             kinds.append(numbers.setdefault(alike[number] if alike else number, len(numbers)))
     groups = np.array(kinds, dtype=np.int64)
     ids = [dialogue.picture.id for dialogue in kept]
-    pictures, own = seen.image_embeds(ids), unit(seen.features(ids))
-    encode = text_tower(model)
+    pictures, tower = seen.image_embeds(ids), text_tower(model)
+    own = None if tower is None else tower.pictures(seen.features(ids))
     figures: dict[str, Figure] = {}
     samples: list[Sample] = []
     for form in ("", "caption_last/"):
@@ -68,8 +68,8 @@ def evaluate_dialogues(
             figures |= {f"{form}rounds_{n}/{name}": value for name, value in rank_figures(found, seed=seed).items()}
             first = found if first is None else first
             figures[f"{form}gain/rounds_{n}"] = mean_figure((found == 1).astype(float) - (first == 1), seed)
-            if encode is not None:
-                told = rank_figures(ranks_in_groups(encode(texts), own, groups, groups), seed=seed)
+            if tower is not None and own is not None:
+                told = rank_figures(ranks_in_groups(tower.texts(texts), own, groups, groups), seed=seed)
                 figures |= {f"text_tower/{form}rounds_{n}/{name}": value for name, value in told.items()}
             if n == max(rounds):
                 samples += _samples(texts, ids, queries, pictures, found)

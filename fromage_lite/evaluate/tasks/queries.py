@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,7 @@ from torch.nn import functional as F
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage, ModelSegment
-
-Embed = Callable[[Sequence[Sequence[ModelSegment]]], npt.NDArray[np.float32]]
-"""Prompts -> `(n, R)` unit vectors in the space of the pictures that they search."""
+from fromage_lite.vision.space import EncoderSpace
 
 
 @torch.inference_mode()
@@ -51,32 +49,28 @@ def padded_on_left(prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     return inputs, mask
 
 
-def text_tower(model: Fromage, batch_size: int = 256) -> Callable[[Sequence[str]], npt.NDArray[np.float32]] | None:
-    """The frozen encoder's text tower: texts -> `(n, dim)` unit vectors in the space of `pooled`; None without one."""
-    if not has_text_tower(model):
-        return None
+class TextTower:
+    """The frozen encoder alone: pictures and texts as unit vectors in its own space. No bridge takes part."""
 
-    def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(texts), batch_size):
-            part = model.vision.encode_text(list(texts[start : start + batch_size]))
-            assert part is not None
-            parts.append(F.normalize(part.float(), dim=-1).cpu())
-        embeds: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    def __init__(self, space: EncoderSpace, batch_size: int = 256) -> None:
+        self._space, self._batch = space, batch_size
+
+    def texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Texts, cut to the tower's context -> `(n, dim)`."""
+        starts = range(0, len(texts), self._batch)
+        parts = [self._space.text_embeds(texts[start : start + self._batch]).cpu() for start in starts]
+        embeds: npt.NDArray[np.float32] = torch.cat(parts).float().numpy()
         return embeds
 
-    return encode
+    def pictures(self, pooled: Tensor) -> npt.NDArray[np.float32]:
+        """Pooled features `(n, visual_dim)` -> `(n, dim)`."""
+        return self._space.project(pooled.float().cpu().numpy())
 
 
-def has_text_tower(model: Fromage) -> bool:
-    """Whether the frozen encoder has one that searches the space of its pooled feature."""
-    return model.vision.encode_text(["a picture"]) is not None
-
-
-def unit(features: Tensor) -> npt.NDArray[np.float32]:
-    """Pooled features `(n, dim)` as unit vectors, for the text tower."""
-    embeds: npt.NDArray[np.float32] = F.normalize(features.float(), dim=-1).cpu().numpy()
-    return embeds
+def text_tower(model: Fromage) -> TextTower | None:
+    """The frozen encoder with its text tower; None if it has none."""
+    space = EncoderSpace(model.vision)
+    return None if space.tower is None else TextTower(space)
 
 
 def need_retrieval(model: Fromage) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fromage_lite.evaluate.formats.captions import Captioned
 from fromage_lite.evaluate.intervals import Figure
 from fromage_lite.evaluate.ranking import rank_figures, ranks
-from fromage_lite.evaluate.tasks.queries import need_retrieval, query_embeds, text_tower, unit
+from fromage_lite.evaluate.tasks.queries import need_retrieval, query_embeds, text_tower
 from fromage_lite.evaluate.tasks.result import Sample, TaskResult, some_of_both
 from fromage_lite.evaluate.tasks.seen import SeenPictures
 from fromage_lite.model.fromage import Fromage
@@ -62,9 +62,10 @@ def evaluate_retrieval(
     pictures = seen.image_embeds(ids)
     queries = query_embeds(model, [[text] for text in texts])
     figures, found = _both_ways(queries, pictures, groups[owners], groups, seed)
-    encode = text_tower(model)
-    if encode is not None:
-        own, _ = _both_ways(encode(texts), unit(seen.features(ids)), groups[owners], groups, seed)
+    tower = text_tower(model)
+    if tower is not None:
+        album = tower.pictures(seen.features(ids))
+        own, _ = _both_ways(tower.texts(texts), album, groups[owners], groups, seed)
         figures |= {f"text_tower/{name}": value for name, value in own.items()}
     counts = {"pictures": len(kept), "captions": len(texts), "missing": len(data) - len(kept)}
     return TaskResult(figures, counts, _samples(queries, pictures, texts, ids, owners, found))

@@ -12,7 +12,7 @@ import torch
 from fromage_lite.evaluate.formats.stories import Stories, Story
 from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.ranking import rank_figures
-from fromage_lite.evaluate.tasks.queries import embeds_at_ret, need_retrieval, query_embeds, text_tower, unit
+from fromage_lite.evaluate.tasks.queries import embeds_at_ret, need_retrieval, query_embeds, text_tower
 from fromage_lite.evaluate.tasks.result import Sample, TaskResult, some_of_both
 from fromage_lite.evaluate.tasks.seen import SeenPictures
 from fromage_lite.model.fromage import Fromage
@@ -63,13 +63,13 @@ def evaluate_stories(
         figures |= {f"{context}/{name}": value for name, value in rank_figures(found, seed=seed).items()}
         samples += _samples(kept, context, found, best)
     figures |= _gains(ranks_of, "", seed)
-    encode = text_tower(model)
-    if encode is not None:
-        own = unit(seen.features(gallery))
+    tower = text_tower(model)
+    if tower is not None:
+        own = tower.pictures(seen.features(gallery))
         ranks_of = {}
         for context in CONTEXTS[:2]:
             texts = [" ".join(_captions(story, context)) for story in kept]
-            ranks_of[context], _ = search.ranks(kept, encode(texts), own)
+            ranks_of[context], _ = search.ranks(kept, tower.texts(texts), own)
             told = rank_figures(ranks_of[context], seed=seed)
             figures |= {f"text_tower/{context}/{name}": value for name, value in told.items()}
         figures |= _gains(ranks_of, "text_tower/", seed)
