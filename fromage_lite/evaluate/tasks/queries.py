@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +17,28 @@ from fromage_lite.vision.space import EncoderSpace
 
 @torch.inference_mode()
 def query_embeds(
-    model: Fromage, prompts: Sequence[Sequence[ModelSegment]], batch_size: int = 32
+    model: Fromage,
+    prompts: Sequence[Sequence[ModelSegment]],
+    batch_size: int = 32,
+    *,
+    embed: Callable[[Sequence[ModelSegment]], Tensor] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Interleaved prompts, each with `[RET]` appended -> `(n, R)` unit vectors in the retrieval space."""
-    return embeds_at_ret(model, [model.prompt_embeds(prompt) for prompt in prompts], batch_size)
+    """Interleaved prompts, each with `[RET]` appended -> `(n, R)` unit vectors in the retrieval space.
 
-
-@torch.inference_mode()
-def embeds_at_ret(model: Fromage, prompts: Sequence[Tensor], batch_size: int = 32) -> npt.NDArray[np.float32]:
-    """As `query_embeds`, of prompts as the LM sees them, each (1, T, D)."""
+    Args:
+        model: the model.
+        prompts: the prompts; only those of a batch are in memory as the LM sees them.
+        batch_size: how many are read at once.
+        embed: a prompt as the LM sees it, (1, T, D); None is `Fromage.prompt_embeds`.
+    """
+    embed = embed or model.prompt_embeds
     ret = model.token_embeds([model.language.ret_token_id])
     found = torch.empty(len(prompts), model.config.retrieval_dim)
-    order = sorted(range(len(prompts)), key=lambda number: prompts[number].shape[1])  # so that little is padded
+    lengths = [model.prompt_length(prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lengths.__getitem__)  # so that little is padded
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        whole = [torch.cat([prompts[row], ret], dim=1) for row in rows]
-        inputs, mask = padded_on_left(whole)
+        inputs, mask = padded_on_left([torch.cat([embed(prompts[row]), ret], dim=1) for row in rows])
         output = model.language.forward(inputs, layers=model.config.text_emb_layers, mask=mask)
         found[rows] = model.bridge.query_embeds([state[:, -1] for state in output.layers]).float().cpu()
     return found.numpy()

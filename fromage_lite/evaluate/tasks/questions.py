@@ -91,11 +91,10 @@ def _draws(
     return drawn
 
 
-@torch.inference_mode()
 def _prompt(
     model: Fromage, seen: SeenPictures, questions: Sequence[PictureQuestion], room: int
-) -> tuple[torch.Tensor, bool]:
-    """The last of the questions after the others with their answers, (1, T, D), and whether all fit."""
+) -> tuple[list[ModelSegment], bool]:
+    """The last of the questions after the others with their answers, and whether all fit."""
     template = get_template(model.config.prompt_template, model.language.tokenizer)
     for start in range(len(questions)):
         segments: list[ModelSegment] = []
@@ -108,19 +107,23 @@ def _prompt(
             if question is not questions[-1]:
                 segments.append(template.render_reply(question.best_answer))
         if model.prompt_length(segments) + room <= model.language.max_positions:
-            return model.prompt_embeds(segments), start == 0
-    return model.prompt_embeds(segments), False
+            return segments, start == 0
+    return segments, False
 
 
-def _answers(model: Fromage, prompts: Sequence[torch.Tensor], max_new_tokens: int, batch_size: int) -> list[str]:
+def _answers(
+    model: Fromage, prompts: Sequence[Sequence[ModelSegment]], max_new_tokens: int, batch_size: int
+) -> list[str]:
     template = get_template(model.config.prompt_template, model.language.tokenizer)
     stop_ids = model.language.token_ids(template.stop_tokens)
     answers = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda number: prompts[number].shape[1])
+    lengths = [model.prompt_length(prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lengths.__getitem__)
     with progress_bar("Answering", "question") as progress:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            inputs, mask = padded_on_left([prompts[row] for row in rows])
+            with torch.inference_mode():
+                inputs, mask = padded_on_left([model.prompt_embeds(prompts[row]) for row in rows])
             beams = beam_search_batch(
                 model, inputs, 1, max_new_tokens, mask=mask, stop_strings=template.stop_strings, stop_ids=stop_ids
             )

@@ -20,6 +20,8 @@ from index.errors import FromageError
 from index.files import replacing
 from index.images import open_image
 
+_KEEP_EVERY = 100  # batches, after which the features so far are written
+
 
 class SeenPictures:
     """Pooled features of pictures by their ids.
@@ -72,9 +74,11 @@ class SeenPictures:
         with progress_bar("Looking at the pictures", "image") as progress:
             for start in range(0, len(new), self._batch):
                 self._encode(new[start : start + self._batch])
-                progress(min(start + self._batch, len(new)), len(new))
-        if self._cache is not None:
-            _write_cache(self._cache, self._rows, self._model.vision.fingerprint())
+                done = min(start + self._batch, len(new))
+                progress(done, len(new))
+                is_due = done == len(new) or (start // self._batch + 1) % _KEEP_EVERY == 0
+                if is_due and self._cache is not None:
+                    _write_cache(self._cache, self._rows, self._model.vision.fingerprint())
 
     def features(self, ids: Sequence[str]) -> Tensor:
         """`(n, dim)` float32, on the CPU."""

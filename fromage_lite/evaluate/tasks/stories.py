@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from fromage_lite.evaluate.formats.stories import Stories, Story
 from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.ranking import rank_figures
-from fromage_lite.evaluate.tasks.queries import embeds_at_ret, need_retrieval, query_embeds, text_tower
+from fromage_lite.evaluate.tasks.queries import need_retrieval, query_embeds, text_tower
 from fromage_lite.evaluate.tasks.result import Sample, TaskResult, some_of_both
 from fromage_lite.evaluate.tasks.seen import SeenPictures
-from fromage_lite.model.fromage import Fromage
+from fromage_lite.model.fromage import Fromage, ModelSegment
 
 Context = Literal["1_caption", "5_captions", "5_captions_4_images"]
 """The last caption alone, all of them, and all with the pictures between them."""
@@ -87,20 +88,17 @@ def story_queries(model: Fromage, seen: SeenPictures, bos_each: bool = False) ->
 
     def embed(stories: Sequence[Story], context: Context) -> npt.NDArray[np.float32]:
         prompts = [story_prompt(story, context, seen) for story in stories]
-        if not bos_each:
-            return query_embeds(model, prompts)
-        with torch.inference_mode():
-            return embeds_at_ret(model, [_with_bos_each(model, prompt) for prompt in prompts])
+        return query_embeds(model, prompts, embed=partial(_with_bos_each, model) if bos_each else None)
 
     return embed
 
 
-def story_prompt(story: Story, context: Context, seen: SeenPictures) -> list[str | torch.Tensor]:
+def story_prompt(story: Story, context: Context, seen: SeenPictures) -> list[ModelSegment]:
     """A story up to its last caption: caption, picture, caption, …"""
     captions = _captions(story, context)
     if context != "5_captions_4_images":
         return [" ".join(captions)]
-    prompt: list[str | torch.Tensor] = []
+    prompt: list[ModelSegment] = []
     for number, caption in enumerate(captions):
         prompt.append((" " if number else "") + caption)
         if number + 1 < len(captions):
@@ -112,12 +110,12 @@ def _captions(story: Story, context: Context) -> tuple[str, ...]:
     return story.captions[-1:] if context == "1_caption" else story.captions
 
 
-def _with_bos_each(model: Fromage, prompt: Sequence[str | torch.Tensor]) -> torch.Tensor:
+def _with_bos_each(model: Fromage, prompt: Sequence[ModelSegment]) -> torch.Tensor:
     parts = []
     for segment in prompt:
         if isinstance(segment, str):
             parts.append(model.token_embeds(model.language.tokenize(segment.strip(), add_bos=True)))
-        else:
+        elif isinstance(segment, torch.Tensor):
             parts.append(model.visual_embeds(segment[None]).to(parts[0]))
     return torch.cat(parts, dim=1)
 
