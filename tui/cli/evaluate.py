@@ -42,7 +42,7 @@ def evaluate(
             rich_help_panel=_SUITE,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each ablation's training.", rich_help_panel=_SUITE)] = 80,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each ablation's training.", rich_help_panel=_SUITE)] = 100,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for a report, as HTML and Markdown. A run that was interrupted goes on there."),

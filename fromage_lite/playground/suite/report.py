@@ -56,8 +56,8 @@ _READING = (
     "else it says: not told apart. No worse is yes unless the figures tell a loss."
 )
 _ABOUT_RET = (
-    "Without [RET] the query is the mean of the frozen language model's states over the caption, mapped linearly; "
-    "pictures, loss, rate, steps and batches are the same."
+    "Without [RET] the query is the mean of the frozen language model's states over the caption, whitened and mapped "
+    "linearly; pictures, loss, rate, steps and batches are the same."
 )
 _BEGINNING = (
     "The ablations are short runs: they tell settings apart, and do not reach what the full recipe reaches. With "

@@ -49,7 +49,7 @@ class SuiteOptions:
     out: Path
     seed: int = 1
     sizes: Sizes = field(default_factory=Sizes)
-    steps: int = 80
+    steps: int = 100
     batch_size: int = 32
     answer_dialogues: int = 25
     ablation_pictures: int = 150

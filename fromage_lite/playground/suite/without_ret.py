@@ -25,21 +25,23 @@ from fromage_lite.training.trainer import learning_rate
 
 
 class MeanOfStates(nn.Module):
-    """Two maps into one space, of pictures' features (B, visual_dim) and of mean caption states (B, D)."""
+    """Two maps into one space, of pictures' features (B, visual_dim) and of mean caption states (B, D); both are
+    whitened, so that the states have as good a start as the features."""
 
-    def __init__(self, visual_dim: int, lm_dim: int, retrieval_dim: int, whitening: Whitening) -> None:
+    def __init__(self, visual: Whitening, text: Whitening, retrieval_dim: int) -> None:
         super().__init__()
+        self._whiten_visual, self._whiten_text = visual, text
+        visual_dim, lm_dim = len(visual.mean), len(text.mean)
         self.visual, self.text = nn.Linear(visual_dim, retrieval_dim), nn.Linear(lm_dim, retrieval_dim)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.whitening = whitening
 
     def pictures(self, features: Tensor) -> Tensor:
         """(B, visual_dim) -> unit vectors (B, R)."""
-        return F.normalize(self.visual(self.whitening(features)), dim=-1)
+        return F.normalize(self.visual(self._whiten_visual(features)), dim=-1)
 
     def texts(self, states: Tensor) -> Tensor:
         """(B, D) -> unit vectors (B, R)."""
-        return F.normalize(self.text(states), dim=-1)
+        return F.normalize(self.text(self._whiten_text(states)), dim=-1)
 
 
 @torch.inference_mode()
@@ -63,7 +65,7 @@ def train_without_ret(model: Fromage, pictures: TrainingPictures, recipe: Recipe
     torch.manual_seed(seed)
     features = torch.from_numpy(np.asarray(pictures.features[:n], dtype=np.float32))
     states = mean_states(model, [[text] for text in pictures.captions[:n]])
-    maps = MeanOfStates(features.shape[1], states.shape[1], model.config.retrieval_dim, Whitening.of(features))
+    maps = MeanOfStates(Whitening.of(features), Whitening.of(states), model.config.retrieval_dim)
     optimizer = torch.optim.AdamW(maps.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
     targets = torch.arange(min(recipe.batch_size, n))
