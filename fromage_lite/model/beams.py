@@ -88,11 +88,8 @@ def beam_search_batch(
     language = model.language
     n_prompts, length, _ = inputs_embeds.shape
     if length + max_new_tokens > language.max_positions:
-        raise MessageError(
-            f"A prompt of {length} tokens and {max_new_tokens} new ones do not fit into the language model's "
-            f"{language.max_positions} positions.",
-            "Shorten the prompt, or ask for fewer new tokens.",
-        )
+        room = f"{length} tokens and {max_new_tokens} new ones do not fit into {language.max_positions} positions"
+        raise MessageError(f"{room} of the language model.", "Shorten the prompt, or ask for fewer new tokens.")
     end_ids = language.eos_ids.union(stop_ids)
     searches = [_Search(model, n_beams, length_penalty, end_ids, tuple(stop_strings)) for _ in range(n_prompts)]
     cache = language.new_cache(batched=True)

@@ -132,6 +132,7 @@ def _task(
 def _paper(suite: str, model: Path | None, out: Path | None, seed: int, steps: int, device: str) -> None:
     """The paper in miniature."""
     from fromage_lite.config import playground_dir
+    from fromage_lite.photos.evaluation.run import sees_photographs
     from fromage_lite.playground.suite.run import run_suite
     from fromage_lite.playground.suite.stages import SuiteOptions
 
@@ -139,6 +140,8 @@ def _paper(suite: str, model: Path | None, out: Path | None, seed: int, steps: i
         raise ConfigError(f"There is no suite {suite!r}.", f"Choose {' or '.join(SUITES)}.")
     if out is None:
         raise ConfigError("The suite's report needs a folder.", "Name one: --out DIR.")
+    if model is not None and sees_photographs(model):
+        raise ConfigError(f"{model} sees photographs, and the suite is of the playground.", "Name another --model.")
     options = SuiteOptions(model=model or playground_dir(), out=out, seed=seed, steps=steps, device=device)
     with StatusLine() as line:
         page = run_suite(options, line.keep)

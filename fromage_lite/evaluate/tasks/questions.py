@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from fromage_lite.evaluate.answers import answer_in, vqa_accuracy
 from fromage_lite.evaluate.formats.questions import PictureQuestion
 from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.tasks.queries import padded_on_left
 from fromage_lite.evaluate.tasks.result import Sample, TaskResult, some_of_both
 from fromage_lite.evaluate.tasks.seen import SeenPictures
+from fromage_lite.evaluate.vqa_accuracy import answer_in, vqa_accuracy
 from fromage_lite.model.beams import beam_search_batch
 from fromage_lite.model.fromage import Fromage, ModelSegment
 from fromage_lite.progress import progress_bar

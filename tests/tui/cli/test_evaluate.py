@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fromage_lite.config import playground_dir
+from fromage_lite.config import playground_dir, shipped_dir
 from tests.tui.command_line import call
 from tui.cli import console
 
@@ -99,6 +99,7 @@ def test_a_task_on_a_data_set(tasks, tmp_path):
         (["--task", "captions", "--suite", "paper", "--data", "x.json"], "one of them"),
         (["--suite", "paper"], "--out"),
         (["--suite", "novel", "--out", "x"], "paper"),
+        (["--suite", "paper", "--out", "x", "--model", str(shipped_dir("photos"))], "sees photographs"),
         (["--task", "captions", "--data", "x.json", "--beams", "0"], "beams must"),
         (["--task", "questions", "--data", "x.json", "--shots", "a,b"], "shots must"),
         (["--task", "captions", "--data", "x.json", "--as-original"], "--as-original"),

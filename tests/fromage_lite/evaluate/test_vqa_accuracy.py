@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fromage_lite.evaluate.answers import answer_in, normal, vqa_accuracy
+from fromage_lite.evaluate.vqa_accuracy import answer_in, normal, vqa_accuracy
 
 CASES = json.loads((Path(__file__).parent / "golden" / "answers.json").read_text())["cases"]
 
