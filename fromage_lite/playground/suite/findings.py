@@ -88,6 +88,7 @@ def _of_ablations(ablations: Mapping[str, TaskResult]) -> list[Finding]:
         ("[RET] finds more than the mean of the caption's states", recall, "together", WITHOUT, "[RET]", "mean"),
         ("so it does in stories", context, "together", WITHOUT, "[RET]", "mean"),
         ("more visual tokens caption better", "cider_d", "scaled_17", "scaled_1", "17 tokens", "1 token"),
+        ("and read pictures in a story better", context, "scaled_17", "scaled_1", "17 tokens", "1 token"),
         ("more data retrieve better", recall, "together", "pictures_64", "all pictures", "64 pictures"),
         ("training captions better than its beginning", "cider_d", "together", "untrained", "trained", "one step"),
         ("the least-squares beginning captions better than a scaled one, both trained alike", "cider_d", "together",

@@ -16,6 +16,7 @@ from fromage_lite.playground.suite.stages import Results, Suite
 
 _RANKS = ("recall@1", "recall@5", "recall@10", "median_rank")
 _TOWER = "text tower"
+_WITH_PICTURES = "5_captions_4_images/recall@1"
 _CONTEXT_NAMES = {
     "1_caption": "1 caption",
     "5_captions": "5 captions",
@@ -165,7 +166,7 @@ def _questions(results: Results, own: Mapping[str, TaskResult]) -> list[Block]:
     return [_counted(results), plot, table, _samples(own["questions"])]
 
 
-_SHORT = ("cider_d", "bleu_4", "all_named", "text_to_image/recall@1", "image_to_text/recall@1")
+_SHORT = ("cider_d", "bleu_4", "all_named", "text_to_image/recall@1", "5_captions/recall@1", _WITH_PICTURES)
 
 
 def _short(ablations: Mapping[str, TaskResult], names: Mapping[str, object]) -> Table:
@@ -181,7 +182,7 @@ def _ret(ablations: Mapping[str, TaskResult]) -> Table:
 def _tokens(ablations: Mapping[str, TaskResult]) -> list[Block]:
     lines = {key: [ablations[name].figures.get(key) for name in VISUAL_TOKENS] for key in ("all_named", "bleu_4")}
     places = [str(n) for n in VISUAL_TOKENS.values()]
-    plot = Plot("visual_tokens", "Captions by the number of visual tokens", "visual tokens", "", places, lines)
+    plot = Plot("visual_tokens", "By the number of visual tokens", "visual tokens", "figure", places, lines)
     said = "All begin from `scaled` first values: the fit to tags is made for 17 tokens."
     return [plot, _short(ablations, VISUAL_TOKENS), said]
 
@@ -190,7 +191,7 @@ def _sizes(ablations: Mapping[str, TaskResult]) -> list[Block]:
     keys = ("all_named", "text_to_image/recall@1")
     lines = {key: [ablations[name].figures.get(key) for name in PICTURE_COUNTS] for key in keys}
     places = [f"{n:,}" for n in PICTURE_COUNTS.values()]
-    plot = Plot("data", "By the number of training pictures", "captioned pictures", "", places, lines)
+    plot = Plot("data", "By the number of training pictures", "captioned pictures", "figure", places, lines)
     return [plot, _short(ablations, PICTURE_COUNTS)]
 
 

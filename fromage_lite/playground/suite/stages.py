@@ -51,7 +51,7 @@ class SuiteOptions:
     sizes: Sizes = field(default_factory=Sizes)
     steps: int = 100
     batch_size: int = 32
-    answer_dialogues: int = 25
+    answer_dialogues: int = 20
     ablation_pictures: int = 150
     ablation_stories: int = 100
     device: str = "auto"

@@ -35,7 +35,7 @@ class Sizes:
     pictures: int = 400
     stories: int = 250
     dialogues: int = 100
-    questions: int = 300
+    questions: int = 200
     examples: int = 100
 
 
