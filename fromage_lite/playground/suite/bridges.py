@@ -62,7 +62,7 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation("untrained", "visual_init = text, one step", steps=1),
     Ablation("scaled_17", "visual_init = scaled", visual_init="scaled"),
     Ablation("random_17", "visual_init = random", visual_init="random"),
-    *(Ablation(f"scaled_{n}", f"{n} visual tokens", n_visual_tokens=n, visual_init="scaled") for n in (1, 2, 4, 8)),
+    *(Ablation(f"scaled_{n}", f"visual tokens: {n}", n_visual_tokens=n, visual_init="scaled") for n in (1, 2, 4, 8)),
     *(Ablation(f"pictures_{n}", f"{n:,} pictures", pictures=n) for n in (64, 512)),
 )
 

@@ -218,8 +218,9 @@ def _command(suite: Suite) -> str:
 
 
 def _seconds(suite: Suite, titles: Mapping[str, str]) -> Table:
-    rows = [
-        (titles.get(name.removeprefix("bridge_"), name.replace("_", " ")), f"{seconds:.0f}")
-        for name, seconds in suite.seconds.items()
-    ]
+    rows = []
+    for name, seconds in suite.seconds.items():
+        trained = name.startswith("bridge_")
+        title = titles[name.removeprefix("bridge_")] if trained else name.replace("_", " ")
+        rows.append((f"trained: {title}" if trained else title, f"{seconds:.0f}"))
     return Table(("stage", "seconds"), [*rows, ("all", f"{sum(suite.seconds.values()):.0f}")])
