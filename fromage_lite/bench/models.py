@@ -81,6 +81,8 @@ def _check_shape(name: str, shapes: Mapping[str, object]) -> None:
 def _opt(name: str, place: Placement) -> Any:
     from transformers import AutoModelForCausalLM, OPTConfig
 
+    from fromage_lite.language.loading import lm_options
+
     shape = OPT_SHAPES[name]
     config = OPTConfig(
         **shape,
@@ -90,7 +92,12 @@ def _opt(name: str, place: Placement) -> Any:
         eos_token_id=None,  # random weights would end a text at random; this way every run has its full length
     )
     with place.device:  # weights are made where they are used, so there is never a second copy
-        return AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+        model = AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+    if place.quantize is None:
+        return model
+    with tempfile.TemporaryDirectory() as folder:  # a model is rounded as it is read
+        model.save_pretrained(folder)
+        return AutoModelForCausalLM.from_pretrained(folder, **lm_options(place))
 
 
 def _tokenizer() -> Any:

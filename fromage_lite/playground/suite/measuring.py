@@ -74,14 +74,13 @@ def measure_tasks(suite: Suite, data: SuiteData) -> dict[str, Results]:
         "dialogues": each(
             lambda m, s: evaluate_dialogues(m, s, data.dialogues, rounds=ROUNDS, seed=seed, alike=of_dialogues)
         ),
-        "answers": each(lambda m, s: evaluate_answers(m, s, chosen, batch_size=100, seed=seed)),
+        "answers": each(lambda m, s: evaluate_answers(m, s, chosen, seed=seed)),
         "answers_as_original": lambda: {
             suite.paper: evaluate_answers(
                 suite.model(suite.paper),
                 suite.seen(suite.model(suite.paper), suite.paper),
                 chosen[: max(len(chosen) // 3, 1)],
                 as_original=True,
-                batch_size=100,
                 seed=seed,
             )
         },
