@@ -68,6 +68,12 @@ def choose_kind(count: int) -> str:
     return "FLAT" if count <= EXACT_LIMIT else "HNSW"
 
 
+def check_kind(kind: str | None) -> None:
+    """Raises StoreError unless a kind is one of `KINDS`, or None."""
+    if kind is not None and kind not in KINDS:
+        raise StoreError(f"Milvus has no index of the kind {kind}.", f"Name one of {', '.join(KINDS)}.")
+
+
 def load_collection(
     store: FeatureStore | str | Path,
     project: Project,
@@ -100,8 +106,7 @@ def load_collection(
         FingerprintError: another model made the collection, or the store's image embeddings.
         StoreError: the store is damaged, the server doesn't answer, or the collection holds other pictures.
     """
-    if kind is not None and kind not in KINDS:
-        raise StoreError(f"Milvus has no index of the kind {kind}.", f"Name one of {', '.join(KINDS)}.")
+    check_kind(kind)
     place = MilvusAddress.parse(address)
     folder = store.path if isinstance(store, FeatureStore) else Path(store)
     with closing(FeatureStore.open(folder)) as opened, closing(connect(place, create=True)) as client:

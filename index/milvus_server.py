@@ -173,8 +173,8 @@ def connect(address: MilvusAddress, *, create: bool = False) -> MilvusClient:
     from pymilvus.exceptions import MilvusException
 
     # It logs every error with its traceback, into the middle of a screen; what matters is raised.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
+    for name in ("pymilvus", "milvus_lite", "grpc"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with milvus_errors(address):
         try:
             return MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=SECONDS, dedicated=True)
