@@ -17,22 +17,22 @@ from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
 from fromage_lite.vision import EncoderSpace, VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
-from index.build import BuildReport, build_store, derive_index
-from index.derive import Project
-from index.download import DownloadLimits
-from index.encoding import Encoder
-from index.manifest import INDEX_MANIFEST, IndexManifest
-from index.policy import IndexOptions
+from index.building.build import BuildReport, build_store, derive_index
+from index.building.encoding import Encoder
+from index.building.projected import ImportReport, import_embeddings
 from index.progress import Progress
-from index.projected import ImportReport, import_embeddings
-from index.readers import Reader
-from index.recognise import SourceOptions, open_sources
-from index.reference_pickle import read_reference
-from index.store import FeatureStore
-from index.threshold import keep_match_score
+from index.search.derive import Project
+from index.search.policy import IndexOptions
+from index.sources.download import DownloadLimits
+from index.sources.readers import Reader
+from index.sources.recognise import SourceOptions, open_sources
+from index.sources.reference_pickle import read_reference
+from index.store.feature_store import FeatureStore
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
+from index.store.threshold import keep_match_score
 
 if TYPE_CHECKING:
-    from index.ray_engine import RayEngine, RayOptions
+    from index.building.ray_engine import RayEngine, RayOptions
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -134,7 +134,7 @@ def index_pictures(
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
+        pictures: whatever `index.sources.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
@@ -228,7 +228,7 @@ def _engine(
         with bar("Embedding", "picture") as progress:
             yield None, progress
         return
-    from index.ray_engine import RayEngine
+    from index.building.ray_engine import RayEngine
 
     fingerprint = embedder.vision.fingerprint()
     options = replace(ray, shards=ray.shards or str(out.absolute() / "shards"))

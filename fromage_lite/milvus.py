@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 from fromage_lite.indexing import Bar, Embedder, check_encoder, no_bar
-from index.milvus_load import LoadReport, check_kind, load_collection
-from index.milvus_server import MilvusAddress, connect
-from index.store import FeatureStore
+from index.milvus.load import LoadReport, check_kind, load_collection
+from index.milvus.server import MilvusAddress, connect
+from index.store.feature_store import FeatureStore
 
 
 def index_in_milvus(

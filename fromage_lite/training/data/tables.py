@@ -20,9 +20,9 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.text.marks import RET
 from fromage_lite.text.tokens import special_tokens
 from fromage_lite.training.data.interleaved import TrainingData
-from index.build import TsvReader, build_store
+from index.building.build import TsvReader, build_store
 from index.progress import Progress
-from index.store import FeatureStore
+from index.store.feature_store import FeatureStore
 
 MAX_BAD_SHARE = 0.05
 VALIDATION_SHARE, VALIDATION_MOST = 0.05, 512
@@ -59,7 +59,7 @@ def read_table(
     """Training data from a table of captions. A picture may be in several rows; some are held out for validation.
 
     Args:
-        path: rows `caption<TAB>image`; see `index.tables.read_rows`.
+        path: rows `caption<TAB>image`; see `index.sources.tables.read_rows`.
         model: its frozen encoder computes the features.
         store: folder of the feature store; features that it already holds are not computed again.
         images_root: where relative image paths count from; None is the table's folder.
