@@ -41,7 +41,7 @@ class SequenceBatch(_OnDevice):
     Attributes:
         ids: (B, T) int64; `IMAGE_SLOT` at visual tokens, 0 at padding.
         labels: (B, T) int64; `IGNORED` where nothing is learnt.
-        features: (I, F) float32, the pictures in reading order.
+        features: (I, F) float32, the pictures in reading order; (I, patches, F) where visual tokens come from those.
         ret_features: (Q, F) float32, the target pictures of the `[RET]`s in reading order.
         ret_groups: (Q,) int64, equal for pictures that look alike.
     """
@@ -95,6 +95,7 @@ class Collator:
 
     def __init__(self, data: TrainingData) -> None:
         self._features = data.features
+        self._visual = data.features if data.grid is None else data.grid
         self._groups = np.arange(len(data.features)) if data.groups is None else data.groups
 
     def sequences(self, examples: Sequence[Encoded]) -> SequenceBatch:
@@ -102,7 +103,7 @@ class Collator:
         return SequenceBatch(
             ids=_padded([example.ids for example in examples], 0),
             labels=_padded([example.labels for example in examples], IGNORED),
-            features=self.features([row for example in examples for row in example.image_rows]),
+            features=_rows(self._visual, [row for example in examples for row in example.image_rows]),
             ret_features=self.features([row for example in examples for row in example.ret_rows]),
             ret_groups=self.groups([row for example in examples for row in example.ret_rows]),
         )
@@ -126,12 +127,16 @@ class Collator:
 
     def features(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
         """Pooled features of rows, (n, F) float32."""
-        picked = np.asarray(self._features[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
-        return torch.from_numpy(np.ascontiguousarray(picked))
+        return _rows(self._features, rows)
 
     def groups(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
         """Groups of rows, (n,) int64."""
         return torch.from_numpy(self._groups[np.asarray(rows, dtype=np.int64)].astype(np.int64))
+
+
+def _rows(array: npt.NDArray[np.floating], rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
+    picked = np.asarray(array[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
+    return torch.from_numpy(np.ascontiguousarray(picked))
 
 
 def _padded(arrays: Sequence[npt.NDArray[np.int64]], fill: int, on_left: bool = False) -> Tensor:
