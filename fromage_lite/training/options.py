@@ -27,6 +27,11 @@ class RunOptions:
     """Share of the pictures of --data that is held out, from 0 to 1. Default: 0.05, of at most 512 pictures."""
     images_root: Path | None = None
     """Folder that image paths in the table are relative to. Default: the table's own."""
+    stream: bool = False
+    """Read and encode the pictures of --data anew at every step instead of keeping their features; tars only, divided
+    among the processes and shuffled by --seed."""
+    crop: float = 1.0
+    """With --stream: smallest share of a picture's area that a random crop keeps. Default: the whole picture."""
     language_model: str | None = None
     """Hub name or folder of a causal language model. Default: that of the recipe's world."""
     vision_encoder: str | None = None
@@ -77,7 +82,11 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be a whole number >= 1, not {value}.")
-        for name in ("max_bad_share", "val_share"):
+        if self.stream and self.data is None:
+            raise ConfigError("--stream takes tars.", "Name them: --data FOLDER.")
+        if self.crop != 1 and not self.stream:
+            raise ConfigError("--crop needs --stream: cached features are of whole pictures.", "Give both.")
+        for name in ("max_bad_share", "val_share", "crop"):
             share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"{name} must be a number from 0 to 1, not {share}.")

@@ -40,7 +40,9 @@ def make_accelerator(
     # Accelerate keeps one setting for the whole process; the next run may need another. It asks what the processes have
     # in common on a CPU only where it is told that there is nothing else.
     AcceleratorState._reset_state(reset_partial_state=PartialState(**options).device.type != torch.device(device).type)
-    return Accelerator(mixed_precision=recipe.mixed_precision, log_with=list(trackers), project_dir=str(out), **options)
+    return Accelerator(
+        mixed_precision=recipe.mixed_precision, log_with=list(trackers) or None, project_dir=str(out), **options
+    )
 
 
 def tracker_names(text: str) -> tuple[str, ...]:

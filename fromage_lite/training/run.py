@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -24,6 +25,7 @@ from fromage_lite.progress import Report, ignore
 from fromage_lite.training.curves import CURVES, NEEDED, can_draw
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
+from fromage_lite.training.data.streaming import StreamBatches, StreamOptions, tars_of
 from fromage_lite.training.find_lr import search_rate
 from fromage_lite.training.length import RunLength
 from fromage_lite.training.options import RunOptions
@@ -81,6 +83,7 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
         keep=options.keep,
         patience=options.patience,
         overfit=options.overfit_one_batch,
+        source=_stream(model, recipe, options, accelerator) if options.stream else None,
     )
     if is_trial:
         _try(trainer, seen, options, tell)
@@ -90,7 +93,7 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
         report(source)
         end = f" up to step {options.max_steps:,}" if (options.max_steps or recipe.steps) < recipe.steps else ""
         report(f"Training {recipe.steps:,} steps on {accelerator.device}{end}; the run is in {out}.")
-        if options.data is not None and options.steps is None:
+        if options.data is not None and options.steps is None and not options.stream:
             length = RunLength(recipe, len(data.captions), options.max_steps)
             report(length.in_passes())
             trainer.on_pace = lambda seconds: report(length.in_time(seconds))
@@ -99,6 +102,13 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
     if accelerator.is_main_process:
         _finish(out, options.export, model, result, report)
     return result.interrupted
+
+
+def _stream(model: Fromage, recipe: Recipe, options: RunOptions, accelerator: Accelerator) -> StreamBatches:
+    assert options.data is not None
+    rank, world = accelerator.process_index, accelerator.num_processes
+    how = StreamOptions(options.seed, rank, world, options.crop, options.max_bad_share)
+    return StreamBatches(tars_of(options.data), model, recipe, how)
 
 
 def _try(trainer: Trainer, seen: Preview | None, options: RunOptions, report: Report) -> None:

@@ -24,7 +24,7 @@ from fromage_lite.errors import FromageError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training import tracking
 from fromage_lite.training.curves import CURVES, draw_run
-from fromage_lite.training.data.batches import Batches, StepBatch
+from fromage_lite.training.data.batches import Batches, StepBatch, StepSource
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import step_losses
@@ -84,6 +84,7 @@ class Trainer:
         keep: how many of the checkpoints on the way are kept, besides the last.
         patience: end after so many validations without a better one; None never does.
         overfit: train on the batch of the first step alone, which any sound bridge learns by heart.
+        source: makes this process's batches; None takes them from `data`.
         on_step: called after each step with its number (from 1) and its losses.
         on_pace: called once, after the first steps, with the seconds that one takes.
     """
@@ -100,6 +101,7 @@ class Trainer:
     keep: int = 0
     patience: int | None = None
     overfit: bool = False
+    source: StepSource | None = None
     on_step: Callable[[int, dict[str, float]], None] | None = None
     on_pace: Callable[[float], None] | None = None
 
@@ -107,7 +109,7 @@ class Trainer:
         self._accelerator = self.accelerator or make_accelerator(self.recipe, self.out, self.model.language.device)
         encoder = SequenceEncoder(self.model.language, self.model.config)
         rank, world = self._accelerator.process_index, self._accelerator.num_processes
-        self._batches = Batches(self.data, encoder, self.recipe, self.seed, rank, world)
+        self._batches = self.source or Batches(self.data, encoder, self.recipe, self.seed, rank, world)
         held_out = self.data.validation
         self._held_out = Batches(held_out, encoder, self.recipe) if held_out is not None else None
         self._raw_optimizer = make_optimizer(self.model, self.recipe)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +145,14 @@ def _padded(arrays: Sequence[npt.NDArray[np.int64]], fill: int, on_left: bool = 
     for line, array in zip(result, arrays, strict=True):
         line[slice(longest - len(array), None) if on_left else slice(len(array))] = array
     return torch.from_numpy(result)
+
+
+class StepSource(Protocol):
+    """Makes the batches of a run, each a function of its step."""
+
+    def step(self, step: int) -> StepBatch:
+        """This process's share of a training step."""
+        ...
 
 
 class Batches:

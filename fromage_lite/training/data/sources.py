@@ -10,6 +10,7 @@ from fromage_lite.errors import DataError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.progress import progress_bar
 from fromage_lite.training.data.interleaved import TrainingData
+from fromage_lite.training.data.streaming import stream_data
 from fromage_lite.training.data.tables import Split, TableReport, read_source, read_store
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
@@ -33,6 +34,12 @@ def file_data(options: RunOptions, model: Fromage, out: Path) -> tuple[TrainingD
         FromageError: there is nothing usable, or too many rows are bad.
     """
     assert options.data is not None
+    if options.stream:
+        held_out = None
+        if options.val_data is not None:
+            held_out, _ = _read(options.val_data, model, out / VALIDATION_FEATURES, options, None)
+        data = stream_data(options.data, model, held_out, options.crop)
+        return data, f"Pictures streamed from {options.data}."
     split = None if options.val_data is not None else Split(options.val_share, options.seed)
     data, said = _read(options.data, model, out / FEATURES, options, split)
     if options.val_data is None:
