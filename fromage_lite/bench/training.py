@@ -175,7 +175,8 @@ def measure_training(model: Fromage, batch_size: int, repeats: int) -> TrainingF
             expected = expected or gradients
             times = _times(training, batches, repeats if isinstance(training, OurTraining) else 1, device)
         steps.append(statistics.mean(times))
-        rows.append(TrainingRow(way, steps[-1], steps[0] / steps[-1], operations, gradient_error(gradients, expected)))
+        errors = [gradient_error(*pair) for pair in zip(gradients, expected, strict=True)]
+        rows.append(TrainingRow(way, steps[-1], steps[0] / steps[-1], operations, *errors))
         if isinstance(training, OurTraining):
             state = training.optimizer.state.values()
             optimizer_bytes = sum(t.nbytes for s in state for t in s.values() if isinstance(t, Tensor) and t.dim())

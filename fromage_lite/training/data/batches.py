@@ -20,6 +20,9 @@ from fromage_lite.training.data.encoding import Encoded, SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.recipe import Recipe
 
+MOST_ENCODED = 100_000
+"""Captions that are encoded before the first step."""
+
 
 class _OnDevice:
     """A dataclass of tensors that move together."""
@@ -155,6 +158,38 @@ class StepSource(Protocol):
         ...
 
 
+class _Captions:
+    """Captions as both of their sequences. A few are encoded at once; millions when they are asked for, or they would
+    take minutes and gigabytes before the first step."""
+
+    def __init__(self, pairs: Sequence[tuple[str, int]], encoder: SequenceEncoder, recipe: Recipe) -> None:
+        self._pairs, self._encoder, self._recipe = pairs, encoder, recipe
+        self._encoded = [self._encode(i) for i in range(len(pairs))] if len(pairs) <= MOST_ENCODED else None
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, number: int) -> tuple[Encoded, Encoded]:
+        """The captioning and the retrieval sequence of a caption."""
+        return self._encode(number) if self._encoded is None else self._encoded[number]
+
+    def lengths(self) -> list[int]:
+        """How long the captions are, to sort them by: in tokens, or in letters where they are not encoded yet."""
+        if self._encoded is None:
+            return [len(caption) for caption, _ in self._pairs]
+        return [len(captioning) for captioning, _ in self._encoded]
+
+    def _encode(self, number: int) -> tuple[Encoded, Encoded]:
+        (caption, row), recipe = self._pairs[number], self._recipe
+        prefix, longest = recipe.input_prefix, recipe.max_tokens
+        return (
+            self._encoder.captioned_image(
+                caption, row, separator=recipe.caption_separator, input_prefix=prefix, max_tokens=longest
+            ),
+            self._encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
+        )
+
+
 class Batches:
     """The training data as batches: a pure function of recipe, seed, step, and the process's rank.
 
@@ -178,23 +213,13 @@ class Batches:
     ) -> None:
         self._recipe, self._seed, self._rank, self._world = recipe, seed, rank, world
         self._collate, self._rows = Collator(data), len(data.features)
-        prefix, longest = recipe.input_prefix, recipe.max_tokens
         weights = recipe.weights
-        self._captions: list[tuple[Encoded, Encoded]] = []
-        if weights.captioning or weights.retrieval or weights.contrastive:
-            self._captions = [
-                (
-                    encoder.captioned_image(
-                        caption, row, separator=recipe.caption_separator, input_prefix=prefix, max_tokens=longest
-                    ),
-                    encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
-                )
-                for caption, row in data.captions
-            ]
+        is_used = weights.captioning or weights.retrieval or weights.contrastive
+        self._captions = _Captions(data.captions if is_used else (), encoder, recipe)
         self._dialogues: list[Encoded] = []
         if recipe.dialogue_batch_size and (weights.dialogue or weights.dialogue_contrastive):
             self._dialogues = [encoder.example(example, recipe.max_tokens) for example in data.dialogues]
-        lengths = [len(captioning) for captioning, _ in self._captions]
+        lengths = self._captions.lengths()
         self._caption_order = LengthBatches(lengths, recipe.batch_size, seed) if lengths else None
         lengths = [len(dialogue) for dialogue in self._dialogues]
         self._dialogue_order = LengthBatches(lengths, recipe.dialogue_batch_size, seed + 1) if lengths else None
@@ -229,8 +254,9 @@ class Batches:
         self, captions: Sequence[int], dialogues: Sequence[int], joined: bool, negatives: Negatives | None
     ) -> StepBatch:
         weights = self._recipe.weights
-        captioning = [self._captions[i][0] for i in captions] if weights.captioning else []
-        retrieval = [self._captions[i][1] for i in captions] if weights.retrieval or weights.contrastive else []
+        both = [self._captions[i] for i in captions]
+        captioning = [sequence for sequence, _ in both] if weights.captioning else []
+        retrieval = [sequence for _, sequence in both] if weights.retrieval or weights.contrastive else []
         if joined:
             captioning = join_pairs(captioning)
         spoken = [self._dialogues[i] for i in dialogues]

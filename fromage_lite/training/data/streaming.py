@@ -174,18 +174,22 @@ class StreamBatches:
 
     def _batch(self, collate: Collator, captions: list[tuple[str, int]], step: int) -> StepBatch:
         recipe = self._recipe
-        options = {"input_prefix": recipe.input_prefix, "max_tokens": recipe.max_tokens}
+        prefix, longest = recipe.input_prefix, recipe.max_tokens
         retrieval, captioning = None, None
         if recipe.weights.captioning:
             separator = recipe.caption_separator
             examples = [
-                self._encoder.captioned_image(text, row, separator=separator, **options) for text, row in captions
+                self._encoder.captioned_image(text, row, separator=separator, input_prefix=prefix, max_tokens=longest)
+                for text, row in captions
             ]
             joined = np.random.default_rng((self._options.seed, step, 1)).random() < recipe.concat_probability
             captioning = collate.sequences(join_pairs(examples) if joined else examples)
         if recipe.weights.retrieval or recipe.weights.contrastive:
             retrieval = collate.retrieval(
-                [self._encoder.retrieval_caption(text, row, **options) for text, row in captions]
+                [
+                    self._encoder.retrieval_caption(text, row, input_prefix=prefix, max_tokens=longest)
+                    for text, row in captions
+                ]
             )
         return StepBatch(captioning=captioning, retrieval=retrieval)
 
