@@ -232,7 +232,7 @@ def test_millions_of_captions_are_encoded_when_they_are_needed_and_no_sooner(tin
             return super().retrieval_caption(*arguments, **options)
 
     encoder = Counting(tiny_model.language, tiny_model.config)
-    whole = Batches(data, encoder, recipe)
+    Batches(data, encoder, recipe)
     assert Counting.calls == 8
     monkeypatch.setattr("fromage_lite.training.data.batches.MOST_ENCODED", 7)
     lazy = Batches(data, encoder, recipe)
