@@ -17,10 +17,13 @@ PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
 VisualInput = Literal["pooled", "grid"]
 SpellingMode = Literal["off", "auto"]
+AskBy = Literal["ret", "dialogue", "text-tower"]
+"""How words search: by the state at `[RET]`, by that in a dialogue's context, by the encoder's own text tower."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
+ENCODER_LIBRARIES = ("open_clip", "timm", "timm-classifier")  # prefixes of image encoders' names, as in `vision`
 NO_INDEX = "none"  # in place of an index's name
 PHOTOS, PLAYGROUND = "photos", "playground"
 SHIPPED = (PHOTOS, PLAYGROUND)
@@ -184,10 +187,11 @@ class LoadOptions:
     """What to load, where to run it and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
-    """Model folder, Hugging Face id, or short name (photos, playground). Default: the one that fits the index and the
-    pictures."""
+    """Model folder, Hugging Face id, or short name (photos, playground); for index and search also an image encoder
+    without a bridge. Default: the one that fits the index and the pictures."""
     index: str | None = None
-    """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
+    """Folder of the picture index to answer from, its address in Milvus, or "none". Default: the playground's pictures,
+    for its models."""
     device: str = "auto"
     """Where to run: auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,37 @@ def random_model(lm: str, encoder: str, place: Placement) -> Fromage:
         ConfigError: there is no such shape.
     """
     for name, shapes in ((lm, OPT_SHAPES), (encoder, CLIP_SHAPES)):
-        if name not in shapes:
-            raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")
+        _check_shape(name, shapes)
     torch.manual_seed(0)
     language = LanguageModel(_opt(lm, place), _tokenizer(), lm)
     config = FromageConfig(language_model=lm, vision_encoder=encoder, prompt_template="qa")
-    return Fromage.from_parts(language, _clip(encoder, place), config)
+    return Fromage.from_parts(language, random_encoder(encoder, place), config)
+
+
+def random_encoder(name: str, place: Placement) -> VisionEncoder:
+    """A CLIP image encoder of a shape of `CLIP_SHAPES`, with random weights.
+
+    Raises:
+        ConfigError: there is no such shape.
+    """
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    _check_shape(name, CLIP_SHAPES)
+    with tempfile.TemporaryDirectory() as folder:
+        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(place.dtype).save_pretrained(folder)
+        CLIPImageProcessor().save_pretrained(folder)
+        return VisionEncoder.load(str(Path(folder)), place)
+
+
+def _check_shape(name: str, shapes: Mapping[str, object]) -> None:
+    if name not in shapes:
+        raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")
 
 
 def _opt(name: str, place: Placement) -> Any:
     from transformers import AutoModelForCausalLM, OPTConfig
+
+    from fromage_lite.language.loading import lm_options
 
     shape = OPT_SHAPES[name]
     config = OPTConfig(
@@ -70,25 +92,20 @@ def _opt(name: str, place: Placement) -> Any:
         eos_token_id=None,  # random weights would end a text at random; this way every run has its full length
     )
     with place.device:  # weights are made where they are used, so there is never a second copy
-        return AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+        model = AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+    if place.quantize is None:
+        return model
+    with tempfile.TemporaryDirectory() as folder:  # a model is rounded as it is read
+        model.save_pretrained(folder)
+        return AutoModelForCausalLM.from_pretrained(folder, **lm_options(place))
 
 
 def _tokenizer() -> Any:
-    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed. A text
-    begins with one of them, as OPT's do."""
+    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     words = {f"word{number}": number for number in range(OPT_WORDS)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="word2")
-
-
-def _clip(name: str, place: Placement) -> VisionEncoder:
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
-
-    with tempfile.TemporaryDirectory() as folder:
-        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(place.dtype).save_pretrained(folder)
-        CLIPImageProcessor().save_pretrained(folder)
-        return VisionEncoder.load(str(Path(folder)), place)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

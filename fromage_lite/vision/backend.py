@@ -9,6 +9,8 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor, nn
 
+from fromage_lite.vision.text_tower import LoadTower
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -38,14 +40,14 @@ class Backend:
         encode: pixel_values -> features.
         preprocess: RGB images -> pixel_values (B, 3, H, W).
         preprocessing: describes the preprocessing, for the fingerprint.
-        encode_text: texts -> features in the space of `pooled`; None if the model has no text tower.
+        load_tower: loads the model's text tower; None if it has none.
     """
 
     module: nn.Module
     encode: Encode
     preprocess: Callable[[list[Image.Image]], Tensor]
     preprocessing: str
-    encode_text: Callable[[list[str]], Tensor] | None = None
+    load_tower: LoadTower | None = None
 
 
 def patches(tokens: Tensor, prefix: int = 0, channels_last: bool = False) -> Tensor:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from fromage_lite.checkpoint.hub import check_reachable, is_cached
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 from fromage_lite.vision.timm_models import is_timm_tower, timm_grid
+
+_DOWNLOADS = Path("~/.cache/clip").expanduser()  # where open_clip keeps weights that are not from the Hub
 
 
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
@@ -29,14 +36,16 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         revision: unused: a name of open_clip holds its own.
 
     Raises:
-        CheckpointError: a local folder is missing or holds no open_clip model.
+        CheckpointError: a local folder is missing or holds no open_clip model, or the Hub can't be reached.
         ConfigError: the name has another form.
     """
     import open_clip
 
     model_name, pretrained = _source(name, base_dir)
-    model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
-    tokenizer: list[Any] = []  # made on first use: most runs never need it
+    if (repository := _repository(name)) and not is_cached(repository):
+        check_reachable(repository)  # open_clip would try for a minute, and log every attempt
+    with _without_log():
+        model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
 
     def encode(pixel_values: Tensor, grid: bool) -> ImageFeatures:
         pooled = model.encode_image(pixel_values, normalize=False)
@@ -45,14 +54,39 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     def preprocess(images: list[Image.Image]) -> Tensor:
         return torch.stack([transform(image) for image in images])
 
-    def encode_text(texts: list[str]) -> Tensor:
-        if not tokenizer:
-            tokenizer.append(open_clip.get_tokenizer(model_name))
-        device = next(model.parameters()).device
-        return model.encode_text(tokenizer[0](texts).to(device), normalize=False)
+    def load_tower(device: torch.device, dtype: torch.dtype) -> OpenClipTower:
+        return OpenClipTower(model, open_clip.get_tokenizer(model_name), device)
 
     preprocessing = repr(transform.transforms[:2]) + repr(transform.transforms[-1])
-    return Backend(model, encode, preprocess, preprocessing, encode_text)
+    return Backend(model, encode, preprocess, preprocessing, load_tower)
+
+
+class OpenClipTower:
+    """A `TextTower`: the model's own, which is loaded with it. Its space is that of the pooled feature.
+
+    Args:
+        model: the whole model, on its device.
+        tokenizer: its tokenizer.
+        device: where it is.
+    """
+
+    projection: Tensor | None = None
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
+        self._model, self._tokenizer, self._device = model, tokenizer, device
+        with torch.inference_mode():
+            self.dim = self.encode_text([""]).shape[1]
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """As `TextTower.encode_text`."""
+        ids = self._tokenizer(list(texts)).to(self._device)
+        return F.normalize(self._model.encode_text(ids, normalize=False).float(), dim=-1)
+
+    def fits(self, text: str) -> bool:
+        """As `TextTower.fits`: with room for one token more, the ids stay the same and padding follows."""
+        room = self._tokenizer.context_length
+        ids, padding = self._tokenizer([text, ""], context_length=room + 1)
+        return bool((ids[:room] == self._tokenizer([text])[0]).all() and ids[room] == padding[room])
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
@@ -60,6 +94,31 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     import open_clip
 
     return open_clip.create_model(_source(name, base_dir)[0], load_weights=False, device="meta")
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    from open_clip import get_pretrained_cfg
+
+    if repository := _repository(name):
+        return is_cached(repository)
+    if name.startswith("local-dir:"):
+        return True
+    model_name, tag = _source(name, None)
+    weights = get_pretrained_cfg(model_name, tag or "")
+    return "url" not in weights or (_DOWNLOADS / Path(weights["url"]).name).is_file()
+
+
+def _repository(name: str) -> str:
+    """The Hub repository of the weights; "" where they come from elsewhere."""
+    from open_clip import get_pretrained_cfg
+
+    if name.startswith("local-dir:"):
+        return ""
+    if name.startswith("hf-hub:"):
+        return name.removeprefix("hf-hub:")
+    model_name, tag = _source(name, None)
+    return str(get_pretrained_cfg(model_name, tag or "").get("hf_hub", "")).rpartition("/")[0]
 
 
 def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
@@ -92,3 +151,18 @@ def _grid(visual: Any, pixel_values: Tensor) -> Tensor:
         return patches(maps[-1])
     inner = visual.forward_intermediates(pixel_values, indices=1, intermediates_only=True, output_fmt="NLC")
     return inner["image_intermediates"][-1]
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Drops what open_clip writes to the root logger itself: what goes wrong is raised, too."""
+    root = logging.getLogger()
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    root.addFilter(drop)
+    try:
+        yield
+    finally:
+        root.removeFilter(drop)
