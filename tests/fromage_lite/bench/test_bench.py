@@ -16,11 +16,11 @@ from fromage_lite.bench.training import (
     OURS_CACHED,
     OURS_PLAIN,
     ROWS,
-    flat,
     gradient_error,
     make_batches,
     measure_training,
 )
+from fromage_lite.bench.training_figures import flat
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.decoding import DecodingState, stream
