@@ -12,7 +12,7 @@ from typing import Any
 
 from fromage_lite.errors import DataError, ImageError
 from index.errors import described, reason
-from index.images import PICTURE_SUFFIXES
+from index.pictures.images import PICTURE_SUFFIXES
 
 Draw = Callable[[Mapping[str, Any]], Path]
 """Makes the picture file of an entry of `images` that holds a scene."""
