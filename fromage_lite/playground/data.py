@@ -50,6 +50,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
 ToExample = Callable[[Sequence[TrainingTurn]], Example]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
+_SHOWN = 128  # pixels of a picture that is only looked at
 _LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
 
@@ -136,6 +137,7 @@ def _part(
         dialogues=examples,
         groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
         texts=["".join(f" {tag}" for tag in tags(scene)) for scene in book.scenes],
+        picture=lambda row: render(book.scenes[row], _first_seed(split, seed) + row, _SHOWN),
         validation=validation,
         fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
     )
@@ -194,6 +196,11 @@ def _search(document: Document, book: _SceneBook) -> Example:
     return Example(tuple(segments))
 
 
+def _first_seed(split: Split, seed: int) -> int:
+    """What the first picture of a part is drawn with; the others follow."""
+    return seed + (HELD_OUT_SEED if split != "train" else 0)
+
+
 def _features(
     vision: VisionEncoder,
     scenes: Sequence[Scene],
@@ -209,7 +216,7 @@ def _features(
         cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(scenes), vision.dim):
             return cached
-    features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
+    features = encode_scenes(vision, scenes, _first_seed(split, seed), progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)

@@ -5,11 +5,12 @@ A picture is a row of a feature array here, never an image: the frozen encoder h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from PIL.Image import Image as PILImage
 from torch import Tensor
 
 from fromage_lite.errors import DataError
@@ -87,6 +88,8 @@ class TrainingData:
         visual_map: weight `(visual tokens * width, dim)` and bias `(visual tokens * width,)` of the map to visual
             tokens, where the data knows it in closed form.
         validation: held-out data of the same form, without its own validation.
+        grid: `(N, patches, grid_dim)`, the patches of the pictures, where visual tokens come from them; else None.
+        picture: gives the picture of a row, small, to be looked at; None where there is none to be had.
         fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
 
@@ -97,6 +100,8 @@ class TrainingData:
     texts: Sequence[str] | None = field(default=None, repr=False)
     visual_map: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     validation: TrainingData | None = field(default=None, repr=False)
+    grid: npt.NDArray[np.floating] | None = field(default=None, repr=False)
+    picture: Callable[[int], PILImage] | None = field(default=None, repr=False)
     fingerprint: str = ""
 
     def __post_init__(self) -> None:

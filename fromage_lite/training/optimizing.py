@@ -1,0 +1,61 @@
+"""AdamW over the bridge, its learning rate, and what belongs to a step of it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from accelerate import Accelerator
+
+from fromage_lite.model.fromage import Fromage
+from fromage_lite.training.recipe import Recipe
+
+
+def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW over the bridge; the map to visual tokens has its own rate, and stays as it is if that is 0."""
+    model.bridge.visual_embeddings.requires_grad_(recipe.visual_rate > 0)
+    named = model.trained_parameters()
+    visual = {name for name in named if name.startswith("visual_embeddings.")}
+    groups = [
+        {"params": [p for name, p in named.items() if name not in visual], "rate": 1.0},
+        {"params": [p for name, p in named.items() if name in visual], "rate": recipe.visual_rate},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, weight_decay=recipe.weight_decay
+    )
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step, counted from 0: a linear rise (never 0), then constant or half a cosine."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    done = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
+    share = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return recipe.learning_rate * (recipe.final_learning_rate + (1 - recipe.final_learning_rate) * share)
+
+
+def optimizer_step(
+    model: Fromage, optimizer: torch.optim.Optimizer, recipe: Recipe, accelerator: Accelerator | None = None
+) -> float:
+    """Clips, steps, and rescales the `[RET]` row; returns the gradients' norm before clipping.
+
+    With several processes it averages the gradients first: they are few, so no distributed wrapper is needed.
+    """
+    parameters = list(model.trained_parameters().values())
+    if accelerator is None:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+    else:
+        if accelerator.num_processes > 1:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+        norm = accelerator.clip_grad_norm_(parameters, recipe.clip_norm)
+    optimizer.step()
+    model.bridge.renormalise_ret(model.language.mean_row_norm, model.language.mean_output_row_norm)
+    if recipe.max_scale is not None:
+        with torch.no_grad():
+            model.bridge.logit_scale.clamp_(max=math.log(recipe.max_scale))
+    return float(norm)
