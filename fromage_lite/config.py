@@ -39,6 +39,8 @@ class FromageConfig(PlainData):
         language_model_revision: Hub revision of the LM; None is the latest.
         vision_encoder_revision: Hub revision of the encoder; None is the latest.
         visual_input: what becomes visual tokens: an image's `pooled` feature, or each patch of its `grid`.
+        shared_space: whether the bridge reads pictures where the encoder compares them with texts: the pooled feature
+            in the space of its text tower, at unit norm. Only then can it be trained from texts alone.
         n_visual_tokens: LM positions that one image takes; for a grid always the number of patches.
         retrieval_dim: width of the space in which `[RET]` finds images.
         text_emb_layers: indices into the LM's hidden states (0 is the embedding, -1 the last after the final norm)
@@ -71,6 +73,7 @@ class FromageConfig(PlainData):
     language_model_revision: str | None = None
     vision_encoder_revision: str | None = None
     visual_input: VisualInput = "pooled"
+    shared_space: bool = False
     n_visual_tokens: int = 1
     retrieval_dim: int = 256
     text_emb_layers: tuple[int, ...] = (-1,)
@@ -110,10 +113,11 @@ class FromageConfig(PlainData):
         _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
         is_pooled = visual == "pooled" or not self.has_retrieval
         _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
+        _require(visual == "pooled" or not self.shared_space, "shared_space", "false for a grid", self.shared_space)
         _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
         words = self.vocabulary
         _require(words is None or (isinstance(words, str) and bool(words.strip())), "vocabulary", "a file", words)
-        for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
+        for name in ("ret_ends_reply", "has_retrieval", "sees_found", "shared_space"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
         least = self.match_score

@@ -45,6 +45,29 @@ class Whitening:
         return (features - self.mean) @ self.matrix
 
 
+@dataclass(frozen=True)
+class Space:
+    """The space that an encoder shares with its text tower: unit vectors.
+
+    Attributes:
+        projection: from the pooled feature into the space, (S, pooled width); None where the feature is in it already.
+    """
+
+    projection: Tensor | None = None
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Pooled features (…, pooled width) -> (…, S)."""
+        if self.projection is not None:
+            features = features @ self.projection.to(features).T
+        return F.normalize(features, dim=-1)
+
+    def inverse(self, places: Tensor) -> Tensor:
+        """The least pooled features that lie in given directions, (…, S) -> (…, pooled width)."""
+        if self.projection is None:
+            return places
+        return places @ torch.linalg.pinv(self.projection.float()).T.to(places)
+
+
 class Bridge(nn.Module):
     """Everything that is trained. It computes in its own dtype (float32) whatever the frozen models use, even under
     mixed precision: bfloat16 cosines times a scale of 100 would be off by 0.4.
@@ -60,17 +83,20 @@ class Bridge(nn.Module):
         n_visual_tokens: int = 1,
         retrieval_dim: int = 256,
         output_dim: int | None = None,
+        space: Space | None = None,
     ) -> None:
         """
         Args:
-            visual_dim: width of the encoder's feature.
+            visual_dim: width of the encoder's feature, or of the space.
             lm_dim: D.
             layer_dims: width of each LM layer that contributes to the query.
             n_visual_tokens: V, for each feature vector.
             retrieval_dim: R.
             output_dim: width of the LM head's rows if `[RET]` has its own output row; None ties it to the input row.
+            space: what the two maps of features read; None is the encoder's features as they are.
         """
         super().__init__()
+        self._space = space
         self.n_visual_tokens, self.lm_dim = n_visual_tokens, lm_dim
         self.visual_embeddings = nn.Linear(visual_dim, n_visual_tokens * lm_dim)
         self.visual_fc = nn.Linear(visual_dim, retrieval_dim)
@@ -154,15 +180,19 @@ class Bridge(nn.Module):
             targets: maps a slice of the features to the wanted visual tokens, (chunk, V, D).
             chunk: rows in memory at a time.
         """
-        whitening = self._whitening or Whitening.of(features)
+        whitening = self._whitening or Whitening.of(self.in_space(features).cpu())
         size = self.visual_embeddings.out_features
-        total, rounding = torch.zeros(size, dtype=torch.float64), torch.zeros(features.shape[1], dtype=torch.float64)
-        products = torch.zeros(size, features.shape[1], dtype=torch.float64)
+        total, rounding = (
+            torch.zeros(size, dtype=torch.float64),
+            torch.zeros(self.visual_embeddings.in_features, dtype=torch.float64),
+        )
+        products = torch.zeros(size, len(rounding), dtype=torch.float64)
         for start in range(0, len(features), chunk):
             rows = slice(start, start + chunk)
             wanted = targets(rows).flatten(1).double().cpu()
             total += wanted.sum(dim=0)
-            white = whitening(self._own(features[rows])).double().cpu()
+            places = self.in_space(features[rows]).to(whitening.mean)
+            white = whitening(places).double().cpu()
             products += wanted.T @ white
             rounding += white.sum(dim=0)
         products -= torch.outer(total, rounding) / len(features)  # their mean is 0 but for float32
@@ -192,8 +222,17 @@ class Bridge(nn.Module):
         if self.ret_output_row is not None:
             self.ret_output_row.mul_((output_mean_norm or mean_norm) / self.ret_output_row.norm())
 
-    def _whitened(self, features: Tensor) -> Tensor:
+    def in_space(self, features: Tensor) -> Tensor:
+        """Features as the two maps read them: (…, width of the encoder's) -> (…, visual_dim)."""
         features = self._own(features)
+        return features if self._space is None else self._space(features)
+
+    def from_space(self, places: Tensor) -> Tensor:
+        """Features that lie at given places of the space, (…, visual_dim) -> (…, width of the encoder's)."""
+        return places if self._space is None else self._space.inverse(places)
+
+    def _whitened(self, features: Tensor) -> Tensor:
+        features = self.in_space(features)
         return features if self._whitening is None else self._whitening(features)
 
     def _full_precision(self) -> torch.autocast:

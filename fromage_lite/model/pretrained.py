@@ -20,7 +20,7 @@ from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import write_tensors
 from fromage_lite.language.loading import load_language_model
 from fromage_lite.language.model import LanguageModel
-from fromage_lite.model.bridge import Bridge, load_bridge
+from fromage_lite.model.bridge import Bridge, Space, load_bridge
 from fromage_lite.model.memory import announce
 from fromage_lite.placement import CPU, Placement, choose_placement
 from fromage_lite.progress import Report
@@ -136,6 +136,7 @@ class Pretrained(
             n_visual_tokens=tokens_each,
             retrieval_dim=config.retrieval_dim,
             output_dim=None if tied else language.head_dim,
+            space=Space() if config.shared_space else None,
         ).to(language.device)
         bridge.renormalise_ret(language.mean_row_norm, language.mean_output_row_norm)
         return cls(language, vision, bridge, config, base_dir)

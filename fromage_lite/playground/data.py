@@ -25,6 +25,7 @@ from fromage_lite.progress import progress_bar
 from fromage_lite.text.forms.document import as_turns
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
+from fromage_lite.training.data.captions import uses
 from fromage_lite.training.data.interleaved import (
     Example,
     Image,
@@ -34,6 +35,7 @@ from fromage_lite.training.data.interleaved import (
     TrainingTurn,
     dialogue_example,
 )
+from fromage_lite.training.data.stand_ins import Captions, stand_in_data
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
 from index.files import replacing
@@ -50,6 +52,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
 ToExample = Callable[[Sequence[TrainingTurn]], Example]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
+_UNDESCRIBED = 48  # pictures without captions, for recipes that learn from captions without pictures
 _LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
 
@@ -66,6 +69,8 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
             f"The recipe {recipe.name} must give {', '.join(sorted(SIZES))} under [data].",
             "It may also be trained on a table of captions: --data.",
         )
+    if recipe.learns_from == "texts":
+        return _caption_data(model, recipe, seed)
     with progress_bar("Drawing the playground's pictures", "image") as progress:
         template = get_template(model.config.prompt_template, model.language.tokenizer)
         data = training_data(
@@ -78,6 +83,27 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
         )
     count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
     return data, f"{count} over {len(data.features)} pictures of the playground."
+
+
+def _caption_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[TrainingData, str]:
+    """The captions of `training_data` without their pictures, and some other pictures that measure the gap."""
+    learnt = _captioned(random.Random(f"bridge train {seed}"), "train", recipe.data["captions"])
+    held_out = _captioned(random.Random(f"bridge val {seed}"), "val", recipe.data["validation"])
+    rng = random.Random(f"undescribed {seed}")
+    shown = [render(sample_scene(rng, "train"), 9_000_000 + seed + i, 224) for i in range(_UNDESCRIBED)]
+    captions = Captions(
+        [caption for caption, _ in learnt],
+        [caption for caption, _ in held_out],
+        ["".join(f" {tag}" for tag in tags(scene)) for _, scene in learnt],
+        source=" of the playground",
+    )
+    with progress_bar("Reading the playground's captions", "caption") as progress:
+        return stand_in_data(model, captions, shown, uses=uses(recipe, len(learnt)), seed=seed, progress=progress)
+
+
+def _captioned(rng: random.Random, split: Split, count: int) -> list[tuple[str, Scene]]:
+    scenes = (sample_scene(rng, split) for _ in range(count))
+    return [(caption(scene, rng, FULL if rng.random() < 0.4 else None), scene) for scene in scenes]
 
 
 def training_data(
@@ -123,9 +149,8 @@ def _part(
     rng = random.Random(f"bridge {split} {seed}")
     book = _SceneBook()
     texts: list[tuple[str, int]] = []
-    for _ in range(n_captions):
-        scene = sample_scene(rng, split)
-        texts.append((caption(scene, rng, FULL if rng.random() < 0.4 else None), book.row(scene)))
+    for said, scene in _captioned(rng, split, n_captions):
+        texts.append((said, book.row(scene)))
     examples = [_dialogue(rng, split, to_example, book) for _ in range(n_dialogues)]
     name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
     features = _features(vision, book.scenes, name, split, seed, progress)

@@ -16,12 +16,19 @@ class RunOptions:
 
     recipe: str | None = None
     """photos (texts and simulated photographs), fromage (captions only), fromage-chat (captions and dialogues), paper
-    (large models), or a .toml file. Default: fromage-chat, or paper with --data."""
+    (large models), text-only (captions without pictures), or a .toml file. Default: fromage-chat, paper with --data, or
+    text-only with --captions."""
     data: Path | None = None
     """A table of lines caption<TAB>image, or an index folder whose pictures have captions. Default: the
     recipe's world."""
     images_root: Path | None = None
     """Folder that image paths in the table are relative to. Default: the table's own."""
+    captions: str | None = None
+    """Learn from captions alone: a text file of one a line, a table whose pictures are not looked at, or generate:N
+    for N that the language model writes."""
+    pictures: Path | None = None
+    """Folder of some dozen pictures, of any kind that the model will see; with --captions they tell how pictures differ
+    from texts."""
     language_model: str | None = None
     """Hub name or folder of a causal language model. Default: that of the recipe's world."""
     vision_encoder: str | None = None
@@ -63,7 +70,10 @@ class RunOptions:
         Raises:
             ConfigError: there is none, or it is damaged.
         """
-        recipe = load_recipe(self.recipe or ("fromage-chat" if self.data is None else "paper"))
+        if self.captions is not None and self.data is not None:
+            raise ConfigError("--captions and --data exclude each other.", "Give --data if there are pictures.")
+        default = "text-only" if self.captions is not None else "fromage-chat" if self.data is None else "paper"
+        recipe = load_recipe(self.recipe or default)
         return dataclasses.replace(
             recipe, steps=self.steps or recipe.steps, batch_size=self.batch_size or recipe.batch_size
         )

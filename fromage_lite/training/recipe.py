@@ -17,6 +17,7 @@ Schedule = Literal["cosine", "constant"]
 VisualInit = Literal["random", "scaled", "text", "given"]
 World = Literal["playground", "photos"]
 Precision = Literal["no", "bf16", "fp16"]
+LearnsFrom = Literal["pictures", "texts"]
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -48,6 +49,8 @@ class Recipe(PlainData):
         name: the file's name.
         world: the shipped world whose frozen models and data a run takes that names none.
         bridge: fields of `FromageConfig` that shape the bridge (`n_visual_tokens`, …).
+        learns_from: what stands in a picture's place: the `pictures` themselves, or `texts`: their captions, as the
+            encoder's text tower sees them (see `training.data.stand_ins`).
         data: how many `captions`, `dialogues` and `validation` examples the world draws; a caption file has its own
             numbers.
         weights: the losses' factors.
@@ -60,6 +63,7 @@ class Recipe(PlainData):
         caption_separator: text between picture and caption in the captioning sequence, tokenized and learnt together
             with the caption. A blank if pictures stand in a span; empty in the paper.
         input_prefix: words between picture and caption, and before the retrieval caption; read, never learnt.
+        writing_prompt: what captions begin with that the language model writes itself (`--captions generate:N`).
         max_tokens: longer captions are cut; longer dialogues are an error.
         learning_rate: AdamW's, after warm-up.
         visual_rate: factor on the learning rate of the map to visual tokens. Its inputs, the encoder's features, may be
@@ -86,6 +90,7 @@ class Recipe(PlainData):
     name: str
     world: World = "playground"
     bridge: Mapping[str, Any] = field(default_factory=dict)
+    learns_from: LearnsFrom = "pictures"
     data: Mapping[str, int] = field(default_factory=dict)
     weights: Weights = field(default_factory=Weights)
     steps: int = 1500
@@ -95,6 +100,7 @@ class Recipe(PlainData):
     concat_probability: float = 0.5
     caption_separator: str = ""
     input_prefix: str = ""
+    writing_prompt: str = "A picture of"
     max_tokens: int = 128
     learning_rate: float = 3e-4
     visual_rate: float = 1.0
@@ -132,11 +138,14 @@ class Recipe(PlainData):
         self.require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
         self.require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled, text or given")
         self.require("world", self.world in get_args(World), "playground or photos")
+        self.require("learns_from", self.learns_from in get_args(LearnsFrom), "pictures or texts")
+        shares = self.learns_from == "pictures" or self.bridge.get("shared_space", False) is True
+        self.require("learns_from", shares, "pictures, unless [bridge] has shared_space = true")
         self.require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Reads a shipped recipe (`photos`, `fromage`, `fromage-chat`, `paper`) by name, or a TOML file by path.
+    """Reads a shipped recipe (`fromage`, `text-only`, …) by name, or a TOML file by path.
 
     A recipe may say `extends = "NAME"` to take that recipe's values wherever it gives none, sections included. NAME is
     as here; a path is relative to the file that names it.

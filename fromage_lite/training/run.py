@@ -21,6 +21,7 @@ from fromage_lite.model.bridge import Whitening, load_bridge
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.placement import choose_device, choose_placement, count_parameters
 from fromage_lite.progress import Report
+from fromage_lite.training.data.captions import caption_data
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
 from fromage_lite.training.length import RunLength
@@ -81,8 +82,10 @@ def load_data(
     """The data that the options name, else `own_data`, and a sentence about it.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither, or the recipe learns from something else.
     """
+    if options.captions is not None:
+        return caption_data(options.captions, model, recipe, options.pictures, options.seed)
     if options.data is not None:
         return file_data(
             options.data,
@@ -122,7 +125,7 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     every = -(-len(data.features) // _SAMPLE)
     sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
     if recipe.whiten_features:
-        model.bridge.whiten(Whitening.of(sample))
+        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).cpu()))
     if recipe.visual_init == "scaled":
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     elif recipe.visual_init == "given":
@@ -160,9 +163,12 @@ def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Prov
     """What the model card says; it names files without their folders."""
     source = _SOURCES[recipe.world] if options.data is None else options.data.name
     held_out = len(data.validation.captions) if data.validation is not None else 0
+    seen = f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures"
+    if recipe.learns_from == "texts":
+        seen = f"{len({caption for caption, _ in data.captions}):,} captions without their pictures"
+        source = source if options.captions is None else Path(options.captions).name
     return Provenance(
-        data=f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures "
-        f"of {source}; {held_out:,} more captions were held out.",
+        data=f"{seen} of {source}; {held_out:,} more captions were held out.",
         training=f"{recipe.steps:,} steps of {recipe.batch_size} captions and {recipe.dialogue_batch_size} dialogues "
         f"(recipe `{recipe.name}`, seed {options.seed}).",
     )

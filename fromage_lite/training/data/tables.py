@@ -71,7 +71,7 @@ def read_table(
         DataError: too many rows are bad.
         StoreError: there is no such table, or the store can't be written.
     """
-    reader = TsvReader(path, base=images_root, fault=_caption_faults(model))
+    reader = TsvReader(path, base=images_root, fault=caption_faults(model))
     report = build_store(
         reader,
         lambda images: _features(model, images),
@@ -113,7 +113,7 @@ def read_store(
             f"The features in {path} were made by another image encoder.",
             "Name the encoder that made them with --vision-encoder, or rebuild the store.",
         )
-    fault_of = _caption_faults(model)
+    fault_of = caption_faults(model)
     captions: list[tuple[str, int]] = []
     bad: list[str] = []
     for id, source, caption in store.iter_rows():
@@ -139,7 +139,7 @@ def _report(captions: list[tuple[str, int]], bad: list[str], path: Path, max_bad
     return TableReport(len(captions), len(bad), bad[0] if bad else "")
 
 
-def _caption_faults(model: Fromage) -> Callable[[str], str]:
+def caption_faults(model: Fromage) -> Callable[[str], str]:
     """A function that says why a caption can't be learnt from ("" if it can). A control token spelt out in a caption
     would be taken for the token itself, or be learnt as words."""
     tokens = {token for token in special_tokens(model.language.tokenizer) if len(token) > 1 and not token.isalnum()}
