@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PILImage
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
@@ -50,6 +51,7 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     search: 3.5,
 }
 ToExample = Callable[[Sequence[TrainingTurn]], Example]
+Encode = Callable[[list[PILImage.Image]], npt.NDArray[np.float32]]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
 _UNDESCRIBED = 48  # pictures without captions, for recipes that learn from captions without pictures
@@ -80,6 +82,7 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
             seed=seed,
             ret_ends_reply=model.config.ret_ends_reply,
             progress=progress,
+            encode=None if model.config.visual_input == "pooled" else partial(_encoded, model),
         )
     count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
     return data, f"{count} over {len(data.features)} pictures of the playground."
@@ -116,6 +119,7 @@ def training_data(
     seed: int = 0,
     ret_ends_reply: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    encode: Encode | None = None,
 ) -> TrainingData:
     """Captions and dialogues over training scenes, and held-out ones for validation.
 
@@ -130,10 +134,12 @@ def training_data(
         seed: decides scenes, pictures and texts.
         ret_ends_reply: as in the configuration of the model that is trained.
         progress: called with (pictures seen, pictures in all).
+        encode: what to keep of each picture; None is the pooled feature.
     """
     to_example = partial(dialogue_example, template, ret_ends_reply=ret_ends_reply)
-    held_out = _part(vision, to_example, "val", min(captions, validation), min(dialogues, validation), seed, None)
-    return _part(vision, to_example, "train", captions, dialogues, seed, progress, held_out)
+    count, others = min(captions, validation), min(dialogues, validation)
+    held_out = _part(vision, to_example, "val", count, others, seed, None, encode=encode)
+    return _part(vision, to_example, "train", captions, dialogues, seed, progress, held_out, encode)
 
 
 def _part(
@@ -145,6 +151,7 @@ def _part(
     seed: int,
     progress: Callable[[int, int], None] | None,
     validation: TrainingData | None = None,
+    encode: Encode | None = None,
 ) -> TrainingData:
     rng = random.Random(f"bridge {split} {seed}")
     book = _SceneBook()
@@ -153,7 +160,10 @@ def _part(
         texts.append((said, book.row(scene)))
     examples = [_dialogue(rng, split, to_example, book) for _ in range(n_dialogues)]
     name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
-    features = _features(vision, book.scenes, name, split, seed, progress)
+    if encode is None:
+        features = _features(vision, book.scenes, name, split, seed, progress)
+    else:  # too large to keep
+        features = encode_scenes(vision, book.scenes, _first_seed(split, seed), progress, encode=encode)
     groups: dict[Scene, int] = {}
     return TrainingData(
         features=features,
@@ -234,11 +244,20 @@ def _features(
         cached: npt.NDArray[np.floating] = np.load(file, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(scenes), vision.dim):
             return cached
-    features = encode_scenes(vision, scenes, seed + (HELD_OUT_SEED if split != "train" else 0), progress)
+    features = encode_scenes(vision, scenes, _first_seed(split, seed), progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)
     return features
+
+
+def _first_seed(split: Split, seed: int) -> int:
+    return seed + (HELD_OUT_SEED if split != "train" else 0)
+
+
+def _encoded(model: Fromage, images: list[PILImage.Image]) -> npt.NDArray[np.float32]:
+    """What becomes visual tokens of a model that doesn't take pooled features."""
+    return model.visual_features(images).cpu().numpy()
 
 
 def encode_scenes(
@@ -247,13 +266,16 @@ def encode_scenes(
     first_seed: int,
     progress: Callable[[int, int], None] | None = None,
     size: int = 224,
+    encode: Encode | None = None,
 ) -> npt.NDArray[np.float16]:
-    """Render scenes (with the seeds from `first_seed` on) and encode them: pooled features `(n, dim)` fp16."""
-    features = np.empty((len(scenes), vision.dim), dtype=np.float16)
+    """Render scenes (with the seeds from `first_seed` on) and encode them: pooled features `(n, dim)` fp16, or what
+    `encode` gives for each."""
+    parts: list[npt.NDArray[np.float16]] = [np.empty((0, vision.dim), dtype=np.float16)] if not scenes else []
     for start in range(0, len(scenes), _BATCH):
         part = scenes[start : start + _BATCH]
         images = [render(scene, first_seed + start + i, size) for i, scene in enumerate(part)]
-        features[start : start + len(part)] = vision.encode(vision.preprocess(images)).pooled.cpu().numpy()
+        found = encode(images) if encode else vision.encode(vision.preprocess(images)).pooled.cpu().numpy()
+        parts.append(found.astype(np.float16))
         if progress:
             progress(start + len(part), len(scenes))
-    return features
+    return np.concatenate(parts)

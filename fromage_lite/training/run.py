@@ -14,10 +14,9 @@ from rich.table import Table
 from torch import Tensor
 
 from fromage_lite.checkpoint.card import Provenance
-from fromage_lite.config import WEIGHTS_FILE, FromageConfig, shipped_dir
+from fromage_lite.config import FromageConfig, shipped_dir
 from fromage_lite.errors import ConfigError
-from fromage_lite.files import read_tensors
-from fromage_lite.model.bridge import Whitening, load_bridge
+from fromage_lite.model.bridge import Whitening
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.placement import choose_device, choose_placement, count_parameters
 from fromage_lite.progress import Report
@@ -106,7 +105,8 @@ def parameter_table(model: Fromage) -> Table:
     trained = model.trained_parameters()
     for name, parameter in trained.items():
         table.add_row("trained", name, " x ".join(map(str, parameter.shape)) or "1", f"{parameter.numel():,}")
-    table.add_row("trained", "all", "", f"{count_parameters(model.bridge):,}", end_section=True)
+    count = sum(parameter.numel() for parameter in trained.values())
+    table.add_row("trained", "all", "", f"{count:,}", end_section=True)
     for name, module in ((model.config.language_model, model.language.model), (model.vision.name, model.vision.module)):
         table.add_row("frozen", Path(name).name, "", f"{count_parameters(module):,}")
     return table
@@ -125,8 +125,10 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     every = -(-len(data.features) // _SAMPLE)
     sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
     if recipe.whiten_features:
-        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).cpu()))
-    if recipe.visual_init == "scaled":
+        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).flatten(0, -2).cpu()))
+    if recipe.visual_init == "zero":
+        torch.nn.init.zeros_(model.bridge.visual_embeddings.weight)
+    elif recipe.visual_init == "scaled":
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     elif recipe.visual_init == "given":
         if data.visual_map is None:
@@ -175,11 +177,16 @@ def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Prov
 
 
 def _config(recipe: Recipe, options: RunOptions) -> FromageConfig:
-    """The recipe's bridge between the frozen models that the options name, by default those of its world."""
+    """The recipe's bridge between the frozen models that the options name; by default those of its paper for the user's
+    own data, else those of its world."""
     if (options.language_model is None) != (options.vision_encoder is None):
         raise ConfigError(
             "Only one of the two frozen models is named.", "Give --language-model and --vision-encoder, or neither."
         )
+    if options.data is not None and {"language_model", "vision_encoder"} <= set(recipe.paper):
+        names = {name: recipe.paper[name] for name in ("language_model", "vision_encoder")}
+        if options.language_model is None:
+            return FromageConfig.from_dict({**recipe.bridge, **names})
     home = shipped_dir(recipe.world)
     encoder = recipe.bridge.get("vision_encoder", f"open_clip:local-dir:{home / 'encoder'}")
     names = {
@@ -211,7 +218,7 @@ def _finish(out: Path, export: Path | None, model: Fromage, result: FitResult, r
         where = f"Without held-out captions none is known to be the best; the last bridge is in {best}."
     report(f"Trained {state.step} steps ({result.seconds:.0f} s in this call). {where}")
     if export is not None:
-        load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
+        model.load_trained(best)
         model.provenance = dataclasses.replace(model.provenance, figures=measured)
         model.save_pretrained(export, dtype=torch.float16)
         report(f"It was also written to {export}.")

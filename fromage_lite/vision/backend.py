@@ -39,6 +39,8 @@ class Backend:
         preprocess: RGB images -> pixel_values (B, 3, H, W).
         preprocessing: describes the preprocessing, for the fingerprint.
         encode_text: texts -> features in the space of `pooled`; None if the model has no text tower.
+        class_tokens: pixel_values and numbers of layers -> the class token after each, (B, layers, C); None if the
+            model has none. Raises IndexError or AssertionError: there is no such layer.
     """
 
     module: nn.Module
@@ -46,6 +48,7 @@ class Backend:
     preprocess: Callable[[list[Image.Image]], Tensor]
     preprocessing: str
     encode_text: Callable[[list[str]], Tensor] | None = None
+    class_tokens: Callable[[Tensor, list[int]], Tensor] | None = None
 
 
 def patches(tokens: Tensor, prefix: int = 0, channels_last: bool = False) -> Tensor:

@@ -125,7 +125,7 @@ class Collator:
         return Negatives(self.features(rows), self.groups(rows))
 
     def features(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
-        """Pooled features of rows, (n, F) float32."""
+        """Features of rows, (n, F) or (n, P, F) float32."""
         picked = np.asarray(self._features[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
         return torch.from_numpy(np.ascontiguousarray(picked))
 
@@ -172,7 +172,13 @@ class Batches:
             self._captions = [
                 (
                     encoder.captioned_image(
-                        caption, row, separator=recipe.caption_separator, input_prefix=prefix, max_tokens=longest
+                        caption,
+                        row,
+                        separator=recipe.caption_separator,
+                        input_prefix=prefix,
+                        max_tokens=longest,
+                        begin_first=recipe.begin_first,
+                        learn_end=recipe.learn_end,
                     ),
                     encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
                 )

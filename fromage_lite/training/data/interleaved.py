@@ -77,7 +77,8 @@ class TrainingData:
     """Everything that a training run reads. Each source of data (playground, caption file) makes one.
 
     Attributes:
-        features: `(N, dim)` float16 or float32, the frozen encoder's pooled features; may be memory-mapped.
+        features: `(N, dim)` float16 or float32, the frozen encoder's pooled features, or `(N, P, dim)`, several of each
+            picture; may be memory-mapped.
         captions: `(caption, row)` pairs; a picture may have several captions.
         dialogues: interleaved examples; empty for a captions-only run.
         groups: `(N,)` integers or None. Rows of one group look alike (equal descriptions), so they are never
@@ -100,7 +101,7 @@ class TrainingData:
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        if self.features.ndim != 2:
+        if self.features.ndim not in (2, 3):
             raise DataError(f"Features must have the shape (images, dim), not {self.features.shape}.")
         if not self.captions and not self.dialogues:
             raise DataError("The training data holds neither captions nor dialogues.")
