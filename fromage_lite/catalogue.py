@@ -4,6 +4,7 @@ and nothing is asked of the network."""
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import FromageError
 from fromage_lite.plain_data import PlainData
+from index.manifest import INDEX_MANIFEST, IndexManifest
 
-Kind = Literal["shipped", "released", "bridge"]
+Kind = Literal["shipped", "released", "bridge", "encoder"]
 
 RUNS = Path("runs")  # where `train` writes if no folder is named
 MOST_FOLDERS = 500  # of one place that are looked at
@@ -48,9 +50,10 @@ class Model(PlainData):
 
     Attributes:
         name: what `--model` and `/model` take.
-        kind: `shipped` with the program, `released` by the paper's authors, or a `bridge` in a folder.
+        kind: `shipped` with the program, `released` by the paper's authors, a `bridge` in a folder, or an `encoder`
+            without a bridge that made an index: it only searches.
         good_at: what it is good at, a phrase.
-        language_model: its language model, as its configuration names it.
+        language_model: its language model, as its configuration names it; "" for an encoder.
         vision_encoder: its image encoder, likewise.
         is_here: whether its own files are on this computer; its frozen models may still have to be downloaded.
         is_default: whether it answers where no model is named and nothing else decides.
@@ -81,9 +84,10 @@ def catalogue(places: Sequence[Path] = (RUNS, Path())) -> list[Model]:
     """All models that can be had, the shipped ones first.
 
     Args:
-        places: folders below which bridges are looked for: `PLACE/BRIDGE` and `PLACE/RUN/best`.
+        places: folders below which bridges are looked for, `PLACE/BRIDGE` and `PLACE/RUN/best`, and indexes that
+            encoders alone made, `PLACE/INDEX`.
     """
-    return [*_shipped(), *_released(), *_bridges(places)]
+    return [*_shipped(), *_released(), *_bridges(places), *_encoders(places)]
 
 
 def _shipped() -> Iterator[Model]:
@@ -121,6 +125,19 @@ def _bridges(places: Sequence[Path]) -> Iterator[Model]:
                     entry = _entry(str(name), "bridge", what + _short(config.vision_encoder), config, size)
                     yield dataclasses.replace(entry, disk=size.disk + folder_bytes(path))
                 break
+
+
+def _encoders(places: Sequence[Path]) -> Iterator[Model]:
+    for place in places:
+        for folder in _folders(place):
+            try:
+                index = IndexManifest.read(folder / INDEX_MANIFEST)
+            except FromageError:
+                continue
+            if not index.has_bridge and index.model:
+                command = shlex.join(["fromage-lite", "search", "WORDS", "--index", str(folder)])
+                good_at = f"searching {index.count:,} pictures, without a bridge: {command}"
+                yield Model(index.model, "encoder", good_at, "", index.model, disk=folder_bytes(folder))
 
 
 def _folders(place: Path) -> list[Path]:

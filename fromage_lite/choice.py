@@ -3,7 +3,9 @@ the default. Choosing loads no model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +14,7 @@ from PIL import Image
 
 from fromage_lite.config import (
     CONFIG_FILE,
+    ENCODER_LIBRARIES,
     NO_INDEX,
     PHOTOS,
     PLAYGROUND,
@@ -22,15 +25,21 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
+from index.hub_datasets import HubReader
 from index.images import one_line, open_image
 from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.paths import index_of, pictures_folder
 from index.readers import FolderReader, Reader, TsvReader
+from index.several import SeveralReaders
 from index.unfinished import begun_with
 
 SAMPLE = 12  # pictures of a folder that are looked at
 MOST_LISTED = 20_000  # pictures of a folder or a table that the sample is spread over
 KNOWS_PICTOGRAMS = "The playground's model knows its pictograms only; photographs need another --model."
+
+_FOLDER = "local-dir:"
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_SEES = frozenset({"vision_config", "image_size", "patch_size", "num_channels"})  # only models of pictures have these
 
 _SIGHTS = {
     PHOTOS: ("The picture is a photograph", "The pictures are photographs"),
@@ -63,11 +72,64 @@ def lasting_name(model: str | Path) -> str:
     name = str(model)
     if shipped_model(name) is not None:
         return name
+    if (encoder := encoder_of(name, asks_hub=False)) is not None:
+        return encoder
     path = Path(expand_user(name)).resolve()
     short = shipped_name(path)
     if short and path == shipped_dir(short).resolve():
         return short
     return str(Path(expand_user(name)).absolute()) if path.exists() else name
+
+
+def encoder_of(model: str | Path, *, asks_hub: bool = True) -> str | None:
+    """The image encoder that a model's name means where there is no bridge, as `VisionEncoder.load` takes it from any
+    folder; None for a bridge.
+
+    An encoder is named by a library's prefix (`open_clip:ViT-B-32/…`), by a folder that transformers, open_clip or timm
+    saved, or by a Hub repository of such files.
+
+    Args:
+        model: as `--model` takes it.
+        asks_hub: whether the config.json of a repository may be fetched to tell; else one is taken for a bridge.
+    """
+    name = str(model)
+    library, _, rest = name.partition(":")
+    if library in ENCODER_LIBRARIES:
+        folder = Path(expand_user(rest.removeprefix(_FOLDER)))
+        return f"{library}:{_FOLDER}{folder.absolute()}" if rest.startswith(_FOLDER) else name
+    if shipped_model(name) is not None:
+        return None
+    folder = Path(expand_user(name))
+    if folder.is_dir():
+        return _encoder_in(folder.absolute())
+    if not asks_hub or not _HUB_ID.fullmatch(name):
+        return None
+    from fromage_lite.checkpoint.hub import repository_config  # it knows checkpoints, so it loads torch
+
+    return _encoder_by(repository_config(name), name, "hf-hub:")
+
+
+def _encoder_in(folder: Path) -> str | None:
+    if config := _json(folder / CONFIG_FILE):
+        return _encoder_by(config, str(folder), _FOLDER)
+    return f"open_clip:{_FOLDER}{folder}" if (folder / "open_clip_config.json").is_file() else None
+
+
+def _encoder_by(config: Mapping[str, object], name: str, place: str) -> str | None:
+    """The encoder with a config.json; None if it is another one's, above all a bridge's."""
+    if "language_model" in config:
+        return None
+    if isinstance(config.get("architecture"), str):
+        return f"timm:{place}{name}"
+    return name if "model_type" in config and not _SEES.isdisjoint(config) else None
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def model_for_index(index: str | Path | None) -> str:
@@ -109,6 +171,22 @@ def model_for_pictures(pictures: Sequence[str | Path | Image.Image]) -> str:
     return name if name is not None and shipped_model(name) is not None else ""
 
 
+def made_without_bridge(index: str | Path | None) -> str:
+    """The model that made the index in a folder, if it is in an encoder's own space; "" for all others, and where there
+    is no index.
+
+    Args:
+        index: as `LoadOptions.index`.
+    """
+    if index is None or str(index) == NO_INDEX:
+        return ""
+    try:
+        manifest = IndexManifest.read(Path(expand_user(index)) / INDEX_MANIFEST)
+    except FromageError:
+        return ""
+    return "" if manifest.has_bridge else manifest.model
+
+
 def model_to_search(pictures: Sequence[str]) -> str:
     """The model that searches where neither a model nor an index is named: the default, as long as it has pictures of
     the user's to find or is asked about a photograph; else the playground, which brings pictures.
@@ -124,6 +202,10 @@ def model_to_search(pictures: Sequence[str]) -> str:
 def sources_to_look_at(reader: Reader) -> list[str]:
     """Pictures of a reader by which the model for all of them is chosen. Nothing is fetched, and of tars and data sets
     only the beginning is read."""
+    if isinstance(reader, SeveralReaders):
+        return [source for part in reader.readers for source in sources_to_look_at(part)]
+    if isinstance(reader, HubReader):
+        return []
     is_listed_fast = isinstance(reader, FolderReader | TsvReader)
     listed = islice(reader, MOST_LISTED)
     return list(islice((file.source for file in listed if not file.problem), MOST_LISTED if is_listed_fast else SAMPLE))
@@ -179,6 +261,10 @@ def _side(picture: str | Path | Image.Image) -> str | None:
 def _is_at_hand(model: str) -> bool:
     if shipped_model(model) is not None or Path(expand_user(model)).is_dir():
         return True
+    if model.partition(":")[0] in ENCODER_LIBRARIES:
+        from fromage_lite.vision.libraries import encoder_is_here
+
+        return encoder_is_here(model)
     from huggingface_hub import try_to_load_from_cache
 
     repository, inside = "/".join(model.split("/")[:2]), "/".join(model.split("/")[2:])

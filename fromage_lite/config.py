@@ -18,10 +18,13 @@ RetMode = Literal["off", "auto", "always"]
 VisualInput = Literal["pooled", "grid", "layers"]
 ImageAttention = Literal["causal", "both"]
 SpellingMode = Literal["off", "auto"]
+AskBy = Literal["ret", "dialogue", "text-tower"]
+"""How words search: by the state at `[RET]`, by that in a dialogue's context, by the encoder's own text tower."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
+ENCODER_LIBRARIES = ("open_clip", "timm", "timm-classifier")  # prefixes of image encoders' names, as in `vision`
 NO_INDEX = "none"  # in place of an index's name
 PHOTOS, PLAYGROUND = "photos", "playground"
 SHIPPED = (PHOTOS, PLAYGROUND)
@@ -245,8 +248,8 @@ class LoadOptions:
     """What to load, where to run it and how precisely: one object from the command line to the loader."""
 
     model: str | None = None
-    """Model folder, Hugging Face id, or short name (photos, playground). Default: the one that fits the index and the
-    pictures."""
+    """Model folder, Hugging Face id, or short name (photos, playground); for index and search also an image encoder
+    without a bridge. Default: the one that fits the index and the pictures."""
     index: str | None = None
     """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
     device: str = "auto"

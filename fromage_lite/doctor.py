@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fromage_lite import __version__
 from fromage_lite.chat.agent import Agent
-from fromage_lite.choice import model_for_index
+from fromage_lite.choice import encoder_of, made_without_bridge, model_for_index
 from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptions, shipped_dir, shipped_name
 from fromage_lite.errors import FromageError
-from fromage_lite.start import load_agent, own_pictures
+from fromage_lite.start import load_agent, load_tower, own_pictures
 from index.errors import described
+from index.hits import Retriever
+
+if TYPE_CHECKING:
+    from fromage_lite.vision import VisionEncoder
 
 PACKAGES = (
     "torch",
@@ -108,6 +113,9 @@ def _precisions() -> str:
 def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     plans: list[str] = []
     try:
+        if made_without_bridge(options.index) or (options.model and encoder_of(options.model)):
+            yield from _encoder_and_index(options)
+            return
         options = replace(options, model=options.model or model_for_index(options.index))
         agent = load_agent(replace(options, index=NO_INDEX), notice=plans.append)
     except FromageError as error:
@@ -122,8 +130,22 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
     yield Check("language model", f"{facts['language_model']}, {facts['max_positions']} positions")
     yield Check("image encoder", facts["vision_encoder"])
     yield Check("runs on", f"{facts['device']}, {facts['dtype']}")
+    yield Check("can be asked by", ", ".join(agent.engine.ways) or "nothing: it finds no pictures")
     yield _index(agent, options)
-    yield from _pictures(agent, options)
+    yield from _pictures(agent.engine.index, agent.model.vision, options)
+
+
+def _encoder_and_index(options: LoadOptions) -> Iterator[Check]:
+    """An image encoder without a bridge, and its index."""
+    tower = load_tower(options)
+    encoder = tower.space.encoder
+    yield Check("model", f"no bridge: it can search, but not chat; fingerprint {tower.space.fingerprint}")
+    yield Check("image encoder", encoder.name)
+    yield Check("runs on", f"{encoder.device}, {str(encoder.dtype).removeprefix('torch.')}")
+    yield Check("can be asked by", "text-tower" if encoder.has_text_tower else "pictures only: it has no text tower")
+    count = len(tower.index) if tower.index is not None else 0
+    yield Check("index", f"{options.index}, {count} pictures")
+    yield from _pictures(tower.index, encoder, options)
 
 
 def _index_path(agent: Agent, options: LoadOptions) -> Path | None:
@@ -149,13 +171,12 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
     return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
 
 
-def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:
-    """Whether the index keeps what its pictures look like to this model's encoder; a sample is embedded again."""
+def _pictures(index: Retriever | None, vision: VisionEncoder, options: LoadOptions) -> Iterator[Check]:
+    """Whether the index keeps what its pictures look like to this encoder; a sample is embedded again."""
     from index.faiss_index import ImageIndex
     from index.unfinished import resuming
     from index.verify import compare_pictures, verify_index
 
-    index = agent.engine.index
     if not isinstance(index, ImageIndex):
         return
     faults = verify_index(index)
@@ -163,9 +184,7 @@ def _pictures(agent: Agent, options: LoadOptions) -> Iterator[Check]:
     if index.store.bridge_fingerprint is not None:
         return  # another program embedded these pictures
     try:
-        found = compare_pictures(
-            index.store, lambda images: agent.model.image_features(images).pooled.float().cpu().numpy()
-        )
+        found = compare_pictures(index.store, lambda images: vision.image_features(images).pooled.cpu().numpy())
     except Exception as error:  # whatever an encoder or a damaged file raises
         yield Check("pictures embedded again", "not possible", described(error))
         return

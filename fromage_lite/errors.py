@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from index.errors import FingerprintError, FromageError, ImageError, StoreError, described
+from index.errors import FilterError, FingerprintError, FromageError, ImageError, StoreError, described
 
 __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "FilterError",
     "FingerprintError",
     "FromageError",
     "ImageError",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fromage_lite.choice import lasting_name, maker, misfit, model_for_folder, sources_to_look_at
+from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
-from fromage_lite.errors import ConfigError, FingerprintError
+from fromage_lite.errors import ConfigError, FingerprintError, StoreError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.model.projection import fingerprint_without_lm, projection
+from fromage_lite.model.projection import fingerprint_without_lm, projection, vision_of
+from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
+from fromage_lite.vision import EncoderSpace, VisionEncoder
+from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
-from index.manifest import IndexManifest
+from index.derive import Project
+from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
-from index.recognise import SourceOptions, open_source
+from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
 
@@ -45,8 +49,60 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Fromage:
     return Fromage.from_pretrained(name or default_model(), device=device)
 
 
+@dataclass(frozen=True)
+class Embedder:
+    """What makes an index: an image encoder, and a space for its features.
+
+    Attributes:
+        vision: the encoder.
+        project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
+        fingerprint: of the space.
+        name: the model, as `--model` takes it from any folder.
+    """
+
+    vision: VisionEncoder
+    project: Project
+    fingerprint: str
+    name: str
+
+
+def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
+    """What indexes for a model. For an image encoder without a bridge, that is the encoder's own space, and likewise
+    for a bridge that was not trained to find pictures, if its encoder has a text tower; else the bridge's.
+
+    Raises:
+        CheckpointError: the model is missing or damaged.
+        ConfigError: neither bridge nor encoder can find pictures.
+    """
+    if (encoder := encoder_of(name)) is not None:
+        return _embedder_without_bridge(VisionEncoder.load(encoder, choose_placement(device)), encoder)
+    return embedder_of(load_model(name, device), name)
+
+
+def load_vision(name: str | Path, device: str = "auto") -> VisionEncoder:
+    """The image encoder that a name means, or the one of the bridge that it means, whose LM is not loaded.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    encoder = encoder_of(name)
+    return vision_of(name, device) if encoder is None else VisionEncoder.load(encoder, choose_placement(device))
+
+
+def embedder_of(model: Fromage, name: str | Path) -> Embedder:
+    """As `load_embedder`, for a bridge that is loaded."""
+    if not model.config.has_retrieval and model.vision.has_text_tower:
+        return _embedder_without_bridge(model.vision, lasting_name(name))
+    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name))
+
+
+def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
+    space = EncoderSpace(vision)
+    return Embedder(vision, space.project, space.fingerprint, name)
+
+
 def index_pictures(
-    pictures: Path,
+    pictures: Path | Sequence[Path],
     out: Path,
     model_name: str | Path | None = None,
     *,
@@ -54,22 +110,28 @@ def index_pictures(
     options: SourceOptions = SourceOptions(),
     retry_failed: bool = False,
     batch_size: int = 64,
+    workers: int = 0,
     device: str = "auto",
+    load: Callable[[str | Path, str], Embedder] | None = None,
+    only_changes: bool = False,
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set.
+        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
-        model_name: as for `load_model`; without one, the model that `out` was begun with, else the shipped one that
+        model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
         captions: a table of captions for the pictures of the folder, in place of that of `options`.
         options: how they are read.
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
+        workers: processes that decode pictures; 0 for threads of this one.
         device: where the model runs.
+        load: in place of `load_embedder`, for who has the model already.
+        only_changes: leave the index as it is if no picture has changed and it is this model's.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -78,22 +140,35 @@ def index_pictures(
     """
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
-    reader = open_source(pictures, options)
+    paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
-    model = load_model(model_name, device)
+    embedder = (load or load_embedder)(model_name, device)
     with bar("Embedding", "picture") as progress:
         report = build_store(
             reader,
-            lambda images: model.image_features(images).pooled.float().cpu().numpy(),
+            two_steps(embedder.vision),
             out,
-            encoder_fingerprint=model.vision.fingerprint(),
+            encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[str(pictures.absolute()), *options.words(), *_words(model_name)],
+            resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(embedder.name)],
             retry_failed=retry_failed,
+            workers=workers,
         )
-    name = lasting_name(model_name)
-    return report, derive_index(out, projection(model), model.fingerprint(), model=name)
+    if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
+        return report, known
+    return report, derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+
+
+def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
+    """The manifest of an index that a model made of as many pictures as there are; else None."""
+    try:
+        manifest = IndexManifest.read(out / INDEX_MANIFEST)
+    except StoreError:
+        return None
+    is_known = (manifest.bridge_fingerprint, manifest.count) == (embedder.fingerprint, report.total)
+    return manifest if is_known else None
 
 
 def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) -> str | Path:
@@ -110,16 +185,13 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
     return name
 
 
-def index_features(
-    store: Path, out: Path, model: Fromage, model_name: str | Path, *, bar: Bar = no_bar
-) -> IndexManifest:
-    """Indexes the pictures of a store for another bridge, from the stored features; no picture is opened.
+def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_bar) -> IndexManifest:
+    """Indexes the pictures of a store for another model, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
-        model: the bridge, with the encoder that made the features.
-        model_name: by which it was loaded; the index keeps it.
+        embedder: the model, with the encoder that made the features.
         bar: shows the progress.
 
     Raises:
@@ -127,14 +199,13 @@ def index_features(
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
-    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != model.vision.fingerprint():
+    if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
         raise FingerprintError(
             f"The features in {store} were made by another image encoder than the model's.",
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
     with bar("Projecting", "row") as progress:
-        name = lasting_name(model_name)
-        return derive_index(opened, projection(model), model.fingerprint(), out, progress=progress, model=name)
+        return derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
 
 
 def index_embeddings(

@@ -6,19 +6,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from index.build_report import BuildReport
+from index.decoding import DecoderProcesses, decode
 from index.derive import derive_index
+from index.encoding import Embed, Encoder, features_of, unprepared
 from index.errors import ImageError, StoreError, TemporaryImageError
-from index.failures import BAD_LIST, BadPicture, Cause, Failures
+from index.failures import BAD_LIST, BadPicture, Failures
 from index.images import is_url
 from index.manifest import storage_errors
-from index.opening import Loaded, Read, Wanted, file_stamp, in_order, open_picture, read_picture
+from index.older_rows import complete_facts
+from index.opening import Loaded, Prepare, Read, Wanted, file_stamp, in_order, open_picture, read_picture
 from index.progress import Progress
 from index.readers import FolderReader, Reader, TsvReader
 from index.store import FeatureStoreWriter, NewRow
@@ -35,47 +38,14 @@ __all__ = [
     "derive_index",
 ]
 
-Embed = Callable[[list[Image.Image]], npt.NDArray[np.floating]]
-
+MOST_THREADS = 8
+"""That open pictures: each may hold one that is not scaled down yet."""
 _COPIES = 16  # batches of copies that wait for a picture that must be embedded
-
-
-@dataclass
-class BuildReport:
-    """What a build did.
-
-    Attributes:
-        added: pictures embedded, changed ones included.
-        reused: pictures with the bytes of another one, moved and copied ones, that took its feature.
-        unchanged: pictures that were in the store already.
-        changed: pictures embedded because their file differs from the one in the store.
-        removed: pictures that are gone or have become unreadable.
-        mended: pictures whose features in the store were damaged, by their checksum: they were embedded again.
-        duplicates: rows that named a picture a second time.
-        failed: pictures that can't be read; the next build tries them again, but for web addresses that are dead.
-        bad: the first of them (`index.failures.MOST_KEPT`).
-        causes: why, counted, most frequent first.
-        total: pictures now in the store.
-        captioned: how many of them have a caption.
-    """
-
-    added: int = 0
-    reused: int = 0
-    unchanged: int = 0
-    changed: int = 0
-    removed: int = 0
-    mended: int = 0
-    duplicates: int = 0
-    failed: int = 0
-    bad: list[BadPicture] = field(default_factory=list)
-    causes: list[Cause] = field(default_factory=list)
-    total: int = 0
-    captioned: int = 0
 
 
 def build_store(
     reader: Reader,
-    embed: Embed,
+    embed: Embed | Encoder,
     out: str | Path,
     *,
     encoder_fingerprint: str,
@@ -83,6 +53,7 @@ def build_store(
     progress: Progress | None = None,
     resume: Sequence[str] = (),
     retry_failed: bool = False,
+    workers: int = 0,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -93,13 +64,16 @@ def build_store(
 
     Args:
         reader: `index.recognise.open_source`, or another `Reader`.
-        embed: n RGB images -> features (n, dim), floating; stored as float16.
+        embed: n RGB images -> features (n, dim), floating, stored as float16; or an `Encoder`, whose first step then
+            is done beside the second.
         out: the store's folder.
         encoder_fingerprint: of the encoder behind `embed`.
         batch_size: images per call of `embed`.
         progress: called for every picture, embedded or not.
         resume: arguments of the command that goes on with the build, as for `FeatureStoreWriter`.
         retry_failed: ask web addresses again that were found dead.
+        workers: processes that decode pictures; 0 decodes in threads of this process. A picture on which a process
+            dies is a failure like any other.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
@@ -111,13 +85,21 @@ def build_store(
         build = _Build(reader, writer, progress)
         build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
-        pools = [ThreadPoolExecutor(count) for count in (reader.at_once, min(4, os.cpu_count() or 1))]
+        decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
+        openers = workers + 1 if workers else min(MOST_THREADS, os.cpu_count() or 1)
+        pools = [ThreadPoolExecutor(count) for count in (reader.at_once, openers)]
         for pool in pools:
             stack.callback(pool.shutdown, cancel_futures=True)
-        build.embed_all(build.load(pools[0], pools[1], 2 * batch_size), embed, batch_size)
+        opening = partial(open_picture, decode=decoder, prepare=_preparation(embed))
+        build.embed_all(build.load(pools[0], pools[1], opening, 2 * batch_size), embed, batch_size)
         build.remove_gone()
+        complete_facts(writer)
         build.finish()
     return build.report
+
+
+def _preparation(embed: Embed | Encoder) -> Prepare:
+    return embed.prepare if isinstance(embed, Encoder) else unprepared
 
 
 class _Build:
@@ -133,22 +115,24 @@ class _Build:
         self._waiting: set[str] = set()  # sources between `_wanted` and the store
         self._first: dict[bytes, str] = {}  # content -> source, of pictures on their way to the store, and of bad ones
 
-    def load(self, readers: Executor, openers: Executor, ahead: int) -> Iterator[Loaded]:
+    def load(
+        self, readers: Executor, openers: Executor, opening: Callable[[Read], Loaded], ahead: int
+    ) -> Iterator[Loaded]:
         """The pictures for the store, in order; the pools read and open some of them before the encoder asks."""
         read = in_order(readers, read_picture, self._wanted(), 2 * self.reader.at_once)
-        for known, opened in in_order(openers, open_picture, self._needed(read), ahead):
+        for known, opened in in_order(openers, opening, self._needed(read), ahead):
             try:
                 yield opened.result()
             except ImageError as error:
                 self._fail(known.wanted, error)
 
-    def embed_all(self, pictures: Iterator[Loaded], embed: Embed, batch_size: int) -> None:
+    def embed_all(self, pictures: Iterator[Loaded], embed: Embed | Encoder, batch_size: int) -> None:
         # Batches count only pictures that could be opened, so a resumed build forms the very same ones.
         batch: list[Loaded] = []
         fresh = 0
         for loaded in pictures:
             batch.append(loaded)
-            fresh += loaded.image is not None
+            fresh += loaded.picture is not None
             if fresh == batch_size or len(batch) == _COPIES * batch_size:
                 self._embed(batch, embed)
                 batch, fresh = [], 0
@@ -228,16 +212,16 @@ class _Build:
         self.report.unchanged += 1
         self._step()
 
-    def _embed(self, batch: list[Loaded], embed: Embed) -> None:
-        fresh = [loaded for loaded in batch if loaded.image is not None]
-        features, finite = _features(embed, [loaded.image for loaded in fresh if loaded.image is not None])
+    def _embed(self, batch: list[Loaded], embed: Embed | Encoder) -> None:
+        fresh = [loaded for loaded in batch if loaded.picture is not None]
+        features, finite = features_of(embed, [loaded.picture for loaded in fresh if loaded.picture is not None])
         by_content: dict[bytes, tuple[npt.NDArray[np.floating], bytes]] = {}
         kept: list[Loaded] = []
         vectors, thumbnails = [], []
         numbers = iter(range(len(fresh)))
         for loaded in batch:
             content = loaded.read.content
-            if loaded.image is None:  # what it is a copy of stands before it, here or in the store
+            if loaded.picture is None:  # what it is a copy of stands before it, here or in the store
                 found = by_content.get(content) or self.writer.with_content(content)
             else:
                 number = next(numbers)
@@ -253,11 +237,11 @@ class _Build:
             self._append(kept, np.stack(vectors), thumbnails)
 
     def _append(self, kept: list[Loaded], features: npt.NDArray[np.floating], thumbnails: list[bytes]) -> None:
-        rows = [_row(loaded.read) for loaded in kept]
+        rows = [_row(loaded) for loaded in kept]
         for row_id, row, loaded in zip(self.writer.append(features, rows, thumbnails), rows, kept, strict=True):
             self._see(row_id)
             self._waiting.discard(row["source"])
-            if loaded.image is None:
+            if loaded.picture is None:
                 self.report.reused += 1
             else:
                 self._first.pop(loaded.read.content, None)
@@ -267,7 +251,7 @@ class _Build:
 
     def _no_feature(self, loaded: Loaded) -> None:
         wanted, name = loaded.read.wanted, sanitize(loaded.read.wanted.picture.source)
-        if loaded.image is not None:
+        if loaded.picture is not None:
             error = ImageError(f"The encoder returned no finite feature for {name}.", cause="no finite feature")
         else:
             first = sanitize(self._first.get(loaded.read.content, "a picture"))
@@ -299,24 +283,13 @@ class _Build:
             self.progress(self._done, max(self._total, self._done))
 
 
-def _features(embed: Embed, images: list[Image.Image]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
-    """Features (n, dim) in fp16, and which of them are finite (n,)."""
-    if not images:
-        return np.empty((0, 0), dtype=np.float16), np.empty(0, dtype=np.bool_)
-    features = np.asarray(embed(images))
-    if features.ndim != 2 or len(features) != len(images):
-        raise StoreError(f"The encoder returned features of shape {features.shape} for {len(images)} pictures.")
-    with np.errstate(over="ignore"):
-        half = features.astype(np.float16)
-    return half, np.isfinite(half).min(axis=1)
-
-
-def _row(read: Read) -> NewRow:
-    picture, wanted = read.wanted.picture, read.wanted
+def _row(loaded: Loaded) -> NewRow:
+    picture, wanted = loaded.read.wanted.picture, loaded.read.wanted
     return NewRow(
         source=picture.source,
         caption=picture.caption,
         stamp=wanted.stamp,
         replaces=wanted.replaces,
-        content=read.content,
+        content=loaded.read.content,
+        facts=loaded.facts,
     )

@@ -21,6 +21,11 @@ def index_command(out: str | Path, model: str | None = None, *, pictures: str | 
     return resuming_command(out, [*words, "--model", model or "MODEL"])
 
 
+def rederiving_command(store: str | Path, model: str, out: str = "NEW_INDEX") -> str:
+    """The command that indexes the pictures of the index at `store` for another model, at `out`, from its features."""
+    return f"{PROGRAM} --rederive {shlex.join([str(store), '--model', model, '--out', out])}"
+
+
 def resuming_command(out: str | Path, words: Sequence[str]) -> str:
     """The command that began the index at `out`, and goes on with it.
 

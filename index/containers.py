@@ -241,11 +241,15 @@ def read_row(container: str | Path, column: str, row: int) -> bytes:
         raise ImageError(error.message, error.hint, "damaged") from error
     except Exception as error:  # whatever a damaged Arrow file raises
         raise ImageError(f"{where} can't be read: {reason(error)}.", cause="damaged") from error
-    return _encoded(value, where)
+    return encoded_picture(value, where)
 
 
-def _encoded(value: object, where: str) -> bytes:
-    """The bytes of a picture as Hugging Face's data sets keep it: the bytes, or a dictionary of them and a path."""
+def encoded_picture(value: object, where: str) -> bytes:
+    """The bytes of a picture as Hugging Face's data sets keep it: the bytes, or a dictionary of them and a path.
+
+    Raises:
+        ImageError: there are none; `where` is named in it.
+    """
     data = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(data, bytes):
         return data

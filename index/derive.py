@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import FingerprintError
-from index.faiss_index import build_index, choose_kind, training_size
+from index.errors import FingerprintError, StoreError
+from index.faiss_index import ImageIndex, build_index, choose_kind, exact_kind, new_index, training_size
 from index.lock import BuilderLock
 from index.manifest import IndexManifest
 from index.progress import Progress
@@ -52,6 +52,38 @@ def derive_index(
     FeatureStore.open(folder).close()  # before the lock, which makes a folder that is missing
     with BuilderLock(Path(out or folder)), closing(FeatureStore.open(folder)) as opened:
         return _derive(opened, project, bridge_fingerprint, Path(out or folder), kind, block_size, progress, model)
+
+
+def index_in_memory(store: FeatureStore, project: Project, fingerprint: str, *, block_size: int = 8192) -> ImageIndex:
+    """An exact index of a store's live rows that is in no file: for another space than that of the index on disk.
+
+    Args:
+        store: the store of an encoder's features.
+        project: features (n, dim) float32 -> vectors (n, R) float32, unit norm.
+        fingerprint: of what is behind `project`.
+        block_size: features per call of `project`.
+
+    Raises:
+        StoreError: the store can't be read, or has no rows.
+    """
+    ids = store.live_ids()
+    if not len(ids):
+        raise StoreError(f"The store at {store.path} has no pictures.")
+    kind = exact_kind(len(ids))
+    index = new_index(kind, project(store.read_features(ids[:1])).shape[1], None)
+    for start in range(0, len(ids), block_size):
+        block = ids[start : start + block_size]
+        index.add_with_ids(np.ascontiguousarray(project(store.read_features(block))), block)
+    manifest = IndexManifest(
+        dim=index.d,
+        count=index.ntotal,
+        file_bytes=0,
+        kind=kind,
+        bridge_fingerprint=fingerprint,
+        encoder_fingerprint=store.encoder_fingerprint,
+        faiss_version="",
+    )
+    return ImageIndex(store.path, manifest, store, index)
 
 
 def _derive(

@@ -40,8 +40,16 @@ class StoreError(FromageError):
     """A missing, damaged or unwritable feature store or index."""
 
 
+class InUseError(StoreError):
+    """Another builder is writing to the folder."""
+
+
 class FingerprintError(StoreError):
     """An index that another bridge or another encoder made."""
+
+
+class FilterError(FromageError):
+    """A filter of a search that can't be understood."""
 
 
 REASON_LIMIT = 300  # characters

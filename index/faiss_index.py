@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from index.commands import index_command
 from index.errors import FingerprintError, StoreError
+from index.facts import Facts
 from index.files import crc_of, replacing, sync_folder
+from index.filters import Filters
 from index.hits import Hit
 from index.images import is_gone, one_line
 from index.inverted_lists import search_lists
 from index.manifest import INDEX_MANIFEST, IndexManifest, storage_errors
+from index.selection import selecting
 from index.store import FeatureStore
 from index.unfinished import unfinished
 
@@ -29,16 +32,20 @@ GONE_LIMIT = 1024
 """How many of the nearest are looked at for pictures that are still there."""
 
 Vectors = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 _Picture = tuple[str, str, bool]  # source, caption, whether its file is gone
 
 
 def choose_kind(count: int) -> str:
     """The FAISS factory string for `count` vectors: exact (fp32, then fp16) up to 5 million, inverted lists beyond."""
-    if count <= FLAT_LIMIT:
-        return "IDMap2,Flat"
     if count <= EXACT_LIMIT:
-        return "IDMap2,SQfp16"
+        return exact_kind(count)
     return f"IVF{2 ** round(np.log2(8 * np.sqrt(count)))}_HNSW32,SQ8"
+
+
+def exact_kind(count: int) -> str:
+    """The FAISS factory string of an exact index of `count` vectors: fp32, then fp16."""
+    return "IDMap2,Flat" if count <= FLAT_LIMIT else "IDMap2,SQfp16"
 
 
 def training_size(kind: str, count: int) -> int:
@@ -189,13 +196,16 @@ class ImageIndex:
         """Width of the retrieval space."""
         return self.manifest.dim
 
-    def search(self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+    def search(
+        self, query_embeds: Vectors, k: int, exclude: Collection[int] = (), among: Ids | None = None
+    ) -> list[list[Hit]]:
         """Find the nearest pictures, as `Retriever.search`.
 
         Args:
             query_embeds: (Q, R) float32, unit norm.
-            k: how many; fewer are returned where there are fewer.
+            k: how many; fewer are returned only where fewer may be found.
             exclude: ids that must not be found.
+            among: (n,) the only ids that may be found; None for all.
 
         Returns:
             For each query its hits, best first. A picture whose file is gone is one only if the store keeps a
@@ -208,7 +218,7 @@ class ImageIndex:
         known: dict[int, _Picture | None] = {}
         wanted = k
         while True:
-            scores, ids = self.search_ids(query_embeds, wanted, exclude)
+            scores, ids = self.search_ids(query_embeds, wanted, exclude, among)
             answers = [self._hits(*found, known) for found in zip(scores, ids, strict=True)]
             enough = all(len(hits) >= k for hits in answers)
             if enough or wanted >= min(len(self), GONE_LIMIT) or None not in known.values():
@@ -216,8 +226,8 @@ class ImageIndex:
             wanted = min(2 * wanted, GONE_LIMIT)
 
     def search_ids(
-        self, query_embeds: Vectors, k: int, exclude: Collection[int] = ()
-    ) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        self, query_embeds: Vectors, k: int, exclude: Collection[int] = (), among: Ids | None = None
+    ) -> tuple[Vectors, Ids]:
         """As `search`, as arrays and without reading rows: scores and ids, each (Q, min(k, len)); id -1 means none."""
         queries = _checked(query_embeds, "The queries")
         if queries.shape[1] != self.dim:
@@ -229,10 +239,7 @@ class ImageIndex:
         if k <= 0 or not len(queries):
             empty = (len(queries), max(k, 0))
             return np.zeros(empty, dtype=np.float32), np.full(empty, -1, dtype=np.int64)
-        selector = None
-        if len(exclude):
-            unwanted = np.fromiter(exclude, dtype=np.int64, count=len(exclude))
-            selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(unwanted))
+        selector = selecting(exclude, among, len(self.store))
         if self.manifest.kind.startswith("IVF"):
             return search_lists(self._index, queries, k, selector)
         # FAISS adds this keyword argument at run time, where no type checker sees it.
@@ -264,6 +271,20 @@ class ImageIndex:
     def thumbnail(self, id: int) -> bytes:
         """A picture's thumbnail, a JPEG file of at most 256 x 256 pixels."""
         return self.store.thumbnail(id)
+
+    def select(self, filters: Filters) -> npt.NDArray[np.int64]:
+        """Ids of the pictures that pass, (n,) ascending, as `Catalogue.select`."""
+        return self.store.select(filters)
+
+    def facts(self, ids: Sequence[int]) -> list[Facts]:
+        """As `Catalogue.facts`."""
+        return self.store.facts(ids)
+
+    def features(self, ids: Sequence[int]) -> Vectors | None:
+        """As `Catalogue.features`; None for embeddings that were computed elsewhere."""
+        if self.store.bridge_fingerprint is not None:
+            return None
+        return np.asarray(self.store.features[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
 
     def close(self) -> None:
         """Close the store's files."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from index.facts import Facts
+    from index.filters import Filters
 
 FOREIGN = -1
 """The id of a picture that is not in the open index."""
@@ -24,6 +27,7 @@ class Hit:
         source: where the picture is: an absolute path, or a URL.
         caption: the picture's caption; empty if it has none.
         gone: whether its file was missing when it was found; then only its thumbnail can be shown.
+        alike: sources of pictures that are nearly the same and were found, too, but left out (`index.alike`).
     """
 
     id: int
@@ -31,11 +35,17 @@ class Hit:
     source: str
     caption: str = ""
     gone: bool = False
+    alike: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as plain JSON data: `{"id", "path", "score", "caption"}`, `path` being the source; `"gone"` if so."""
-        data = {"id": self.id, "path": self.source, "score": self.score, "caption": self.caption}
-        return {**data, "gone": True} if self.gone else data
+        """The hit as plain JSON data: `{"id", "path", "score", "caption"}`, `path` being the source; `"gone"` and
+        `"alike"`, a list, if so."""
+        data: dict[str, Any] = {"id": self.id, "path": self.source, "score": self.score, "caption": self.caption}
+        if self.gone:
+            data["gone"] = True
+        if self.alike:
+            data["alike"] = list(self.alike)
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Hit:
@@ -57,7 +67,10 @@ class Hit:
             raise TypeError("path or caption is not a string")
         if not isinstance(gone := data.get("gone", False), bool):
             raise TypeError(f"gone can't be {gone!r:.40}")
-        return cls(id, float(score), source, caption, gone)
+        alike = data.get("alike", [])
+        if not isinstance(alike, list) or not all(isinstance(name, str) for name in alike):
+            raise TypeError("the pictures that are alike are not a list of strings")
+        return cls(id, float(score), source, caption, gone, tuple(alike))
 
 
 @runtime_checkable
@@ -68,13 +81,20 @@ class Retriever(Protocol):
         """How many pictures can be found."""
         ...
 
-    def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+    def search(
+        self,
+        query_embeds: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
+    ) -> list[list[Hit]]:
         """Find the nearest pictures.
 
         Args:
             query_embeds: (Q, R) float32, unit norm.
-            k: how many; fewer are returned where there are fewer.
+            k: how many; fewer are returned only where fewer may be found.
             exclude: ids that must not be found.
+            among: (n,) the only ids that may be found, in any order; None for all. Unknown ids count for nothing.
 
         Returns:
             Q lists of hits, each best first.
@@ -97,5 +117,34 @@ class Retriever(Protocol):
 
         Raises:
             StoreError: there is no such id, or the index can't be read.
+        """
+        ...
+
+
+@runtime_checkable
+class Catalogue(Protocol):
+    """A `Retriever` that knows more of its pictures than how to find them: what filters and folding need."""
+
+    def select(self, filters: Filters) -> npt.NDArray[np.int64]:
+        """Ids of the pictures that pass, (n,) ascending: what `search` takes as `among`.
+
+        Raises:
+            StoreError: the index can't be read.
+        """
+        ...
+
+    def facts(self, ids: Sequence[int]) -> list[Facts]:
+        """What is known of pictures.
+
+        Raises:
+            StoreError: there is no such id, or the index can't be read.
+        """
+        ...
+
+    def features(self, ids: Sequence[int]) -> npt.NDArray[np.float32] | None:
+        """The frozen encoder's features of pictures, (n, dim); None where the index keeps none.
+
+        Raises:
+            StoreError: the index can't be read.
         """
         ...

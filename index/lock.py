@@ -11,7 +11,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from index.errors import StoreError
+from index.errors import InUseError
 from index.images import sanitize
 from index.manifest import storage_errors
 
@@ -26,7 +26,8 @@ class BuilderLock:
     only reads a folder takes no lock.
 
     Raises:
-        StoreError: another builder has the folder, in this process or in another; or it can't be written to.
+        InUseError: another builder has the folder, in this process or in another.
+        StoreError: it can't be written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,11 +63,11 @@ class BuilderLock:
             self._path.write_text(text, encoding="utf-8")
 
 
-def in_use(folder: Path) -> StoreError:
+def in_use(folder: Path) -> InUseError:
     """The error where another builder has the folder."""
     owner = _owner(folder)
     who = f"process {owner[0]} on {owner[1]}" if owner else "another process"
-    return StoreError(f"Another build is writing to {folder}: {who}.", "Wait for it, or use another folder.")
+    return InUseError(f"Another build is writing to {folder}: {who}.", "Wait for it, or use another folder.")
 
 
 def builder_at_work(folder: Path) -> int | None:

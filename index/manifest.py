@@ -21,6 +21,7 @@ THUMBNAILS = "thumbnails.bin"
 ROWS = "rows.sqlite"
 REBUILD = "Delete the folder and build it again."
 PROJECTED = "projected:"  # prefixes the encoder fingerprint of a store that holds a bridge's image embeddings
+ENCODER = "encoder:"  # prefixes the bridge fingerprint of an index in an encoder's own space: there is no bridge
 VERSION = 1
 
 
@@ -110,7 +111,8 @@ class IndexManifest(_Manifest):
         file_bytes: size of the FAISS file, by which a truncated one is recognised.
         file_crc: its CRC-32, by which `doctor` recognises a damaged one; -1 in an index of an earlier program.
         kind: the FAISS factory string.
-        bridge_fingerprint: the bridge (and encoder) whose projection made the vectors.
+        bridge_fingerprint: the bridge (and encoder) whose projection made the vectors; `ENCODER` and a fingerprint
+            where they are in the encoder's own space.
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
         model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
@@ -131,6 +133,11 @@ class IndexManifest(_Manifest):
     model: str = ""
     format: str = "fromage-lite-index"
     version: int = VERSION
+
+    @property
+    def has_bridge(self) -> bool:
+        """Whether a bridge made the vectors; else they are in the encoder's own space."""
+        return not self.bridge_fingerprint.startswith(ENCODER)
 
 
 @contextmanager

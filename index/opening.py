@@ -11,16 +11,22 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from PIL import Image
 
 from index.containers import stamp_of
+from index.decoding import Decode, decode
+from index.encoding import Prepared, unprepared
 from index.errors import ImageError, reason
-from index.images import bound_short_side, is_url, make_thumbnail, open_image
+from index.facts import Facts
+from index.images import is_url
 from index.readers import PictureFile
 from index.text import sanitize
+
+Prepare = Callable[[Image.Image], Prepared]
+"""What an encoder wants to be done with a picture beforehand."""
 
 LARGEST_HASHED = 1_000_000_000
 """Bytes of a file whose copies are recognised; a larger one is hardly a picture."""
@@ -57,11 +63,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture for the encoder; a copy has no image."""
+    """A picture for the encoder, an image or its pixels, and its facts; a copy has none."""
 
     read: Read
-    image: Image.Image | None = None
+    picture: Prepared | None = None
     thumbnail: bytes = b""
+    facts: Facts | None = None
 
 
 def file_stamp(source: str) -> tuple[int, int] | None:
@@ -94,8 +101,8 @@ def _file_content(source: str) -> bytes:
         return b""
 
 
-def open_picture(read: Read) -> Loaded:
-    """The picture, scaled down for the encoder, and its thumbnail; neither for a copy.
+def open_picture(read: Read, decode: Decode = decode, prepare: Prepare = unprepared) -> Loaded:
+    """The picture, scaled down and prepared for the encoder, and its thumbnail; neither for a copy.
 
     Raises:
         ImageError: it can't be opened.
@@ -103,15 +110,22 @@ def open_picture(read: Read) -> Loaded:
     if read.is_copy:
         return Loaded(read)
     source = read.wanted.picture.source
-    image = open_image(source) if read.data is None else open_image(read.data, source)
+    small, thumbnail, facts = decode(source, read.data)
     try:
-        small, thumbnail = bound_short_side(image), make_thumbnail(image)
+        picture = prepare(small)
     except (OSError, ValueError, MemoryError) as error:
         raise ImageError(f"{sanitize(source)} can't be scaled down: {reason(error)}.", cause="too large") from error
     content = read.content
     if read.data is None and file_stamp(source) != read.wanted.stamp:  # it was being written to
         content = b""
-    return Loaded(Read(read.wanted, content), small, thumbnail)
+    return Loaded(Read(read.wanted, content), picture, thumbnail, replace(facts, file_bytes=_size(read)))
+
+
+def _size(read: Read) -> int | None:
+    """Of the picture's file, in bytes; the stamp of one inside a container may be that of the container."""
+    if read.data is not None:
+        return len(read.data)
+    return read.wanted.stamp[0] if read.wanted.stamp else None
 
 
 def in_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -20,15 +21,16 @@ def pictures_folder() -> Path | None:
         return None
 
 
-def index_of(folder: Path, model: str) -> Path:
-    """Where the chat keeps its index of a folder of pictures for a model, there or not.
+def index_of(pictures: Path | Sequence[Path], model: str) -> Path:
+    """Where the chat keeps its index of pictures for a model, there or not.
 
     Args:
-        folder: an absolute folder.
+        pictures: an absolute folder or file, or several.
         model: the model's name, the same from everywhere.
     """
     home = Path(platformdirs.user_data_dir(NAME, appauthor=False)) / "indexes"
-    return home / _named(str(folder)) / _named(model)
+    paths = [pictures] if isinstance(pictures, Path) else pictures
+    return home / _named("\n".join(map(str, paths))) / _named(model)
 
 
 def _named(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Image embeddings computed elsewhere, as a store: no picture is opened and no encoder runs."""
+"""Image embeddings or features computed elsewhere, as a store: no picture is opened and no encoder runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from index.build import BadPicture
+from index.clip_retrieval import Export
 from index.errors import StoreError
+from index.failures import BadPicture
 from index.images import is_url, sanitize
 from index.manifest import PROJECTED
 from index.progress import Progress
@@ -71,7 +72,8 @@ def import_embeddings(
     with FeatureStoreWriter(out, None, PROJECTED + bridge_fingerprint, resume) as writer:
         begun = writer.count
         for sources, vectors in blocks:
-            _store(writer, begun, [_resolved(source, base) for source in sources], vectors, report)
+            resolved = [_resolved(source, base) for source in sources]
+            _store(writer, begun, resolved, [""] * len(resolved), vectors, report, unit=True)
             done += len(sources)
             if progress:
                 progress(done, max(total, done))
@@ -81,10 +83,56 @@ def import_embeddings(
     return report
 
 
+def import_features(
+    export: Export,
+    out: str | Path,
+    *,
+    encoder_fingerprint: str,
+    base: str | Path,
+    progress: Progress | None = None,
+    resume: Sequence[str] = (),
+) -> ImportReport:
+    """Put features of pictures that clip-retrieval wrote into a store at `out`, as they are, with their captions.
+
+    As `import_embeddings`; but a path that leads out of `base` is bad: foreign data could name any file.
+
+    Args:
+        export: the features.
+        out: the store's folder.
+        encoder_fingerprint: of the encoder that made them, by the user's word.
+        base: the folder that the pictures' paths are in, and relative to.
+        progress: called as rows are stored.
+        resume: arguments of the command that goes on with the import.
+
+    Raises: as `import_embeddings`, and StoreError if a file of the export is damaged.
+    """
+    report, done = ImportReport(), 0
+    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer:
+        begun = writer.count
+        for rows in export.blocks():
+            sources = [_inside(source, base) for source in rows.sources]
+            _store(writer, begun, sources, rows.captions, rows.features, report, unit=False)
+            done += len(sources)
+            if progress:
+                progress(done, max(len(export), done))
+        report.total = writer.count_live()[0]
+        if not report.total:
+            why = f" The first: {report.bad[0].reason}" if report.bad else ""
+            raise StoreError(f"None of the {done:,} features can be used.{why}")
+    return report
+
+
 def _store(
-    writer: FeatureStoreWriter, begun: int, sources: list[str], vectors: npt.NDArray[np.float32], report: ImportReport
+    writer: FeatureStoreWriter,
+    begun: int,
+    sources: list[str],
+    captions: list[str],
+    vectors: npt.NDArray[np.float32],
+    report: ImportReport,
+    unit: bool,
 ) -> None:
-    """Append the usable rows of a block that the store lacks; it had `begun` rows before this import."""
+    """Append the usable rows of a block that the store lacks, which had `begun` rows before this import; with `unit`
+    each vector of length 1."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     usable = np.isfinite(norms) & (norms > 0)
     kept: dict[str, int] = {}
@@ -103,9 +151,9 @@ def _store(
     if not kept:
         return
     rows = list(kept.values())
-    unit = (vectors[rows] / norms[rows, None]).astype(np.float32)
-    new = [NewRow(source=source, caption="") for source in kept]
-    writer.append(unit, new, [b""] * len(new))
+    block = vectors[rows] / norms[rows, None] if unit else vectors[rows]
+    new = [NewRow(source=source, caption=captions[row]) for source, row in kept.items()]
+    writer.append(block.astype(np.float32), new, [b""] * len(new))
     report.added += len(new)
 
 
@@ -115,7 +163,17 @@ def _resolved(source: str, base: str | Path) -> str:
     return os.path.normpath(os.path.join(os.path.abspath(base), source))  # noqa: PTH100, PTH118 (a million of them)
 
 
+def _inside(source: str, base: str | Path) -> str:
+    """As `_resolved`; "" for a path that leads out of the folder."""
+    if not source or is_url(source):
+        return source
+    resolved = _resolved(source, base)
+    return resolved if Path(resolved).is_relative_to(Path(os.path.abspath(base))) else ""  # noqa: PTH100
+
+
 def _problem(source: str) -> str:
+    if not source:
+        return "it names no picture in the folder of the pictures"
     if len(source) > MAX_SOURCE or "\0" in source:
         return "it is not a path or web address"
     try:

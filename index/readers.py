@@ -95,12 +95,15 @@ class FolderReader:
             raise StoreError(what, "Name a folder of pictures.")
         self._captions = _CaptionTable(TsvReader(captions, base=self.root)) if captions is not None else None
         self._rules = IgnoreRules(self.root, exclude)
+        self._lost: set[str] = set()  # what could not be looked into: nobody knows whether its pictures are gone
 
     def __len__(self) -> int:
         return sum(len(names) for _, names in self._walk([]))
 
     def __iter__(self) -> Iterator[PictureFile]:
         problems = list(self._captions.problems) if self._captions is not None else []
+        self._lost.clear()
+        device = _identity(self.root)[0]
         for folder, names in self._walk(problems):
             for name in names:
                 source = os.path.join(folder, name)  # noqa: PTH118 (a million Path objects take seconds)
@@ -111,16 +114,23 @@ class FolderReader:
                     continue
                 yield PictureFile(source, self._caption(source, problems))
         yield from problems
+        if _identity(self.root)[0] != device:  # its drive was taken away
+            self._lost.add(str(self.root))
 
     def covers(self, source: str) -> bool:
-        """True for everything below the folder."""
-        return source.startswith(os.path.join(self.root, ""))  # noqa: PTH118
+        """True for everything below the folder, but not for what lies behind a folder that can't be listed, a link that
+        leads nowhere or a drive that was taken away: what can't be seen is not gone."""
+        below = os.path.join(self.root, "")  # noqa: PTH118
+        if not source.startswith(below):
+            return False
+        return not (self._lost and any(source.startswith(os.path.join(lost, "")) for lost in self._lost))  # noqa: PTH118
 
     def _walk(self, problems: list[PictureFile]) -> Iterator[tuple[str, list[str]]]:
         """The folders, each with its pictures' names; what can't be entered is added to `problems`."""
         seen = {_identity(self.root)}
 
         def unlisted(error: OSError) -> None:
+            self._lost.add(str(error.filename))
             problems.append(PictureFile(str(error.filename), problem=f"the folder can't be listed: {reason(error)}"))
 
         for folder, folders, files in os.walk(self.root, onerror=unlisted, followlinks=True):
@@ -136,6 +146,7 @@ class FolderReader:
         if self._rules.leave_out(path):
             return False
         if not is_picture and not os.path.exists(path):  # noqa: PTH110
+            self._lost.add(path)
             problems.append(PictureFile(path, problem="the link leads nowhere"))
         return is_picture
 

@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from index.clip_retrieval import is_export
 from index.containers import PARQUET, TAR
 from index.download import Downloader, DownloadLimits
 from index.errors import StoreError
+from index.hub_datasets import SPLIT, HubReader, is_dataset_name
 from index.images import is_picture_name
 from index.parquets import ParquetReader, parquets
 from index.readers import FileReader, FolderReader, Reader, TsvReader
 from index.saved_datasets import DatasetReader, splits
+from index.several import SeveralReaders
 from index.tars import TarReader, shards
+from index.text import sanitize
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,21 @@ class SourceOptions:
         captions: a table of captions for the pictures of a folder.
         exclude: patterns of what is left out of a folder, as in a `.gitignore`.
         limits: of downloading.
+        split: of a data set that is named.
     """
 
     captions: Path | None = None
     exclude: Sequence[str] = ()
     limits: DownloadLimits = field(default_factory=DownloadLimits)
+    split: str = SPLIT
 
     def words(self) -> list[str]:
         """The options of the command `index` that say the same."""
         words = ["--captions", str(self.captions.absolute())] if self.captions is not None else []
         for pattern in self.exclude:
             words += ["--exclude", pattern]
+        if self.split != SPLIT:
+            words += ["--split", self.split]
         usual = DownloadLimits()
         if self.limits.at_once != usual.at_once:
             words += ["--downloads", str(self.limits.at_once)]
@@ -89,17 +97,36 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     """The reader for what a person named.
 
     Args:
-        path: a folder or a file.
+        path: a folder or a file, or the name of a data set.
         options: choices that some kinds have.
 
     Raises:
         StoreError: there is nothing, or it can't be read.
     """
+    if is_dataset_name(path):
+        return HubReader(str(path), options.split)
+    if is_export(path):
+        raise StoreError(
+            f"{sanitize(str(path))} has clip-retrieval's features of pictures, and no pictures.",
+            "Name the model whose image encoder made them: --encoder-of MODEL.",
+        )
     if not path.exists() and not is_picture_name(path):
         raise StoreError(
             f"There is no folder or file {path}.", "Name a folder of pictures, a picture, a tar or a table."
         )
     return next(kind for kind in KINDS if kind.fits(path)).reader(path, options)
+
+
+def open_sources(paths: Sequence[Path], options: SourceOptions = SourceOptions()) -> Reader:
+    """The reader for all that a person named, one after the other.
+
+    Raises:
+        StoreError: as `open_source`, or there are none.
+    """
+    if not paths:
+        raise StoreError("There are no pictures to index.", "Name a folder of pictures, a picture, a tar or a table.")
+    readers = [open_source(path, options) for path in paths]
+    return readers[0] if len(readers) == 1 else SeveralReaders(readers)
 
 
 def _holds(path: Path, containers: Callable[[Path], Sequence[Path]]) -> bool:

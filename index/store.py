@@ -4,10 +4,10 @@ A store is a folder of four files:
 
     features.bin    fp16 (count, dim), append-only, memory-mapped; fp32 where it holds a bridge's image embeddings
     thumbnails.bin  JPEG files end to end
-    rows.sqlite     per row: source, caption, where its thumbnail is, size and date of the file
+    rows.sqlite     per row: source, caption, where its thumbnail is, facts of the picture
     manifest.json   written last
 
-and `.lock`, which its builder holds.
+and `.lock`, which its builder holds. `docs/index-format.md` describes them for other programs.
 
 Rows come into being only with SQLite's commit: their features and thumbnails are on disk before it, and the next
 writer cuts off whatever lies beyond the committed rows. So a build may be killed at any instant.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,11 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import StoreError
+from index.facts import Facts
+from index.filters import Filters
 from index.lock import builder_at_work
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-from index.rows import KnownRow, NewRow, connect_readonly
+from index.rows import KnownRow, NewRow, connect_readonly, row_table
 from index.unfinished import resuming, unfinished
 from index.writer import FeatureStoreWriter
+
+_FACTS = ("width", "height", "coalesce(bytes, file_size)", "taken", "phash", "file_mtime_ns", "content")
 
 __all__ = ["FeatureStore", "FeatureStoreWriter", "KnownRow", "NewRow"]
 
@@ -43,6 +47,7 @@ class FeatureStore:
         self.manifest = manifest
         self._rows = rows
         self._lock = threading.Lock()
+        self._table = row_table(rows)
         shape = (manifest.count, manifest.dim)
         # An empty file can't be mapped.
         self.features: npt.NDArray[np.floating] = (
@@ -148,6 +153,24 @@ class FeatureStore:
         with self._lock, storage_errors(self.path / ROWS, "read"):
             cursor = self._rows.execute("SELECT id FROM rows WHERE removed = 0 AND id < ? ORDER BY id", (len(self),))
             return np.fromiter((row[0] for row in cursor), dtype=np.int64)
+
+    def select(self, filters: Filters) -> npt.NDArray[np.int64]:
+        """Ids of the live rows that pass, (n,) ascending."""
+        conditions, values = ["removed = 0", "id < ?"], [len(self)]
+        for condition, parameters in filters.clauses():
+            conditions.append(condition)
+            values += parameters
+        wanted = "id, caption" if filters.caption else "id"
+        query = f"SELECT {wanted} FROM {self._table} WHERE {' AND '.join(conditions)}"
+        with self._lock, storage_errors(self.path / ROWS, "read"):
+            found = self._rows.execute(query, values)
+            ids = (row[0] for row in found if not filters.caption or filters.passes_caption(row[1]))
+            return np.sort(np.fromiter(ids, dtype=np.int64))
+
+    def facts(self, ids: Sequence[int]) -> list[Facts]:
+        """Facts of rows."""
+        query = f"SELECT {', '.join(_FACTS)} FROM {self._table} WHERE id = ?"
+        return [Facts(*self._one(query, id)) for id in ids]
 
     def iter_rows(self, block: int = 4096) -> Iterator[tuple[int, str, str]]:
         """(id, source, caption) of the live rows, ascending, read block by block."""

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
@@ -18,15 +18,13 @@ import numpy.typing as npt
 
 from index.errors import FingerprintError, StoreError
 from index.files import read_at
-from index.lock import BuilderLock, in_use
+from index.lock import BuilderLock
 from index.manifest import FEATURES, PROJECTED, REBUILD, ROWS, STORE_MANIFEST, THUMBNAILS, StoreManifest, storage_errors
-from index.rows import ADDED_COLUMNS, CONTENT_INDEX, RESUME, SCHEMA, KnownRow, NewRow
-
-MOST_UNCOMMITTED = 256
-"""Failures that an interruption may make one try again."""
+from index.row_writer import RowWriter
+from index.rows import RESUME, NewRow
 
 
-class FeatureStoreWriter:
+class FeatureStoreWriter(RowWriter):
     """Writes a store, or continues one. A context manager: leaving it without an error writes the manifest.
 
     Args:
@@ -43,6 +41,7 @@ class FeatureStoreWriter:
 
     def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str, resume: Sequence[str] = ()) -> None:
         self.path = Path(path)
+        self.count = self._uncommitted = 0
         self.encoder_fingerprint = encoder_fingerprint
         self.dtype = np.dtype("<f4" if encoder_fingerprint.startswith(PROJECTED) else "<f2")
         with ExitStack() as undo:
@@ -57,15 +56,13 @@ class FeatureStoreWriter:
     def _open(self, dim: int | None, resume: Sequence[str]) -> None:
         # A cache that overflows would be written in the middle of a transaction, which locks readers out to its end.
         self._rows.execute("PRAGMA cache_spill = OFF")
-        self._rows.executescript(SCHEMA)
-        self._add_columns()
+        self._make_tables()
         self._rows.execute("BEGIN IMMEDIATE")
         self.dim = self._known_dim(dim)
         if resume:
             self._rows.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (RESUME, json.dumps(list(resume))))
         self._rows.execute("COMMIT")
         self._rows.execute("BEGIN IMMEDIATE")
-        self._uncommitted = 0
         self.count = self._committed()
         last = self._rows.execute("SELECT thumbnail_end FROM rows WHERE id = ?", (self.count - 1,)).fetchone()
         self._thumbnails_end = int(last[0]) if last else 0
@@ -87,16 +84,6 @@ class FeatureStoreWriter:
     def __len__(self) -> int:
         return self.count
 
-    def find(self, source: str) -> KnownRow | None:
-        """The live row of a source, if it has one: how a build resumes and leaves unchanged pictures alone."""
-        query = "SELECT id, caption, file_size, file_mtime_ns, content FROM rows WHERE source = ? AND removed = 0"
-        found = self._rows.execute(query, (source,)).fetchone()
-        return KnownRow(found[0], found[1], (found[2], found[3]), found[4]) if found else None
-
-    def has_content(self, content: bytes) -> bool:
-        """Whether a picture with these bytes (their SHA-256) was embedded, under whatever name."""
-        return self._rows.execute("SELECT 1 FROM rows WHERE content = ?", (content,)).fetchone() is not None
-
     def with_content(self, content: bytes) -> tuple[npt.NDArray[np.floating], bytes] | None:
         """Feature (dim,) and thumbnail of a picture with these bytes, removed ones included; None if there is none."""
         query = "SELECT id, thumbnail_start, thumbnail_end FROM rows WHERE content = ? ORDER BY id LIMIT 1"
@@ -107,37 +94,12 @@ class FeatureStoreWriter:
         size = self.dim * self.dtype.itemsize
         with storage_errors(self.path, "read"):
             feature = np.frombuffer(read_at(self._features, id * size, size), dtype=self.dtype)
-            return feature, read_at(self._thumbnails, start, end - start)
+        return feature, self.read_thumbnail(start, end)
 
-    def set_stamp(self, id: int, stamp: tuple[int, int] | None) -> None:
-        """Change size and date of a row's file of the same bytes; committed by the next `append` or `finish`."""
-        with storage_errors(self.path, "write to"):
-            self._begin()
-            self._rows.execute(
-                "UPDATE rows SET file_size = ?, file_mtime_ns = ? WHERE id = ?", (*(stamp or (None, None)), id)
-            )
-
-    def failed(self, source: str) -> tuple[str, str] | None:
-        """(reason, cause) of a source that is not to be tried again; None for all others."""
-        query = "SELECT reason, cause FROM failed WHERE source = ?"
-        found = self._rows.execute(query, (source,)).fetchone()
-        return (found[0], found[1]) if found else None
-
-    def set_failed(self, source: str, reason: str, cause: str) -> None:
-        """Remember that a source is not to be tried again; committed by the next `append` or `finish`, or soon."""
-        with storage_errors(self.path, "write to"):
-            self._begin()
-            self._rows.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?)", (source, reason, cause))
-            self._uncommitted += 1
-            if self._uncommitted >= MOST_UNCOMMITTED:
-                self._rows.execute("COMMIT")
-                self._uncommitted = 0
-
-    def forget_failed(self) -> None:
-        """Try everything again."""
-        with storage_errors(self.path, "write to"):
-            self._begin()
-            self._rows.execute("DELETE FROM failed")
+    def read_thumbnail(self, start: int, end: int) -> bytes:
+        """The thumbnail between these places."""
+        with storage_errors(self.path, "read"):
+            return read_at(self._thumbnails, start, end - start)
 
     def append(self, features: npt.ArrayLike, rows: Sequence[NewRow], thumbnails: Sequence[bytes]) -> range:
         """Add rows: all of them or, on an error or a kill, none. They are on disk when this returns.
@@ -167,18 +129,6 @@ class FeatureStoreWriter:
         self.count, self._thumbnails_end = ids.stop, end
         return ids
 
-    def set_caption(self, id: int, caption: str) -> None:
-        """Change the caption of a row; committed by the next `append` or `finish`."""
-        with storage_errors(self.path, "write to"):
-            self._begin()
-            self._rows.execute("UPDATE rows SET caption = ? WHERE id = ?", (caption, id))
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """Mark rows as removed; committed by the next `append` or `finish`."""
-        with storage_errors(self.path, "write to"):
-            self._begin()
-            self._rows.executemany("UPDATE rows SET removed = 1 WHERE id = ?", ((id,) for id in ids))
-
     def drop_damaged(self) -> int:
         """Mark rows as removed whose features are not those that were written, by their checksums; how many were live.
 
@@ -197,16 +147,6 @@ class FeatureStoreWriter:
                 self._rows.execute("UPDATE rows SET removed = 1, content = NULL WHERE id >= ? AND id < ?", block)
                 self._rows.execute("DELETE FROM blocks WHERE first = ?", (first,))
         return dropped
-
-    def live_sources(self) -> Iterator[tuple[int, str]]:
-        """(id, source) of the live rows, streamed; the store must not change meanwhile."""
-        yield from self._rows.execute("SELECT id, source FROM rows WHERE removed = 0 ORDER BY id")
-
-    def count_live(self) -> tuple[int, int]:
-        """How many rows are live, and how many of those have a caption."""
-        query = "SELECT count(*), coalesce(sum(caption <> ''), 0) FROM rows WHERE removed = 0"
-        live, captioned = self._rows.execute(query).fetchone()
-        return int(live), int(captioned)
 
     def finish(self) -> None:
         """Commit, and write the manifest: from here on `FeatureStore.open` sees the new rows."""
@@ -231,27 +171,6 @@ class FeatureStoreWriter:
             self._rows.close()
         finally:
             self._lock.release()
-
-    def _add_columns(self) -> None:
-        known = {column[1] for column in self._rows.execute("PRAGMA table_info(rows)")}
-        for name, kind in ADDED_COLUMNS.items():
-            if name not in known:
-                self._rows.execute(f"ALTER TABLE rows ADD COLUMN {name} {kind}")
-        self._rows.execute(CONTENT_INDEX)
-
-    def _begin(self) -> None:
-        # IMMEDIATE takes the write lock before the other two files change.
-        if self._rows.in_transaction:
-            return
-        self._rows.execute("BEGIN IMMEDIATE")
-        # Where the file system knows no file locks, another builder may have come between two transactions. Then the
-        # ends of the other two files are no longer those that this writer knows.
-        if self._committed() != self.count:
-            self._rows.execute("ROLLBACK")
-            raise in_use(self.path)
-
-    def _committed(self) -> int:
-        return int(self._rows.execute("SELECT coalesce(max(id) + 1, 0) FROM rows").fetchone()[0])
 
     def _rollback(self) -> None:
         # An interrupt may come just after COMMIT, with `count` still the old one: then there is nothing to cut off.
@@ -294,17 +213,7 @@ class FeatureStoreWriter:
         identity = (("encoder_fingerprint", self.encoder_fingerprint), ("dim", str(self.dim)))
         self._rows.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", identity)
         for id, row, thumbnail in zip(ids, rows, thumbnails, strict=True):
-            replaced = row.get("replaces")
-            if replaced is not None:
-                self._rows.execute("UPDATE rows SET removed = 1 WHERE id = ?", (replaced,))
-            size, mtime = row.get("stamp") or (None, None)
-            values = (id, row["source"], row["caption"], start, start + len(thumbnail), size, mtime)
-            try:
-                self._rows.execute(
-                    "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)", (*values, row.get("content") or None)
-                )
-            except sqlite3.IntegrityError:
-                raise StoreError(f"{row['source']} is already in the store at {self.path}.") from None
+            self._insert_row(id, row, (start, start + len(thumbnail)))
             start += len(thumbnail)
         return start
 

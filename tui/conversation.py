@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from fromage_lite.chat.events import Event, Failed, ImagesFound, Notice
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import Turn, without_ids
 from fromage_lite.config import PLAYGROUND, GenerationSettings, shipped_name
 from fromage_lite.errors import FromageError, unexpected
@@ -127,22 +128,28 @@ class Conversation:
         async for item in self._thread.stream(work):
             yield item
 
-    async def read_as(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-        """Words and pictures as a search looks for them: by the settings, with misspelt words as they were meant."""
+    async def read_as(self, request: SearchRequest) -> SearchRequest:
+        """What to look for as a search reads it: by the settings, with misspelt words as they were meant; by text
+        tower, as far as it reads them."""
         agent, _ = self._ready()
-        if self.settings.spelling == "off":
-            return segments
-        return await self._guarded("The search failed", lambda: agent.read_as(segments))
+        if self.settings.spelling == "off" and request.by != "text-tower":
+            return request
 
-    async def search(
-        self, segments: Sequence[Segment], count: int, exclude: Collection[int] = ()
-    ) -> tuple[Picture, ...]:
-        """The pictures that fit best, without a reply; none of `exclude`, and none that the user has hidden."""
+        def work() -> SearchRequest:
+            terms = tuple(replace(term, segments=agent.read_as(term.segments, request.by)) for term in request.terms)
+            return replace(request, terms=terms)
+
+        return await self._guarded("The search failed", work)
+
+    async def search(self, request: SearchRequest, count: int, exclude: Collection[int] = ()) -> tuple[Picture, ...]:
+        """The pictures that fit best, without a reply (`count`, unless the request says how many); none of `exclude`,
+        and none that the user has hidden."""
         agent, dialogue = self._ready()
 
         def work() -> tuple[Picture, ...]:
             unwanted = {*exclude, *dialogue.excluded}
-            hits = agent.search(segments, count, unwanted, self.settings.spelling)
+            asked = dialogue if request.by == "dialogue" else agent
+            hits = asked.look_up(request, count, unwanted, self.settings.spelling)
             return tuple(load_hit(agent, hit) for hit in hits)
 
         return await self._guarded("The search failed", work)

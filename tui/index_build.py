@@ -50,9 +50,10 @@ class Progress:
     seconds_left: float | None = None
 
 
-def build_command(pictures: Path, out: Path, model: str, device: str) -> list[str]:
+def build_command(pictures: Path | Sequence[Path], out: Path, model: str, device: str) -> list[str]:
     """The command that builds an index, or goes on with it."""
-    words = [str(pictures), "--out", str(out), "--model", model, "--device", device]
+    sources = [pictures] if isinstance(pictures, Path) else pictures
+    words = [*map(str, sources), "--out", str(out), "--model", model, "--device", device]
     words += ["--batch-size", str(BATCH), "--json"]
     # -P: a folder `tui` in the working directory must not be taken for the program.
     return [sys.executable, "-P", "-m", "tui", "index", *words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,31 @@ def random_model(lm: str, encoder: str, place: Placement) -> Fromage:
         ConfigError: there is no such shape.
     """
     for name, shapes in ((lm, OPT_SHAPES), (encoder, CLIP_SHAPES)):
-        if name not in shapes:
-            raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")
+        _check_shape(name, shapes)
     torch.manual_seed(0)
     language = LanguageModel(_opt(lm, place), _tokenizer(), lm)
     config = FromageConfig(language_model=lm, vision_encoder=encoder, prompt_template="qa")
-    return Fromage.from_parts(language, _clip(encoder, place), config)
+    return Fromage.from_parts(language, random_encoder(encoder, place), config)
+
+
+def random_encoder(name: str, place: Placement) -> VisionEncoder:
+    """A CLIP image encoder of a shape of `CLIP_SHAPES`, with random weights.
+
+    Raises:
+        ConfigError: there is no such shape.
+    """
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    _check_shape(name, CLIP_SHAPES)
+    with tempfile.TemporaryDirectory() as folder:
+        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(place.dtype).save_pretrained(folder)
+        CLIPImageProcessor().save_pretrained(folder)
+        return VisionEncoder.load(str(Path(folder)), place)
+
+
+def _check_shape(name: str, shapes: Mapping[str, object]) -> None:
+    if name not in shapes:
+        raise ConfigError(f"There is no shape {name!r}.", f"Choose one of: {', '.join(shapes)}.")
 
 
 def _opt(name: str, place: Placement) -> Any:
@@ -82,12 +102,3 @@ def _tokenizer() -> Any:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def _clip(name: str, place: Placement) -> VisionEncoder:
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
-
-    with tempfile.TemporaryDirectory() as folder:
-        CLIPVisionModel(CLIPVisionConfig(**CLIP_SHAPES[name])).to(place.dtype).save_pretrained(folder)
-        CLIPImageProcessor().save_pretrained(folder)
-        return VisionEncoder.load(str(Path(folder)), place)

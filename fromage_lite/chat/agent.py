@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromage_lite.chat.engine import Engine
-from fromage_lite.chat.search import Term, as_read, find
-from fromage_lite.config import NO_INDEX, GenerationSettings, SpellingMode
-from fromage_lite.errors import ConfigError
+from fromage_lite.chat.lookup import look_up
+from fromage_lite.chat.request import SearchRequest, parse_request
+from fromage_lite.chat.search import Term, as_read, find, prepared
+from fromage_lite.config import NO_INDEX, AskBy, GenerationSettings, SpellingMode
+from fromage_lite.errors import ConfigError, FingerprintError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment, clean
+from index.commands import rederiving_command
+from index.facts import Facts
 from index.hits import Hit, Retriever
-from index.images import open_image
+from index.images import one_line, open_image
+from index.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.chat.dialogue import Dialogue
@@ -77,11 +82,24 @@ class Agent:
         """Pictures that can be found; 0 without an index."""
         return len(self.index) if self.index is not None else 0
 
+    @property
+    def way(self) -> AskBy | None:
+        """As `Searcher.way`."""
+        return self.engine.ways[0] if self.engine.ways else None
+
+    @property
+    def match_score(self) -> float | None:
+        """As `Searcher.match_score`."""
+        return self.model.config.match_score
+
     def use_index(self, index: str | Path | None, progress: Report | None = None) -> None:
         """As `ChatAgent.use_index`.
 
+        A model that was not trained to find pictures takes any index that keeps its encoder's features, if that has a
+        text tower.
+
         Raises:
-            ConfigError: the model was not trained to find pictures.
+            ConfigError: the model can't find pictures in any way.
             FingerprintError: another model made the index; the hint is the command that rebuilds it.
             StoreError: there is no index, or it is damaged.
         """
@@ -89,14 +107,36 @@ class Agent:
             index = (self._own_index(self.model, progress) if self._own_index is not None else None) or NO_INDEX
         if str(index) == NO_INDEX:
             self.engine.index = self.index_path = None
+            self.engine.reopened = lambda: None
             return
-        if not self.model.config.has_retrieval:
+        if not self.engine.ways:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
-        from index.faiss_index import ImageIndex
+        from index.reloading import Reopening
 
         path = Path(index).expanduser()
-        opened = ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
-        self.engine.index, self.index_path = opened, path
+        before = self.engine.index, self.engine.reopened
+        reopening = Reopening(path, lambda: self._opened(path))
+        self.engine.index, self.engine.reopened = self._opened(path), reopening
+        if not self.model.config.has_retrieval:
+            try:
+                _ = self.engine.tower  # fails now rather than at the first search
+            except FromageError:
+                self.engine.index, self.engine.reopened = before
+                raise
+        self.index_path = path
+
+    def _opened(self, path: Path) -> Retriever:
+        from index.faiss_index import ImageIndex
+
+        if not self.model.config.has_retrieval:
+            return ImageIndex.open(path, model=self._checkpoint)
+        if (path / INDEX_MANIFEST).is_file() and not (made := IndexManifest.read(path / INDEX_MANIFEST)).has_bridge:
+            raise FingerprintError(
+                f"The index at {path} was made with the image encoder {one_line(made.model, 200)} alone, for searches "
+                "without a bridge.",
+                f"Make one of its pictures for this model: {rederiving_command(path, self._checkpoint)}",
+            )
+        return ImageIndex.open(path, bridge_fingerprint=self.model.fingerprint(), model=self._checkpoint)
 
     def dialogue(self, settings: GenerationSettings | None = None) -> Dialogue:
         """As `ChatAgent.dialogue`; without settings, with the defaults."""
@@ -104,15 +144,21 @@ class Agent:
 
         return Dialogue(self.engine, settings)
 
-    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    def read_as(self, segments: Sequence[Segment], by: AskBy | None = None) -> tuple[Segment, ...]:
         """As `ChatAgent.read_as`."""
-        return self.engine.read_as(clean(segments))
+        message = clean(segments)
+        return as_read(self.engine, [Term(1.0, message)], by=by)[0].segments if message else ()
 
     def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        segments: Sequence[Segment],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
-        """As `ChatAgent.search`: `[RET]` is appended and its state is the query. A picture alone is its own embedding;
-        the language model does not have to put it into words first.
+        """As `ChatAgent.search`: by default, `[RET]` is appended and its state is the query. A picture alone is its own
+        embedding; the language model does not have to put it into words first.
 
         Raises:
             ConfigError: there is no index, or the model was not trained to find pictures.
@@ -120,20 +166,54 @@ class Agent:
             MessageError: there is nothing to search for, or it is too long.
         """
         message = clean(segments)
-        return self.find([Term(1.0, message)] if message else [], k, exclude, spelling)
+        return self.find([Term(1.0, message)] if message else [], k, exclude, spelling, by)
 
-    def terms_as_read(self, terms: Sequence[Term]) -> list[Term]:
-        """Terms with their misspelt words as they were meant, as `find` looks for them."""
-        return as_read(self.engine, terms)
+    def terms_as_read(self, terms: Sequence[Term], by: AskBy | None = None) -> list[Term]:
+        """As `Searcher.terms_as_read`."""
+        return as_read(self.engine, terms, by=by)
 
     def find(
-        self, terms: Sequence[Term], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        terms: Sequence[Term],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
-        """At most `k` pictures for a weighted sum of terms, best first; a score is the cosine with that sum.
+        """As `Searcher.find`. By dialogue, `Dialogue.find` asks.
 
         Raises: as `search`, and MessageError if the terms cancel each other out.
         """
-        return find(self.engine, terms, k, exclude, spelling)
+        return find(self.engine, terms, k, exclude, spelling, by)
+
+    def look_up(
+        self,
+        request: SearchRequest | str,
+        k: int = 5,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`, also for what a person types: `agent.look_up("a cat - indoors after:2024-05")`.
+
+        Raises:
+            ConfigError: there is no index, it can't be filtered, or the model can't be asked so.
+            FilterError: a filter can't be understood.
+            ImageError: a picture can't be read.
+            MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
+        """
+        asked = parse_request([request]) if isinstance(request, str) else request
+        album, query = prepared(self.engine, asked.terms, spelling, asked.by)
+        return look_up(
+            asked,
+            asked.top or k,
+            album.index,
+            lambda wanted, among: album.retrieve(query, wanted, exclude, among),
+            self.match_score if album is self.engine else None,
+        )
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """As `Searcher.facts`."""
+        return self.engine.facts(hits)
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`; None, too, if the index can't be read."""

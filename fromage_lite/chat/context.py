@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -200,6 +200,8 @@ class Context:
     def _turn_embeds(self, turn: Turn, before: Turn | None, notices: list[str]) -> Tensor:
         is_first = before is None
         segments: list[str | Tensor] = [*self._found(before)]
+        if not self.model.config.has_retrieval:  # what the text tower found is no `[RET]` that the LM has said
+            turn = replace(turn, reply=tuple(part for part in turn.reply if isinstance(part, str)))
         for segment in [*self._render(turn.message, is_first), reply_prompt(self.template, turn)]:
             try:
                 segments += self.engine.open_segments([segment])

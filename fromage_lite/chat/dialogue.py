@@ -8,17 +8,23 @@ import threading
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from textwrap import shorten
 from typing import Any, Self
 
 from torch import Tensor
 
+from fromage_lite.chat.album import Album
+from fromage_lite.chat.asking import DialogueQuery, asks_tower, wanted_words
 from fromage_lite.chat.choosing import choose
 from fromage_lite.chat.context import Context, Prompt
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.events import ContextPart, Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.lookup import look_up
 from fromage_lite.chat.reply import ReplyDraft, pictures_of, tidy
+from fromage_lite.chat.request import SearchRequest
+from fromage_lite.chat.search import Term, as_read, mixed_query, way
 from fromage_lite.chat.turns import Turn, message_segments, turn_from_dict, turn_to_dict
-from fromage_lite.config import GenerationSettings
+from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, unexpected
 from fromage_lite.text.message import Segment, clean
 from fromage_lite.text.spelling import told
@@ -98,6 +104,36 @@ class Dialogue:
     def include(self, ids: Iterable[int]) -> None:
         """As `ChatDialogue.include`."""
         self.excluded -= set(ids)
+
+    def find(
+        self, terms: Sequence[Term], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `Agent.find`, by dialogue: each term is read as the next message of this dialogue. None of `excluded`.
+
+        Raises: as `Agent.find`, and MessageError while a reply is being made.
+        """
+        return self.engine.retrieve(self._query(terms, spelling), k, self.excluded.union(exclude))
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatDialogue.look_up`."""
+        query, unwanted = self._query(request.terms, spelling), self.excluded.union(exclude)
+        return look_up(
+            request,
+            request.top or k,
+            self.engine.index,
+            lambda wanted, among: self.engine.retrieve(query, wanted, unwanted, among),
+            self.engine.model.config.match_score,
+        )
+
+    def _query(self, terms: Sequence[Term], spelling: SpellingMode) -> Tensor:
+        self._check_idle()
+        way(self.engine, "dialogue")
+        if self.engine.index is None:
+            raise ConfigError("There is no index to search.", "Name one with --index.")
+        query = DialogueQuery(self._context, self.turns, self.settings)
+        return mixed_query(query, as_read(self.engine, terms, spelling, "dialogue"))
 
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """As `ChatDialogue.pictures_left`."""
@@ -200,8 +236,9 @@ class Dialogue:
                     reply.say(token.text)
                     yield TextDelta(token.text)
                 if token.query_embeds is not None:
-                    yield from self._find(token.query_embeds, reply, settings, shown, unwanted)
+                    yield from self._find(self.engine, token.query_embeds, reply, settings, shown, unwanted)
                 reply.resumed = time.perf_counter()
+        yield from self._find_by_tower(read, reply, shown, unwanted)
         yield reply.trace(context)
         turn = Turn(message, tidy(reply.parts), self._context.state.finish_reason or "stop")
         self._context.commit(turn)
@@ -216,8 +253,25 @@ class Dialogue:
             self._context.spelling = self.settings.spelling
         return self.engine.read_as(message, self.settings.spelling)
 
+    def _find_by_tower(
+        self, message: Sequence[Segment], reply: ReplyDraft, shown: set[int], unwanted: set[int]
+    ) -> Iterator[Event]:
+        """The pictures that a message asks for, where the bridge has no `[RET]` to ask by."""
+        tower = asks_tower(self.engine, self.settings)
+        words = wanted_words(message, self.settings) if tower is not None else ""
+        if tower is not None and words:
+            yield Notice(f"Found by the image encoder's own text tower: {shorten(words, 100, placeholder=' …')}")
+            query = tower.embeds(tower.read_as([words]))
+            yield from self._find(tower, query, reply, self.settings, shown, unwanted)
+
     def _find(
-        self, query_embeds: Tensor, reply: ReplyDraft, settings: GenerationSettings, shown: set[int], unwanted: set[int]
+        self,
+        album: Album,
+        query_embeds: Tensor,
+        reply: ReplyDraft,
+        settings: GenerationSettings,
+        shown: set[int],
+        unwanted: set[int],
     ) -> Iterator[Event]:
         if self.engine.index is None:
             reply.parts.append(())
@@ -227,7 +281,7 @@ class Dialogue:
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
         unwanted = unwanted | {hit.id for hit in reply.hits}
         k = room + NEXT_BEST + len(shown) if room > 0 else 0
-        found = self.engine.retrieve(query_embeds, k, unwanted)
+        found = album.retrieve(query_embeds, k, unwanted)
         reply.retrieval_seconds += time.perf_counter() - started
         least = settings.score_threshold
         choice = choose(
@@ -264,10 +318,11 @@ class Dialogue:
         """The settings that this agent can follow, and what to tell the user, once, about the difference."""
         trained = self.engine.model.config.has_retrieval
         # Even without an index the model may say [RET] on its own: forbidding it would derail the words that follow.
-        if self.engine.index is not None or (trained and self.settings.ret_mode == "auto"):
+        if trained and (self.engine.index is not None or self.settings.ret_mode == "auto"):
             return self.settings, None
         notice = None
-        if self.settings.ret_mode == "always" and not self._told_no_index:
+        by_tower = asks_tower(self.engine, self.settings) is not None
+        if self.settings.ret_mode == "always" and not by_tower and not self._told_no_index:
             self._told_no_index = True
             why = "There is no index" if trained else "This model was not trained to find pictures"
             notice = f"{why}, so replies come without pictures."

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fromage_lite.config import SpellingMode
-from fromage_lite.errors import ConfigError, FromageError
+from fromage_lite.chat.album import Album
+from fromage_lite.chat.tower import Tower
+from fromage_lite.config import AskBy, SpellingMode
+from fromage_lite.errors import FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
 from fromage_lite.text.spelling import read_as
 from index.containers import stamp_of
 from index.hits import Hit, Retriever
-from index.images import is_gone, is_url, open_image
-from index.sources import picture_thumbnail
+from index.images import is_url, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,23 +29,49 @@ if TYPE_CHECKING:
 FEATURES_KEPT = 64  # of the last pictures seen, so that each is encoded once and not at every turn
 
 
-class Engine:
+class Engine(Album):
     """A model and the index that it searches.
 
     Attributes:
         model: the joined model.
-        index: what retrieves pictures; with None, none is found.
+        index: what retrieves pictures, by the model's `[RET]` unless it has none; with None, none is found.
         stream: makes the tokens of a reply; None is `decoding.stream`.
     """
 
     def __init__(self, model: Fromage, index: Retriever | None = None) -> None:
-        self.model, self.index = model, index
+        super().__init__(index)
+        self.model = model
         self.stream: Stream | None = None
+        self._tower: tuple[Retriever | None, Tower] | None = None
         self._features: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
 
     def read_as(self, segments: Sequence[Segment], spelling: SpellingMode = "auto") -> tuple[Segment, ...]:
         """A message as the model reads it: with its misspelt words as they were meant, if its words are known."""
         return read_as(self.model.spelling if spelling == "auto" else None, segments)
+
+    # --- ways to ask ---
+
+    @property
+    def tower(self) -> Tower:
+        """The index's pictures as the model's image encoder alone compares them, kept as long as the index is open.
+
+        Raises:
+            ConfigError: there is no index, or it keeps no features of this encoder.
+        """
+        from fromage_lite.vision import EncoderSpace
+
+        self.renew()
+        if self._tower is None or self._tower[0] is not self.index:
+            self._tower = None  # frees the old one first
+            self._tower = self.index, Tower.open(EncoderSpace(self.model.vision), self.index)
+        return self._tower[1]
+
+    @property
+    def ways(self) -> tuple[AskBy, ...]:
+        """The ways in which words can search with this model, the default first; none for a bridge without `[RET]`
+        over an encoder without a text tower."""
+        by_tower: tuple[AskBy, ...] = ("text-tower",) if self.model.vision.has_text_tower else ()
+        return ("ret", "dialogue", *by_tower) if self.model.config.has_retrieval else by_tower
 
     # --- the user's pictures ---
 
@@ -77,42 +104,6 @@ class Engine:
 
     # --- the index's pictures ---
 
-    def retrieve(self, query_embeds: Tensor, k: int, exclude: Collection[int] = ()) -> list[Hit]:
-        """At most `k` pictures for one query (R,) or (1, R) of unit norm, best first, none of `exclude`."""
-        if self.index is None or k < 1:
-            return []
-        query = query_embeds.detach().float().reshape(1, -1).cpu().numpy()
-        return self.index.search(query, k, exclude=exclude)[0]
-
-    def row(self, id: int) -> tuple[str, str] | None:
-        """Source and caption of the picture with this number; None if the index lacks it or can't be read."""
-        if self.index is None:
-            return None
-        try:
-            return self.index.row(id)
-        except FromageError:
-            return None
-
-    def thumbnail(self, hit: Hit) -> bytes:
-        """The thumbnail of a hit, encoded as JPEG or WebP: the one in the index, else one made from its source, which
-        may be fetched from the web.
-
-        Raises:
-            ConfigError: there is no index.
-            ImageError: the source is missing, or not a picture.
-            StoreError: the index can't be read.
-        """
-        if self.index is None:
-            raise ConfigError("There is no index to take a picture from.")
-        return self.index.thumbnail(hit.id) or picture_thumbnail(hit.source)
-
-    def has_picture(self, hit: Hit) -> bool:
-        """Whether a hit can be shown: it has a thumbnail, or its source exists."""
-        try:
-            return bool(self.thumbnail(hit))
-        except FromageError:
-            return _file_key(hit.source) is not None
-
     def found_features(self, hits: Sequence[Hit]) -> list[Tensor]:
         """The `features` of found pictures: of the file, else of the small picture that the index keeps. The web is not
         asked, and what is gone is left out."""
@@ -133,15 +124,6 @@ class Engine:
                 return self.model.visual_features([picture.convert("RGB")])[0]
         except (FromageError, OSError):
             return None
-
-    def is_at_hand(self, hit: Hit) -> bool:
-        """Whether a hit's picture can be shown without a request to the web."""
-        if not (is_url(hit.source) or is_gone(hit.source)):
-            return True
-        try:
-            return self.index is not None and bool(self.index.thumbnail(hit.id))
-        except FromageError:
-            return False
 
 
 def _file_key(path: str) -> tuple[str, int, int] | None:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fromage_lite.chat.events import Event
+    from fromage_lite.chat.request import SearchRequest
+    from fromage_lite.chat.search import Term
     from fromage_lite.chat.turns import Turn
-    from fromage_lite.config import GenerationSettings, SpellingMode
+    from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
     from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
+    from index.facts import Facts
     from index.hits import Hit
 
 
@@ -85,9 +88,88 @@ class ChatDialogue(Protocol):
         """Undoes `exclude`."""
         ...
 
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`, with each term read as the next message of this dialogue, which stays as it is: by
+        the `[RET]` of a reply that must have one. None of `excluded`.
+
+        Raises:
+            FromageError: as `ChatAgent.look_up`, and where a reply is being made.
+        """
+        ...
+
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """How many more pictures the language model can read in one message with this draft; -n if the draft has n too
         many, or as much too many words. Its pictures are not opened."""
+        ...
+
+
+class Searcher(Protocol):
+    """What finds pictures without a dialogue, in one way of asking or several."""
+
+    @property
+    def index_size(self) -> int:
+        """Pictures that can be found."""
+        ...
+
+    @property
+    def match_score(self) -> float | None:
+        """The score from which on a picture counts as what was asked for in words; None if that isn't known."""
+        ...
+
+    @property
+    def way(self) -> AskBy | None:
+        """How it is asked where `by` is None; None if it can't find pictures."""
+        ...
+
+    def terms_as_read(self, terms: Sequence[Term], by: AskBy | None = None) -> list[Term]:
+        """Terms as `find` looks for them: with misspelt words as they were meant; by text tower, as far as it reads
+        them."""
+        ...
+
+    def find(
+        self,
+        terms: Sequence[Term],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
+    ) -> list[Hit]:
+        """At most `k` pictures for a weighted sum of terms, best first; a score is the cosine with that sum.
+
+        Args:
+            terms: what to look for.
+            k: how many.
+            exclude: ids of pictures that must not be found.
+            spelling: whether misspelt words are looked for as they were meant.
+            by: the way to ask; None is the searcher's own.
+
+        Raises:
+            FromageError: it can't be asked so, there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`."""
+        ...
+
+    def facts(self, hits: Sequence[Hit]) -> list[Facts]:
+        """Size, date and the like of found pictures; nothing of those that the index knows nothing of.
+
+        Raises:
+            StoreError: the index can't be read.
+        """
+        ...
+
+    def thumbnail(self, hit: Hit) -> bytes:
+        """As `ChatAgent.thumbnail`."""
+        ...
+
+    def is_at_hand(self, hit: Hit) -> bool:
+        """As `ChatAgent.is_at_hand`."""
         ...
 
 
@@ -130,19 +212,42 @@ class ChatAgent(Protocol):
         """Starts a dialogue with these settings."""
         ...
 
-    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
-        """Words and pictures with misspelt words as they were meant; as they are for a model whose words are not
-        known."""
+    def read_as(self, segments: Sequence[Segment], by: AskBy | None = None) -> tuple[Segment, ...]:
+        """Words and pictures as `search` looks for them: with misspelt words as they were meant; as they are for a
+        model whose words are not known. By text tower, as far as it reads them."""
         ...
 
     def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        segments: Sequence[Segment],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
         """At most `k` pictures for words and pictures, best first, without generation; none of `exclude`. Misspelt
         words are looked for as they were meant, unless `spelling` is off.
 
+        Args:
+            segments: words and pictures.
+            k: how many.
+            exclude: ids of pictures that must not be found.
+            spelling: whether misspelt words are read as what was meant.
+            by: the way to ask, `ret` or `text-tower`; None is the model's own. By dialogue, `ChatDialogue.search` asks.
+
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.
+        """
+        ...
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """The pictures that a request asks for (at most its `top`, else `k`), none of `exclude`. As `search`, misspelt
+        words are looked for as they were meant.
+
+        Raises:
+            FromageError: there is nothing to search for or in, a picture can't be read, or the index can't be filtered.
         """
         ...
 

@@ -9,20 +9,23 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import shorten
+from typing import TYPE_CHECKING, Protocol
 
 from fromage_lite.chat.limits import check_length
-from fromage_lite.config import SpellingMode
+from fromage_lite.config import AskBy, SpellingMode
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
 from fromage_lite.text.queries import query_segments
+from fromage_lite.text.spelling import told
 from index.hits import Hit
 from index.images import is_picture_name, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fromage_lite.chat.album import Album
     from fromage_lite.chat.engine import Engine
 
 SIGNS = {"+": 1.0, "-": -1.0}
@@ -48,8 +51,13 @@ class Term:
     @property
     def picture(self) -> str | None:
         """The path if the term is a single picture."""
-        (first, *others) = self.segments
-        return first.path if isinstance(first, ImageSegment) and not others else None
+        return lone_picture(self.segments)
+
+
+def lone_picture(segments: Sequence[Segment]) -> str | None:
+    """The path if a message is a single picture."""
+    (first, *others) = segments
+    return first.path if isinstance(first, ImageSegment) and not others else None
 
 
 def parse_terms(words: Sequence[str], pictures: Sequence[str] = ()) -> list[Term]:
@@ -105,9 +113,48 @@ def is_meant_as_path(text: str) -> bool:
         return False
 
 
-def as_read(engine: Engine, terms: Sequence[Term], spelling: SpellingMode = "auto") -> list[Term]:
-    """The terms with their misspelt words as they were meant; see `Engine.read_as`."""
+class Asking(Protocol):
+    """A way to ask: it makes vectors of what is looked for, in the space that is searched."""
+
+    def embeds(self, segments: Sequence[Segment]) -> Tensor:
+        """Words and pictures, read as one message, as a unit vector, (1, R) float32.
+
+        Raises:
+            FromageError: a picture can't be read, or the words are too many.
+        """
+        ...
+
+
+def way(engine: Engine, by: AskBy | None) -> AskBy:
+    """The way to ask that is meant: the named one, else the first that the model has.
+
+    Raises:
+        ConfigError: the model can't be asked so.
+    """
+    if not engine.ways:
+        raise ConfigError("This model was not trained to find pictures.")
+    if by is not None and by not in engine.ways:
+        what = "image encoder has no text tower" if by == "text-tower" else "bridge was not trained to find pictures"
+        raise ConfigError(f"This model's {what}, so it can't be asked by {by}.", f"Ask by {' or '.join(engine.ways)}.")
+    return by or engine.ways[0]
+
+
+def as_read(
+    engine: Engine, terms: Sequence[Term], spelling: SpellingMode = "auto", by: AskBy | None = None
+) -> list[Term]:
+    """The terms as they are looked for: with their misspelt words as they were meant (see `Engine.read_as`), or as far
+    as a text tower reads them."""
+    if way(engine, by) == "text-tower":
+        return [replace(term, segments=engine.tower.read_as(term.segments)) for term in terms]
     return [replace(term, segments=engine.read_as(term.segments, spelling)) for term in terms]
+
+
+def told_as_read(read: Sequence[Segment], by: AskBy | None = None) -> str:
+    """What the user is told where something else is looked for than was typed."""
+    if by != "text-tower":
+        return told(read)
+    text = " ".join(segment for segment in read if isinstance(segment, str))
+    return f"Longer than the text tower reads; looked for: {shorten(text, 200, placeholder=' …')}"
 
 
 def find(
@@ -116,29 +163,47 @@ def find(
     k: int,
     exclude: Collection[int] = (),
     spelling: SpellingMode = "auto",
+    by: AskBy | None = None,
 ) -> list[Hit]:
     """At most `k` pictures for all terms together, best first; a score is the cosine with their sum.
 
     Raises:
-        ConfigError: there is no index, or the model was not trained to find pictures.
+        ConfigError: there is no index, or the model can't be asked so.
         ImageError: a picture can't be read.
         MessageError: there is nothing to search for, it is too long, or the terms cancel each other out.
     """
-    return engine.retrieve(mixed_query(engine, as_read(engine, terms, spelling)), k, exclude)
+    album, embeds = prepared(engine, terms, spelling, by)
+    return album.retrieve(embeds, k, exclude)
 
 
-def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
-    """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
-
-    The language model reads words; its state at `[RET]` is their vector (`query`). A picture alone is its own
-    embedding, as in the index: the language model would reduce it to what words can say.
+def prepared(
+    engine: Engine, terms: Sequence[Term], spelling: SpellingMode = "auto", by: AskBy | None = None
+) -> tuple[Album, Tensor]:
+    """What is searched for terms, and its query, (1, R) float32 of unit norm.
 
     Raises: as `find`.
     """
     if not terms:
         raise _nothing()
-    _check_possible(engine)
-    vectors = [term.weight * _embeds(engine, term) for term in terms]
+    by = way(engine, by)
+    if by == "dialogue":
+        raise ConfigError("There is no dialogue to ask in.", "Ask by ret, or begin one.")
+    if engine.index is None:
+        raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
+    read = as_read(engine, terms, spelling, by)
+    if by == "text-tower":
+        return engine.tower, mixed_query(engine.tower, read)
+    return engine, mixed_query(RetQuery(engine), read)
+
+
+def mixed_query(asking: Asking, terms: Sequence[Term]) -> Tensor:
+    """The weighted sum of the terms' unit vectors as a unit vector, (1, R) float32.
+
+    Raises: as `find`.
+    """
+    if not terms:
+        raise _nothing()
+    vectors = [term.weight * asking.embeds(term.segments) for term in terms]
     total = vectors[0].clone()
     for vector in vectors[1:]:
         total += vector
@@ -146,6 +211,33 @@ def mixed_query(engine: Engine, terms: Sequence[Term]) -> Tensor:
     if not norm > LEAST_NORM:
         raise MessageError("The things to look for cancel each other out.", "Omit one, or change its weight.")
     return total / norm
+
+
+class RetQuery:
+    """Asks by `[RET]`: the language model reads words, and its state at `[RET]` is their vector (`query`). A picture
+    alone is its own embedding, as in the index: the language model would reduce it to what words can say."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def embeds(self, segments: Sequence[Segment]) -> Tensor:
+        """As `Asking.embeds`."""
+        if (path := lone_picture(segments)) is None:
+            return query(self._engine, segments).float()
+        return picture_embeds(self._engine, path)
+
+
+def picture_embeds(engine: Engine, path: str) -> Tensor:
+    """A picture file as the index of a bridge has it, (1, R) float32, unit norm.
+
+    Raises:
+        ImageError: it can't be read.
+    """
+    import torch
+
+    with torch.inference_mode():
+        pooled = engine.model.image_features([open_image(expand_user(path))]).pooled
+        return engine.model.image_embeds(pooled).float()
 
 
 def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
@@ -162,24 +254,6 @@ def query(engine: Engine, segments: Sequence[Segment]) -> Tensor:
     room = engine.model.language.max_positions - 1  # the last is for [RET]
     check_length(engine.model, segments, rendered, room, add_bos=True)
     return engine.model.query_embeds(engine.open_segments(rendered))
-
-
-def _embeds(engine: Engine, term: Term) -> Tensor:
-    """The unit vector of a term, (1, R) float32."""
-    import torch
-
-    if (path := term.picture) is None:
-        return query(engine, term.segments).float()
-    with torch.inference_mode():
-        pooled = engine.model.image_features([open_image(expand_user(path))]).pooled
-        return engine.model.image_embeds(pooled).float()
-
-
-def _check_possible(engine: Engine) -> None:
-    if not engine.model.config.has_retrieval:
-        raise ConfigError("This model was not trained to find pictures.")
-    if engine.index is None:
-        raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
 
 
 def _nothing() -> MessageError:

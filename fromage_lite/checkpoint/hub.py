@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,30 @@ def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Pat
             return fetch(released, (MODEL_ARGS, CHECKPOINT), "space")
         except Exception:
             raise error from None
+
+
+def is_cached(repository: str) -> bool:
+    """Whether something of a model's repository was downloaded before."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    snapshots = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "snapshots"
+    try:
+        return any(snapshots.iterdir())
+    except (OSError, ValueError):
+        return False
+
+
+def repository_config(repository: str) -> dict[str, Any]:
+    """The config.json of a Hub repository, downloaded if need be; empty where there is none, or the Hub isn't
+    reached."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        data = json.loads(Path(hf_hub_download(repository, CONFIG_FILE)).read_bytes())
+    except Exception:  # offline, no such repository, no permission, no JSON: whoever loads it says what is wrong
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def refusal(error: Exception, revision: str | None) -> str:

@@ -48,7 +48,7 @@ class Fromage(Pretrained):
 
     def image_features(self, images: Sequence[Image.Image]) -> ImageFeatures:
         """RGB images -> the frozen encoder's features; `pooled` is (B, visual_dim) float32."""
-        return self.vision.encode(self.vision.preprocess(images))
+        return self.vision.image_features(images)
 
     def visual_features(self, images: Sequence[Image.Image]) -> Tensor:
         """RGB images -> the features that become visual tokens: (B, visual_dim), or patches (B, P, visual_dim), or the

@@ -127,6 +127,10 @@ class Pretrained(
             config, tokens_each = dataclasses.replace(config, n_visual_tokens=patches), 1
         elif config.visual_input == "layers":
             visual_dim = vision.layer_dim(config.encoder_layers)
+        space = None
+        if config.shared_space:
+            tower = vision.text_tower()
+            space, visual_dim = Space(tower.projection), tower.dim
         widths = (("visual_dim", config.visual_dim, visual_dim), ("lm_dim", config.lm_dim, language.dim))
         for name, wanted, found in widths:
             if wanted not in (None, found):
@@ -148,7 +152,7 @@ class Pretrained(
             n_visual_tokens=tokens_each,
             retrieval_dim=config.retrieval_dim,
             output_dim=None if tied else language.head_dim,
-            space=Space() if config.shared_space else None,
+            space=space,
             visual_width=language.hidden_dim if config.inject_layers else None,
             n_maps=1 if config.shared_map else max(len(config.encoder_layers), 1),
             visual_norm=config.visual_norm,

@@ -12,7 +12,10 @@ import numpy.typing as npt
 from fromage_lite.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fromage_lite.config import FromageConfig
     from fromage_lite.model.fromage import Fromage
+    from fromage_lite.placement import Placement
+    from fromage_lite.vision import VisionEncoder
 
 
 def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
@@ -34,6 +37,23 @@ def projection(model: Fromage) -> Callable[[npt.NDArray[np.float32]], npt.NDArra
     return project
 
 
+def vision_of(name: str | Path, place: str | Placement = "auto") -> VisionEncoder:
+    """A model's image encoder, without its LM.
+
+    Args:
+        name: folder or Hub id of the model.
+        place: where it runs, by default in float32.
+
+    Raises:
+        CheckpointError: the bridge or its image encoder is missing or damaged.
+    """
+    from fromage_lite.checkpoint.locate import checkpoint_folder
+    from fromage_lite.checkpoint.released import read_checkpoint
+
+    folder, config, _ = read_checkpoint(checkpoint_folder(name))
+    return _vision(folder, config, place)
+
+
 def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str, int]:
     """A model's `Fromage.fingerprint` and the width of its image embeddings, without loading its LM.
 
@@ -43,17 +63,23 @@ def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str,
     """
     from fromage_lite.checkpoint.locate import checkpoint_folder
     from fromage_lite.checkpoint.released import read_checkpoint
-    from fromage_lite.placement import Placement, choose_device
-    from fromage_lite.vision import VisionEncoder, tensor_hash
+    from fromage_lite.vision import tensor_hash
 
     folder, config, tensors = read_checkpoint(checkpoint_folder(name))
     if not config.has_retrieval:
         raise ConfigError(f"The model {name} was not trained to find pictures, so it has no image embeddings.")
-    vision = VisionEncoder.load(
+    vision = _vision(folder, config, device)
+    bridge = {key: tensor.float() for key, tensor in tensors.items()}
+    return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim
+
+
+def _vision(folder: Path, config: FromageConfig, place: str | Placement) -> VisionEncoder:
+    from fromage_lite.placement import Placement, choose_device
+    from fromage_lite.vision import VisionEncoder
+
+    return VisionEncoder.load(
         config.vision_encoder,
-        Placement(choose_device(device)),
+        Placement(choose_device(place)) if isinstance(place, str) else place,
         base_dir=folder.resolve(),
         revision=config.vision_encoder_revision,
     )
-    bridge = {key: tensor.float() for key, tensor in tensors.items()}
-    return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim

@@ -9,6 +9,8 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor, nn
 
+from fromage_lite.vision.text_tower import LoadTower
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -38,7 +40,7 @@ class Backend:
         encode: pixel_values -> features.
         preprocess: RGB images -> pixel_values (B, 3, H, W).
         preprocessing: describes the preprocessing, for the fingerprint.
-        encode_text: texts -> features in the space of `pooled`; None if the model has no text tower.
+        load_tower: loads the model's text tower; None if it has none.
         class_tokens: pixel_values and numbers of layers -> the class token after each, (B, layers, C); None if the
             model has none. Raises IndexError or AssertionError: there is no such layer.
     """
@@ -47,7 +49,7 @@ class Backend:
     encode: Encode
     preprocess: Callable[[list[Image.Image]], Tensor]
     preprocessing: str
-    encode_text: Callable[[list[str]], Tensor] | None = None
+    load_tower: LoadTower | None = None
     class_tokens: Callable[[Tensor, list[int]], Tensor] | None = None
 
 

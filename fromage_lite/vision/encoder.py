@@ -16,6 +16,7 @@ from fromage_lite.files import damaged
 from fromage_lite.placement import CPU, Placement
 from fromage_lite.vision.backend import Backend, ImageFeatures
 from fromage_lite.vision.libraries import find_library
+from fromage_lite.vision.text_tower import TextTower
 
 
 class VisionEncoder:
@@ -26,6 +27,7 @@ class VisionEncoder:
         self.device, self.dtype = place.device, place.dtype
         self._backend = backend
         self._fingerprint = ""
+        self._tower: TextTower | None = None
         self.module = backend.module.eval().requires_grad_(False)
         if self.dtype != torch.float32:
             self.fingerprint()  # before the weights are rounded, so that an index serves every precision
@@ -41,9 +43,9 @@ class VisionEncoder:
         Args:
             name: `open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:ORG/NAME`, `open_clip:local-dir:FOLDER`; `timm:MODEL`,
                 `timm:hf-hub:ORG/NAME`, `timm:local-dir:FOLDER`, `timm:pypi:MODEL`; `timm-classifier:` and the same for
-                class probabilities as features; or a transformers model by Hub name or folder (CLIP, SigLIP, SigLIP 2
-                of fixed resolution, BEiT, DINOv2, ViT and others). Each library's `load` says which feature is the
-                pooled one.
+                class probabilities as features; or a transformers model by Hub name or folder (CLIP, Chinese CLIP,
+                MetaCLIP 2, SigLIP, SigLIP 2 of fixed resolution, BEiT, DINOv2, ViT and others). Each
+                library's `load` says which feature is the pooled one.
             place: where it runs and the precision of its weights, never quantised; by default the CPU and float32.
                 Features are float32 in any case.
             base_dir: where relative folders count from.
@@ -89,6 +91,10 @@ class VisionEncoder:
         features = self._backend.encode(pixel_values.to(device=self.device, dtype=self.dtype), grid)
         return ImageFeatures(features.pooled.float(), None if features.grid is None else features.grid.float())
 
+    def image_features(self, images: Sequence[Image.Image]) -> ImageFeatures:
+        """RGB images -> features without the grid; `pooled` is (B, dim) float32, on the encoder's device."""
+        return self.encode(self.preprocess(images))
+
     def grid_shape(self) -> tuple[int, int]:
         """How many patches an image has, and the width of their features.
 
@@ -123,12 +129,31 @@ class VisionEncoder:
         """Width of `class_tokens`; errors as there."""
         return self.class_tokens(self.preprocess([Image.new("RGB", (8, 8))]), layers).shape[2]
 
-    def encode_text(self, texts: list[str]) -> Tensor | None:
-        """The encoder's text features, (B, dim) float32, in the space of `pooled`; None if it has no text tower."""
-        if self._backend.encode_text is None:
-            return None
-        with torch.no_grad():
-            return self._backend.encode_text(texts).float()
+    @property
+    def has_text_tower(self) -> bool:
+        """Whether texts can be compared with its pictures, by `text_tower`."""
+        return self._backend.load_tower is not None
+
+    def text_tower(self) -> TextTower:
+        """The encoder's text tower, on its device and in its precision; loaded at the first call.
+
+        Raises:
+            CheckpointError: it is damaged or incomplete.
+            ConfigError: the encoder has none.
+        """
+        if self._tower is None:
+            if self._backend.load_tower is None:
+                raise ConfigError(
+                    f"The image encoder {self.name} has no text tower, so words can't search with it.",
+                    "Search with pictures, or use an encoder such as CLIP or SigLIP.",
+                )
+            try:
+                self._tower = self._backend.load_tower(self.device, self.dtype)
+            except CheckpointError:
+                raise
+            except Exception as error:  # as in `load`
+                raise damaged("text tower of the image encoder", self.name, error) from error
+        return self._tower
 
     def fingerprint(self) -> str:
         """Hash of weights and preprocessing, independent of the encoder's name and folder."""

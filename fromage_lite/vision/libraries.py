@@ -21,6 +21,9 @@ class Library(Protocol):
     def outline(self, name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
         """The model's shape: with random weights, or with none on the meta device."""
 
+    def is_here(self, name: str) -> bool:
+        """Whether loading it downloads nothing, as far as that is known without loading."""
+
 
 LIBRARIES: dict[str, Library] = {
     "open_clip": open_clip_models,
@@ -33,6 +36,12 @@ def find_library(name: str) -> tuple[Library, str]:
     """The library of an encoder, and the encoder's name there. Without a prefix, the library is transformers."""
     prefix, _, rest = name.partition(":")
     return (LIBRARIES[prefix], rest) if prefix in LIBRARIES else (transformers_models, name)
+
+
+def encoder_is_here(name: str) -> bool:
+    """Whether an encoder can be loaded without a download, as far as is known. A folder counts, there or not."""
+    library, rest = find_library(name)
+    return library.is_here(rest)
 
 
 def encoder_parameters(name: str, base_dir: Path | None = None, revision: str | None = None) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from fromage_lite.checkpoint.hub import is_cached
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 from fromage_lite.vision.timm_models import is_timm_tower, timm_grid
+
+_DOWNLOADS = Path("~/.cache/clip").expanduser()  # where open_clip keeps weights that are not from the Hub
 
 
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
@@ -36,7 +41,6 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
     model_name, pretrained = _source(name, base_dir)
     model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
-    tokenizer: list[Any] = []  # made on first use: most runs never need it
 
     def encode(pixel_values: Tensor, grid: bool) -> ImageFeatures:
         pooled = model.encode_image(pixel_values, normalize=False)
@@ -45,14 +49,39 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
     def preprocess(images: list[Image.Image]) -> Tensor:
         return torch.stack([transform(image) for image in images])
 
-    def encode_text(texts: list[str]) -> Tensor:
-        if not tokenizer:
-            tokenizer.append(open_clip.get_tokenizer(model_name))
-        device = next(model.parameters()).device
-        return model.encode_text(tokenizer[0](texts).to(device), normalize=False)
+    def load_tower(device: torch.device, dtype: torch.dtype) -> OpenClipTower:
+        return OpenClipTower(model, open_clip.get_tokenizer(model_name), device)
 
     preprocessing = repr(transform.transforms[:2]) + repr(transform.transforms[-1])
-    return Backend(model, encode, preprocess, preprocessing, encode_text)
+    return Backend(model, encode, preprocess, preprocessing, load_tower)
+
+
+class OpenClipTower:
+    """A `TextTower`: the model's own, which is loaded with it. Its space is that of the pooled feature.
+
+    Args:
+        model: the whole model, on its device.
+        tokenizer: its tokenizer.
+        device: where it is.
+    """
+
+    projection: Tensor | None = None
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
+        self._model, self._tokenizer, self._device = model, tokenizer, device
+        with torch.inference_mode():
+            self.dim = self.encode_text([""]).shape[1]
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """As `TextTower.encode_text`."""
+        ids = self._tokenizer(list(texts)).to(self._device)
+        return F.normalize(self._model.encode_text(ids, normalize=False).float(), dim=-1)
+
+    def fits(self, text: str) -> bool:
+        """As `TextTower.fits`: with room for one token more, the ids stay the same and padding follows."""
+        room = self._tokenizer.context_length
+        ids, padding = self._tokenizer([text, ""], context_length=room + 1)
+        return bool((ids[:room] == self._tokenizer([text])[0]).all() and ids[room] == padding[room])
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
@@ -60,6 +89,21 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     import open_clip
 
     return open_clip.create_model(_source(name, base_dir)[0], load_weights=False, device="meta")
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    from open_clip import get_pretrained_cfg
+
+    if name.startswith("local-dir:"):
+        return True
+    if name.startswith("hf-hub:"):
+        return is_cached(name.removeprefix("hf-hub:"))
+    model_name, tag = _source(name, None)
+    weights = get_pretrained_cfg(model_name, tag or "")
+    if repository := weights.get("hf_hub", "").rpartition("/")[0]:
+        return is_cached(repository)
+    return "url" not in weights or (_DOWNLOADS / Path(weights["url"]).name).is_file()
 
 
 def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:

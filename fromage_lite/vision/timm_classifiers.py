@@ -59,6 +59,9 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     return timm_models.create(name, base_dir, pretrained=False)
 
 
+is_here = timm_models.is_here
+
+
 def _cells(model: Any, hidden: Tensor) -> Tensor:
     """The last map, (B, C, H, W) or (B, H, W, C) -> class probabilities of its cells, (B, H W, classes)."""
     cells = timm_models.timm_grid(model, hidden)

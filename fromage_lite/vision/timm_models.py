@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fromage_lite.checkpoint.hub import is_cached
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
@@ -63,6 +64,20 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     model = create(name, base_dir, pretrained=False)
     model.reset_classifier(0)
     return model
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    import timm
+
+    if name.startswith(("local-dir:", _PACKAGED)):
+        return True
+    if name.startswith("hf-hub:"):
+        return is_cached(name.removeprefix("hf-hub:"))
+    weights = timm.models.get_pretrained_cfg(name)
+    if weights is None or not weights.has_weights:
+        return True  # `load` says what is wrong
+    return is_cached(weights.hf_hub_id or "")
 
 
 def create(name: str, base_dir: Path | None, *, pretrained: bool = True) -> Any:

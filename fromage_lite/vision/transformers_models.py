@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +10,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fromage_lite.checkpoint.hub import file_options, no_progress_bars
+from fromage_lite.checkpoint.hub import file_options, is_cached, no_progress_bars
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
+from fromage_lite.vision.text_tower import LoadTower
+from fromage_lite.vision.transformers_texts import TransformersTower, load_tower, quiet
 
 # Model type -> the class of its image tower in transformers, with options. A two-tower checkpoint is loaded without its
 # text tower. ViT and DeiT are loaded without their pooler, which is untrained in most of their checkpoints.
 _TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
     "clip": ("CLIPVisionModel", {}),
     "clip_vision_model": ("CLIPVisionModel", {}),
+    "chinese_clip": ("ChineseCLIPVisionModel", {}),
+    "metaclip_2": ("MetaClip2VisionModel", {}),
     "siglip": ("SiglipVisionModel", {}),
     "siglip_vision_model": ("SiglipVisionModel", {}),
     "vit": ("ViTModel", {"add_pooling_layer": False}),
@@ -47,7 +49,7 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
     The pooled feature:
 
-    - CLIP: the class token after the last norm and before the projection, as in FROMAGe (`pooler_output`).
+    - CLIP and its kin: the class token after the last norm and before the projection, as in FROMAGe (`pooler_output`).
     - SigLIP, SigLIP 2 (fixed resolution): the attention-pooling head.
     - BEiT: its pooler, which is the norm of the patches' mean (or the class token, as its configuration says). A
       checkpoint that was only pretrained has no such norm; then it is the plain mean.
@@ -65,7 +67,7 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         CheckpointError: it is not an image encoder, or weights are missing or left over.
     """
     name = resolve_model_name(name, base_dir)
-    with no_progress_bars(), _quiet():
+    with no_progress_bars(), quiet():
         model = _load_model(name, revision)
         processor = _load_processor(name, revision)
 
@@ -82,7 +84,21 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
             raise ConfigError(f"The image encoder {name} has no class token.", "Use a vision transformer.")
         return torch.stack([states[layer][:, 0] for layer in layers], dim=1)
 
-    return Backend(model, encode, preprocess, _describe(processor), class_tokens=class_tokens)
+    return Backend(model, encode, preprocess, _describe(processor), _tower(name, revision), class_tokens)
+
+
+def _tower(name: str, revision: str | None) -> LoadTower | None:
+    """What loads the text tower of a two-tower checkpoint; None for one without."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(name, revision=revision)
+    if config.model_type not in _TOWERS or not hasattr(config, "text_config"):
+        return None
+
+    def load(device: torch.device, dtype: torch.dtype) -> TransformersTower:
+        return load_tower(name, revision, device, dtype)
+
+    return load
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
@@ -94,6 +110,11 @@ def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module
     if class_name == "AutoModel":
         return transformers.AutoModel.from_config(config)
     return getattr(transformers, class_name)(getattr(config, "vision_config", config), **options)
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this computer."""
+    return Path(name).expanduser().is_dir() or is_cached(name)
 
 
 def _load_model(name: str, revision: str | None) -> Any:
@@ -202,16 +223,3 @@ def _prefix(config: Any, tokens: Tensor, pixel_values: Tensor) -> int:
         return 0
     height, width = pixel_values.shape[-2:]
     return max(0, tokens.shape[1] - (height // size) * (width // size))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Stops transformers from listing the text tower's weights as unexpected: `_load_model` checks what matters."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)

@@ -22,10 +22,11 @@ class ListedPictures:
     def __len__(self) -> int:
         return len(self.hits)
 
-    def search(self, query_embeds, k, exclude=()):
+    def search(self, query_embeds, k, exclude=(), among=None):
         assert query_embeds.dtype == np.float32
         self.queries += list(query_embeds)
-        return [[hit for hit in self.hits if hit.id not in exclude][:k] for _ in query_embeds]
+        allowed = [hit for hit in self.hits if hit.id not in exclude and (among is None or hit.id in among)]
+        return [allowed[:k] for _ in query_embeds]
 
     def row(self, id: int) -> tuple[str, str]:
         for hit in self.hits:

@@ -41,7 +41,7 @@ def queries(normalise):
     return normalise(np.random.default_rng(3).normal(size=(6, WIDTH)))
 
 
-def brute_force(store_path, queries, k, exclude=()):
+def brute_force(store_path, queries, k, exclude=(), among=range(400)):
     """[(id, score)] by sorting every product; fp64, the store's file read as raw numbers."""
     features = np.fromfile(store_path / "features.bin", dtype=np.float16).reshape(-1, DIM).astype(np.float64)
     vectors = features @ MATRIX.astype(np.float64)
@@ -49,7 +49,7 @@ def brute_force(store_path, queries, k, exclude=()):
     answers = []
     for query in queries.astype(np.float64):
         scores = vectors @ query
-        allowed = [id for id in np.argsort(-scores) if id not in set(REMOVED) | set(exclude)]
+        allowed = [id for id in np.argsort(-scores) if id in set(among) - set(REMOVED) - set(exclude)]
         answers.append([(int(id), scores[id]) for id in allowed[:k]])
     return answers
 
@@ -91,6 +91,19 @@ def test_inverted_lists_give_as_many_as_are_asked_for(store_path, tmp_path, quer
         if len(wanted) < k or k == 396:  # all there are
             assert {hit.id for hit in hits} == {id for id, _ in wanted}
             assert [hit.score for hit in hits] == pytest.approx([score for _, score in wanted], abs=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["IDMap2,Flat", "IDMap2,SQfp16", "IVF128,Flat", "IVF128_HNSW32,SQ8"])
+@pytest.mark.parametrize("among", [range(400), range(1, 400, 7), [399, 30, 5, 30], [-1, 399, 10**12], []])
+@pytest.mark.parametrize("exclude", [(), range(0, 400, 2)])
+def test_only_ids_among_the_given_ones_are_found_and_all_of_them(store_path, tmp_path, queries, kind, among, exclude):
+    derive_index(store_path, project, "bridge", tmp_path, kind=kind)
+    found = ImageIndex.open(tmp_path).search(queries, 40, exclude, among=np.array(among, dtype=np.int64))
+    for hits, wanted in zip(found, brute_force(store_path, queries, 40, exclude, among), strict=True):
+        assert len(hits) == len(wanted) == len({hit.id for hit in hits})
+        assert {hit.id for hit in hits} <= set(among) - set(exclude) - set(REMOVED)
+        if len(wanted) < 40:
+            assert {hit.id for hit in hits} == {id for id, _ in wanted}
 
 
 def test_more_wanted_than_there_are(store_path, tmp_path, queries):

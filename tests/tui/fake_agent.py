@@ -11,8 +11,9 @@ from typing import ClassVar
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Notice, Statistics, TextDelta
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import Turn
-from fromage_lite.config import GenerationSettings, SpellingMode
+from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
 from fromage_lite.errors import FromageError, StoreError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import ImageSegment, Segment
@@ -82,6 +83,11 @@ class FakeDialogue:
     def include(self, ids: Iterable[int]) -> None:
         self.excluded -= set(ids)
 
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        return self.agent.look_up(request, k, exclude, spelling)
+
     def pictures_left(self, message: Sequence[Segment]) -> int:
         return self.agent.room - len(image_paths(message))
 
@@ -130,6 +136,8 @@ class FakeAgent:
         self.index_size = index_size
         self.messages: list[tuple[Segment, ...]] = []
         self.searches: list[tuple[Segment, ...]] = []
+        self.ways: list[AskBy | None] = []  # in which the searches asked
+        self.requests: list[SearchRequest] = []
         self.slips: dict[str, str] = {}
         self.looked_at: list[str] = []
         self.regenerated = 0
@@ -154,14 +162,27 @@ class FakeAgent:
         self.last = FakeDialogue(self, settings)
         return self.last
 
-    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    def read_as(self, segments: Sequence[Segment], by: AskBy | None = None) -> tuple[Segment, ...]:
         return tuple(self.slips.get(segment, segment) if isinstance(segment, str) else segment for segment in segments)
 
     def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        segments: Sequence[Segment],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
         self.searches.append(tuple(segments))
+        self.ways.append(by)
         return [hit for hit in self.hits if hit.id not in exclude][:k]
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        self.requests.append(request)
+        segments = [segment for term in request.terms for segment in term.segments]
+        return self.search(segments, k, exclude, spelling, request.by)
 
     def tokens_near(self, path: str, k: int) -> list[list[TokenMatch]]:
         self.looked_at.append(path)

@@ -39,6 +39,7 @@ AGENT = {
     "dialogue",
     "read_as",
     "search",
+    "look_up",
     "row",
     "thumbnail",
     "is_at_hand",
@@ -55,6 +56,7 @@ DIALOGUE = {
     "reset",
     "exclude",
     "include",
+    "look_up",
     "pictures_left",
 }
 

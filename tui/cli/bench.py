@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,6 +15,7 @@ from tui.cli.options import Device
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
+    from fromage_lite.vision import VisionEncoder
 
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -104,8 +106,41 @@ def tui(
     _print({"measured": "scrolling", "pictures": pictures} | scrolling)
 
 
+def index_build(
+    encoder: Annotated[
+        str, typer.Option(help="photos, the shipped one; or clip-vit-base-patch32, clip-vit-large-patch14.")
+    ] = "photos",
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures in each build that is timed.")] = 256,
+    small: Annotated[int, typer.Option(min=1, help="Pictures in a build whose memory is measured,")] = 1_000,
+    large: Annotated[int, typer.Option(min=1, help="and in the one that it is compared with.")] = 20_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures; 0 for threads.")] = 0,
+    device: Device = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed builds to take the median of.")] = 3,
+) -> None:
+    """Measure the build of an index from pictures of 1 megapixel: its speed beside that of the image encoder alone, and
+    whether memory grows with the number of pictures."""
+    from fromage_lite.bench.index_build import measure_index_build
+    from index.files import write_bytes
+
+    figures = measure_index_build(
+        _encoder(encoder, device),
+        pictures=pictures,
+        small=small,
+        large=large,
+        batch_size=batch_size,
+        workers=workers,
+        repeats=repeats,
+    )
+    flat = {"encoder": encoder} | asdict(figures)
+    if json_file is not None:
+        write_bytes(json_file, (json.dumps(flat, indent=2) + "\n").encode())
+    _print(flat)
+
+
 app = typer.Typer(no_args_is_help=True, help=paragraphs(HELP))
-for command in (decode, train, search, tui):
+for command in (decode, train, search, index_build, tui):
     add(app, command)
 
 
@@ -114,6 +149,15 @@ def _model(lm: str, encoder: str, dtype: Precision, device: str) -> Fromage:
     from fromage_lite.placement import choose_placement
 
     return random_model(lm, encoder, choose_placement(device, dtype))
+
+
+def _encoder(name: str, device: str) -> VisionEncoder:
+    from fromage_lite.bench.models import random_encoder
+    from fromage_lite.config import PHOTOS
+    from fromage_lite.model.projection import vision_of
+    from fromage_lite.placement import choose_placement
+
+    return vision_of(PHOTOS, device) if name == PHOTOS else random_encoder(name, choose_placement(device, "float32"))
 
 
 def _device_name(model: Fromage) -> str:

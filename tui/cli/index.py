@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,28 +12,31 @@ import typer
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
+from index.clip_retrieval import is_export
 from index.download import DownloadLimits
-from index.images import sanitize
-from index.manifest import ROWS, IndexManifest
-from index.progress import Progress
+from index.hub_datasets import SPLIT
+from index.manifest import ROWS
 from index.recognise import SourceOptions
 from tui.cli import console
+from tui.cli.index_report import IndexReport, JsonIndexReport, say, show_bad
 from tui.cli.options import Device, Model
 
 if TYPE_CHECKING:
-    from index.build import BadPicture, BuildReport
+    from fromage_lite.indexing import Bar, Embedder
+    from fromage_lite.progress import Report
+    from index.build_report import BuildReport
+    from index.manifest import IndexManifest
     from index.projected import ImportReport
-
-SHOWN_BAD = 20
 
 
 def index(
     pictures: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
             metavar="PICTURES",
-            help="A folder of pictures, a picture, a table of lines caption<TAB>image (files or web addresses), a tar "
-            "or Parquet file or a folder of them (WebDataset, img2dataset), or a data set of Hugging Face's datasets.",
+            help="Folders of pictures, pictures, tables of lines caption<TAB>image (files or web addresses), tar or "
+            "Parquet files or folders of them (WebDataset, img2dataset), data sets of Hugging Face's datasets, saved "
+            "or by name (OWNER/NAME); or one output folder of clip-retrieval, with --encoder-of.",
             show_default=False,
         ),
     ] = None,
@@ -62,13 +64,24 @@ def index(
     per_host: Annotated[float, typer.Option(min=0.01, help="Requests a second that one web server gets.")] = 5.0,
     max_download: Annotated[float, typer.Option(min=0.0, metavar="GB", help="Stop fetching here; 0 for no end.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
+    split: Annotated[str, typer.Option(help="Split of a data set that is named.")] = SPLIT,
+    encoder_of: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The model whose image encoder made the features of clip-retrieval."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
+    workers: Annotated[
+        int, typer.Option(min=0, max=256, help="Processes that decode pictures, for many cores; 0 for threads.")
+    ] = 0,
+    watch: Annotated[bool, typer.Option(help="Go on: keep the index up to date until Ctrl-C.")] = False,
     device: Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
     ] = False,
 ) -> None:
     """Make pictures searchable: embed them with a model's image encoder and index them for its bridge.
+
+    Where --model names an image encoder, there is no bridge: the index can be searched, but not chatted with.
 
     Without --model, a few of the pictures are looked at: photographs are indexed with the model photos, scenes of the
     playground with playground. The index keeps the model's name, so that a chat with it needs none.
@@ -79,190 +92,174 @@ def index(
     Examples:
 
     fromage-lite index ~/Pictures --out my-index
+    fromage-lite index ~/Pictures ~/scans --out my-index --watch
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
     fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
+    fromage-lite index ~/Pictures --out my-index --model open_clip:ViT-B-32/laion2b_s34b_b79k
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
-    _check_together(pictures, out, model, captions, rederive, from_reference, relative_to)
-    if exclude and (pictures is None or not pictures.is_dir()):
-        raise ConfigError("--exclude needs a folder of pictures.", "Name one, or omit it.")
-    if as_json and pictures is None:
-        raise ConfigError("--json is for a folder or a file of pictures.", "Name one, or omit it.")
+    sources = list(pictures or ())
+    _check_together(sources, out, model, captions, rederive, from_reference, relative_to, encoder_of)
+    _check_sources(sources, captions, exclude, as_json, watch, encoder_of)
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
-    options = SourceOptions(captions, exclude or (), limits)
-    if pictures is None and rederive is None and out is not None and (out / ROWS).is_file():
+    options = SourceOptions(captions, exclude or (), limits, split)
+    if not sources and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
             _index_embeddings(from_reference, relative_to, out, model, device)
-        elif pictures is not None and out is not None:
-            report = _JsonReport() if as_json else _Report()
-            _index_pictures(pictures, out, model, options, retry_failed, batch_size, device, report)
+        elif encoder_of is not None and out is not None:
+            _index_export(sources[0], relative_to, out, encoder_of, model, device)
+        elif sources and out is not None:
+            report = JsonIndexReport() if as_json else IndexReport()
+            _Pictures(sources, out, model, options, retry_failed, batch_size, workers, device, report).index(watch)
         elif rederive is not None:
             _index_features(rederive, out or rederive, model, device)
         else:
             _index_playground(out, model, device)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("Interrupted; nothing is lost. Run the same command again to continue.") from None
+    except KeyboardInterrupt as interrupt:
+        words = str(interrupt) or "Interrupted; nothing is lost. Run the same command again to continue."
+        raise KeyboardInterrupt(words) from None
 
 
 def _check_together(
-    pictures: Path | None,
+    pictures: Sequence[Path],
     out: Path | None,
     model: str | None,
     captions: Path | None,
     rederive: Path | None,
     from_reference: Sequence[Path] | None,
     relative_to: Path | None,
+    encoder_of: str | None,
 ) -> None:
-    if pictures is not None and rederive is not None:
+    if pictures and rederive is not None:
         raise ConfigError("--rederive takes its pictures from an index.", "Omit the folder.")
-    if pictures is not None and out is None:
+    if pictures and out is None:
         raise ConfigError("Where should the index go?", "Name a folder with --out.")
-    if from_reference and (pictures is not None or rederive is not None):
+    if from_reference and (pictures or rederive is not None):
         raise ConfigError("--from-reference brings its own pictures.", "Omit the folder and --rederive.")
     if from_reference and (model is None or out is None):
         raise ConfigError("--from-reference needs --out, and --model, which made the embeddings.")
-    if relative_to is not None and not from_reference:
-        raise ConfigError("--relative-to is only for --from-reference.", "Omit it.")
-    if captions is not None and (pictures is None or not pictures.is_dir()):
-        raise ConfigError("--captions needs a folder of pictures.", "Name one, or omit it.")
+    if relative_to is not None and not from_reference and encoder_of is None:
+        raise ConfigError("--relative-to is only for --from-reference and --encoder-of.", "Omit it.")
 
 
-def _index_pictures(
-    pictures: Path,
-    out: Path,
-    model: str | None,
-    options: SourceOptions,
-    retry_failed: bool,
-    batch_size: int,
-    device: str,
-    report: _Report | _JsonReport,
+def _check_sources(
+    pictures: Sequence[Path],
+    captions: Path | None,
+    exclude: Sequence[str] | None,
+    as_json: bool,
+    watch: bool,
+    encoder_of: str | None,
 ) -> None:
-    from fromage_lite.indexing import index_pictures
-
-    built, manifest = index_pictures(
-        pictures,
-        out,
-        model,
-        options=options,
-        retry_failed=retry_failed,
-        batch_size=batch_size,
-        device=device,
-        bar=report.bar,
-        notice=report.notice,
-    )
-    report.show(built, out, manifest)
-
-
-class _Report:
-    """Output for people."""
-
-    bar = staticmethod(progress_bar)
-    notice = staticmethod(console.complain)
-
-    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
-        """Prints what was done."""
-        from index.build import BAD_LIST
-
-        _show_causes(built)
-        counts = {
-            "new": built.added - built.changed,
-            "moved or copied": built.reused,
-            "changed": built.changed,
-            "unchanged": built.unchanged,
-            "removed": built.removed,
-            "mended": built.mended,
-            "duplicate": built.duplicates,
-        }
-        known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        where = f", listed in {out / BAD_LIST}" if built.bad else ""
-        _say(
-            f"{out}: {built.total} pictures, {built.captioned} with a caption ({known}); "
-            f"{built.failed} bad files skipped{where}. Index: {manifest.kind}."
+    if captions is not None and (len(pictures) != 1 or not pictures[0].is_dir()):
+        raise ConfigError("--captions needs a folder of pictures.", "Name one, or omit it.")
+    if exclude and not any(path.is_dir() for path in pictures):
+        raise ConfigError("--exclude needs a folder of pictures.", "Name one, or omit it.")
+    if as_json and not pictures:
+        raise ConfigError("--json is for a folder or a file of pictures.", "Name one, or omit it.")
+    if watch and not (pictures and all(path.exists() for path in pictures)):
+        raise ConfigError("--watch needs folders or files of pictures that are there.", "Name one, or omit it.")
+    if encoder_of is not None and not (len(pictures) == 1 and is_export(pictures[0])):
+        raise ConfigError(
+            "--encoder-of needs an output folder of clip-retrieval, with img_emb/img_emb_0.npy and its metadata.",
+            "Name one, or omit it.",
         )
+    if encoder_of is not None and watch:
+        raise ConfigError("--watch is for pictures, not for features of clip-retrieval.", "Omit it.")
 
 
-class _JsonReport:
-    """Output for programs."""
+@dataclass(frozen=True)
+class _Pictures:
+    """Pictures to index, as the command line names them."""
 
-    EVERY = 0.2  # seconds between two lines of progress
+    sources: Sequence[Path]
+    out: Path
+    model: str | None
+    options: SourceOptions
+    retry_failed: bool
+    batch_size: int
+    workers: int
+    device: str
+    report: IndexReport | JsonIndexReport
 
-    @contextmanager
-    def bar(self, title: str, unit: str) -> Iterator[Progress]:
-        """As `progress_bar`, in lines of JSON."""
-        last = -self.EVERY
+    def index(self, watch: bool) -> None:
+        """Builds; and on, if they are watched."""
+        from fromage_lite.indexing import load_embedder, no_bar, no_notice
+        from fromage_lite.watching import keep_up
+        from index.watching import Roots
 
-        def update(done: int, total: int) -> None:
-            nonlocal last
-            if done >= total or time.monotonic() - last >= self.EVERY:
-                last = time.monotonic()
-                self._print({"event": "progress", "what": title, "unit": unit, "done": done, "total": total})
+        roots = Roots(self.sources, self.out) if watch else None
+        load = cache(load_embedder)
+        built, manifest = self._build(load, self.report.bar, self.report.notice, only_changes=False)
+        self.report.show(built, self.out, manifest)
+        if roots is None:
+            return
+        self.report.notice("Watching for changes; Ctrl-C ends it.")
 
-        yield update
+        def again() -> tuple[BuildReport, IndexManifest]:
+            return self._build(load, no_bar, no_notice, only_changes=True)
 
-    def notice(self, sentence: str) -> None:
-        """Prints a sentence for the user."""
-        self._print({"event": "notice", "message": sentence})
+        try:
+            keep_up(
+                again,
+                roots,
+                built=lambda built: self.report.again(built[0], self.out, built[1]),
+                notice=self.report.notice,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("No longer watching; what is indexed stays so.") from None
 
-    def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
-        """Prints what was done."""
-        self._print(
-            {
-                "event": "done",
-                "index": str(out),
-                "model": manifest.model,
-                "pictures": built.total,
-                "changed": built.added + built.reused + built.removed + built.mended,
-                "reused": built.reused,
-                "bad": built.failed,
-            }
+    def _build(
+        self, load: Callable[[str | Path, str], Embedder], bar: Bar, notice: Report, only_changes: bool
+    ) -> tuple[BuildReport, IndexManifest]:
+        from fromage_lite.indexing import index_pictures
+
+        return index_pictures(
+            self.sources,
+            self.out,
+            self.model,
+            options=self.options,
+            retry_failed=self.retry_failed,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            device=self.device,
+            load=load,
+            only_changes=only_changes,
+            bar=bar,
+            notice=notice,
         )
-
-    def _print(self, data: dict[str, object]) -> None:
-        console.echo_json(data)
-        sys.stdout.flush()
-
-
-def _show_causes(report: BuildReport) -> None:
-    """The failures one by one where they are few, else how many each cause had, with an example."""
-    if report.failed <= SHOWN_BAD:
-        _show_bad(report.bad)
-        return
-    for cause in report.causes[:SHOWN_BAD]:
-        typer.echo(f"  {cause.count:,} x {cause.cause}: {cause.example}")
-    if rest := report.causes[SHOWN_BAD:]:
-        typer.echo(f"  {sum(cause.count for cause in rest):,} x other causes")
-
-
-def _show_bad(bad: Sequence[BadPicture]) -> None:
-    for picture in bad[:SHOWN_BAD]:
-        typer.echo(f"  skipped: {picture.reason}")
-    if len(bad) > SHOWN_BAD:
-        typer.echo(f"  and {len(bad) - SHOWN_BAD} more")
 
 
 def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import index_features, load_embedder
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_model(name, device), name, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    manifest = index_features(store, out, load_embedder(name, device), bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+
+
+def _index_export(folder: Path, base: Path | None, out: Path, encoder_of: str, model: str | None, device: str) -> None:
+    from fromage_lite.importing import index_export
+
+    report, manifest = index_export(folder, out, encoder_of, model, base=base, device=device, bar=progress_bar)
+    _show_import(folder, report)
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
 
 
 def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
     from fromage_lite.indexing import index_embeddings
 
     manifest = index_embeddings(files, out, model, base=base, device=device, bar=progress_bar, report=_show_import)
-    _say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
-    _show_bad(report.bad)
-    _say(
+    show_bad(report.bad)
+    say(
         f"{file}: {report.added} new, {report.known} already indexed, {report.duplicates} duplicate, "
         f"{len(report.bad)} skipped."
     )
@@ -270,7 +267,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
 
 def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
-    from fromage_lite.indexing import index_features, load_model
+    from fromage_lite.indexing import embedder_of, index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
 
     model_name = model_name or PLAYGROUND
@@ -278,11 +275,7 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     with console.StatusLine() as status:
         own = ensure_playground_index(model, status)
     if out is None:
-        _say(f"{own}: the index of the playground's pictures is ready.")
+        say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, model, model_name, bar=progress_bar)
-    _say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sanitize(sentence))
+    manifest = index_features(own, out, embedder_of(model, model_name), bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")

@@ -14,7 +14,8 @@ from tui.model_names import facts
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models that can be had: shipped, released, and the bridges in runs/ and in the folders here.
+    """List the models that can be had: shipped, released, the bridges in runs/ and in the folders here, and the image
+    encoders that made an index there without a bridge.
 
     Each with what it is good at, what it takes on disk, what its first start downloads, and the memory that its weights
     take. Every command takes their names: --model NAME. Nothing is asked of the network.

@@ -22,6 +22,8 @@ from tui.cli import console
 
 if TYPE_CHECKING:
     from fromage_lite.chat.agent import Agent
+    from fromage_lite.chat.tower_search import TowerSearch
+    from fromage_lite.config import AskBy
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -132,3 +134,11 @@ def load_agent(options: LoadOptions) -> Agent:
 
     with console.StatusLine() as status:
         return start.load_agent(options, status, notice=status.keep)
+
+
+def load_searcher(options: LoadOptions, by: AskBy | None) -> Agent | TowerSearch:
+    """Loads what searches with these options and in this way, with its status on stderr."""
+    from fromage_lite import start
+
+    with console.StatusLine() as status:
+        return start.load_searcher(options, by, status, notice=status.keep)

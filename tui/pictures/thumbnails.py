@@ -21,6 +21,11 @@ STRIP_SIDE = 160  # of the next best, which are drawn small; there are eight to 
 GONE = "its file is gone"
 
 
+def more_alike(hit: Hit) -> str:
+    """Says how many pictures a hit stands for besides itself; empty for none."""
+    return f"+{len(hit.alike)} alike" if hit.alike else ""
+
+
 @dataclass(frozen=True)
 class Picture:
     """What a picture card shows.

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from fromage_lite.chat.request import SearchRequest
+from fromage_lite.chat.search import Term
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
 from index.images import is_url
@@ -71,7 +73,8 @@ class Pictures:
         with chat.working("searching"):
             path = await asyncio.to_thread(file_of, picture)
             itself = [picture.hit_id] if picture.hit_id is not None else []
-            found = await chat.conversation.search((ImageSegment(str(path)),), SIMILAR_COUNT, itself)
+            request = SearchRequest((Term(1.0, (ImageSegment(str(path)),)),))
+            found = await chat.conversation.search(request, SIMILAR_COUNT, itself)
             view = Found(picture.caption, found, chat.mode, like=True)
             await chat.transcript.add(view)
             chat.conversation.note_search(picture.caption, found, like=True)

@@ -31,7 +31,8 @@ class Switching(Feature):
             self._begin(str(to_path(argument)))
             return
         conversation = self.chat.conversation
-        models = await asyncio.to_thread(catalogue)
+        # An encoder without a bridge can't talk.
+        models = [model for model in await asyncio.to_thread(catalogue) if model.kind != "encoder"]
         await self.chat.app.push_screen(ChooseModel(models, lasting_name(conversation.model_path)), self._chosen)
 
     def _chosen(self, model: Model | None) -> None:

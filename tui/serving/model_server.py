@@ -14,6 +14,7 @@ from typing import Any
 from fromage_lite.chat.event_data import error_to_dict, event_to_dict
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound
 from fromage_lite.chat.protocol import ChatAgent, ChatDialogue
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import message_from_data, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError, unexpected
@@ -111,6 +112,8 @@ class _Visitor:
             "pictures_left": self._pictures_left,
             "read_as": self._read_as,
             "search": self._search,
+            "look_up": self._look_up,
+            "look_up_in_dialogue": self._look_up_in_dialogue,
             "thumbnail": lambda request: pictures_to_data([self._picture(Hit.from_dict(request["hit"]))]),
             "is_at_hand": lambda request: self._agent.is_at_hand(Hit.from_dict(request["hit"])),
             "tokens_near": self._tokens_near,
@@ -208,11 +211,23 @@ class _Visitor:
 
     def _search(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         message, spelling = message_from_data(request["message"]), request["spelling"]
-        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling)
+        hits = self._agent.search(message, int(request["k"]), set(request["exclude"]), spelling, request["by"])
+        return pictures_to_data(self._pictures(hits))
+
+    def _look_up(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        asked, spelling = SearchRequest.from_dict(request["request"]), request["spelling"]
+        hits = self._agent.look_up(asked, int(request["k"]), set(request["exclude"]), spelling)
+        return pictures_to_data(self._pictures(hits))
+
+    def _look_up_in_dialogue(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        dialogue = self._own
+        dialogue.settings = GenerationSettings.from_dict(request["settings"])
+        asked, spelling = SearchRequest.from_dict(request["request"]), request["spelling"]
+        hits = dialogue.look_up(asked, int(request["k"]), set(request["exclude"]), spelling)
         return pictures_to_data(self._pictures(hits))
 
     def _read_as(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return message_to_data(self._agent.read_as(message_from_data(request["message"])))
+        return message_to_data(self._agent.read_as(message_from_data(request["message"]), request["by"]))
 
     def _tokens_near(self, request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         rows = self._agent.tokens_near(str(request["path"]), int(request["k"]))

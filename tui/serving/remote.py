@@ -16,6 +16,7 @@ from typing import Any
 
 from fromage_lite.chat.event_data import error_from_dict, event_from_dict
 from fromage_lite.chat.events import Done, Event
+from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import (
     Turn,
     message_from_data,
@@ -24,7 +25,7 @@ from fromage_lite.chat.turns import (
     turn_from_dict,
     turn_to_dict,
 )
-from fromage_lite.config import GenerationSettings, SpellingMode
+from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.progress import Report
@@ -164,17 +165,28 @@ class RemoteAgent:
         """A new dialogue; it replaces this visitor's old one."""
         return RemoteDialogue(self, self._connection, settings)
 
-    def read_as(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    def read_as(self, segments: Sequence[Segment], by: AskBy | None = None) -> tuple[Segment, ...]:
         """As `ChatAgent.read_as`."""
-        return message_from_data(self._connection.call("read_as", message=message_to_data(segments)))
+        return message_from_data(self._connection.call("read_as", message=message_to_data(segments), by=by))
 
     def search(
-        self, segments: Sequence[Segment], k: int, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+        self,
+        segments: Sequence[Segment],
+        k: int,
+        exclude: Collection[int] = (),
+        spelling: SpellingMode = "auto",
+        by: AskBy | None = None,
     ) -> list[Hit]:
         """As `ChatAgent.search`."""
-        message = message_to_data(segments)
-        found = self._connection.call("search", message=message, k=k, exclude=sorted(exclude), spelling=spelling)
-        return self.keep(found)
+        options = {"k": k, "exclude": sorted(exclude), "spelling": spelling, "by": by}
+        return self.keep(self._connection.call("search", message=message_to_data(segments), **options))
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatAgent.look_up`."""
+        asked, unwanted = request.to_dict(), sorted(exclude)
+        return self.keep(self._connection.call("look_up", request=asked, k=k, exclude=unwanted, spelling=spelling))
 
     def row(self, id: int) -> tuple[str, str] | None:
         """As `ChatAgent.row`."""
@@ -280,6 +292,13 @@ class RemoteDialogue:
         ids = sorted(ids)
         self._connection.call("include", ids=ids)
         self.excluded -= set(ids)
+
+    def look_up(
+        self, request: SearchRequest, k: int = 5, exclude: Collection[int] = (), spelling: SpellingMode = "auto"
+    ) -> list[Hit]:
+        """As `ChatDialogue.look_up`."""
+        options = {"k": k, "exclude": sorted(exclude), "spelling": spelling, "settings": self.settings.to_dict()}
+        return self.agent.keep(self._connection.call("look_up_in_dialogue", request=request.to_dict(), **options))
 
     def pictures_left(self, message: Sequence[Segment]) -> int:
         """As `ChatDialogue.pictures_left`."""

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
-from tui.pictures.thumbnails import GONE, Picture, fit_box
+from tui.pictures.thumbnails import GONE, Picture, fit_box, more_alike
 
 SMALL_CAPTION = 120  # characters: file names are whole
 TILE = 16  # columns of a picture in a grid
@@ -162,6 +162,8 @@ class PictureCard(FocusablePicture):
             parts.append(f"match {self.picture.score:.2f}")
         if self.picture.gone and self.picture.image is not None:  # else the box says what is wrong
             parts.append(GONE)
+        if self.picture.hit is not None and self.picture.hit.alike:
+            parts.append(more_alike(self.picture.hit))
         if self.picture.detail and not self._small:
             parts.append(self.picture.detail)
         return Content("\n".join(parts))

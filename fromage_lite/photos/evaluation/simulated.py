@@ -54,8 +54,16 @@ class SimulatedIndex:
     def __len__(self) -> int:
         return len(self._sources)
 
-    def search(self, query_embeds: npt.NDArray[np.float32], k: int, exclude: Collection[int] = ()) -> list[list[Hit]]:
+    def search(
+        self,
+        query_embeds: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[int] = (),
+        among: npt.NDArray[np.int64] | None = None,
+    ) -> list[list[Hit]]:
         scores = query_embeds @ self._embeds.T
+        if among is not None:
+            scores[:, ~np.isin(np.arange(len(self)), among)] = -np.inf
         scores[:, list(exclude)] = -np.inf
         best = np.argsort(-scores, axis=1)[:, :k]
         return [

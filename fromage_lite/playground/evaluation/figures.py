@@ -38,7 +38,7 @@ from fromage_lite.playground.world.scene import (
     sample_scene,
 )
 from fromage_lite.playground.world.things import SETTINGS, THINGS
-from fromage_lite.vision import VisionEncoder
+from fromage_lite.vision import EncoderSpace, VisionEncoder
 from index.hits import Hit
 
 Figures = dict[str, float]
@@ -115,10 +115,10 @@ class PlaygroundEvaluation:
             "t2i_r5": recall_at_k(similarities, 5, relevant),
             "i2t_r1": recall_at_k(similarities.T, 1, relevant),
         }
-        own = model.vision.encode_text(texts)
-        if own is not None:
-            normal = [torch.nn.functional.normalize(x.float(), dim=-1).numpy() for x in (own, pooled)]
-            figures["encoder_t2i_r1"] = recall_at_k(normal[0] @ normal[1].T, 1, relevant)
+        if model.vision.has_text_tower:
+            space = EncoderSpace(model.vision)
+            own = space.text_embeds(texts).cpu().numpy() @ space.image_embeds(pooled).cpu().numpy().T
+            figures["encoder_t2i_r1"] = recall_at_k(own, 1, relevant)
         return figures
 
     # --- dialogues ---

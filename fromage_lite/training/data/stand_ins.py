@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from fromage_lite.errors import ConfigError, DataError
 from fromage_lite.model.fromage import Fromage
@@ -177,23 +176,19 @@ def stand_in_data(
 
 
 def text_features(model: Fromage, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
-    """Texts -> unit vectors in the shared space, (N, S) float32 on the CPU.
+    """Texts -> unit vectors in the shared space, (N, S) float32 on the CPU. Of long ones the beginning counts.
 
     Raises:
         ConfigError: the encoder has no text tower.
     """
+    tower = model.vision.text_tower()
     parts: list[Tensor] = []
-    for start in range(0, len(texts), _CHUNK):
-        features = model.vision.encode_text(list(texts[start : start + _CHUNK]))
-        if features is None:
-            raise ConfigError(
-                f"The image encoder {model.vision.name} has no text tower, so nothing can be learnt from texts alone.",
-                "Name an encoder such as open_clip:ViT-B-32/laion2b_s34b_b79k.",
-            )
-        parts.append(F.normalize(features.float(), dim=-1).cpu())
-        if progress is not None:
-            progress(min(start + _CHUNK, len(texts)), len(texts))
-    return torch.cat(parts)
+    with torch.inference_mode():
+        for start in range(0, len(texts), _CHUNK):
+            parts.append(tower.encode_text(texts[start : start + _CHUNK]).cpu())
+            if progress is not None:
+                progress(min(start + _CHUNK, len(texts)), len(texts))
+    return torch.cat(parts).clone()
 
 
 def _in_space(model: Fromage, pictures: Sequence[Image.Image]) -> Tensor:

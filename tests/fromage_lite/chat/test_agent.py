@@ -110,6 +110,8 @@ def test_no_index_and_the_models_own(agent, index, tiny_model):
 
 def test_a_model_that_finds_no_pictures_takes_no_index(tiny_model, index, monkeypatch):
     monkeypatch.setattr(tiny_model, "config", dataclasses.replace(tiny_model.config, has_retrieval=False))
+    no_tower = dataclasses.replace(tiny_model.vision._backend, load_tower=None)
+    monkeypatch.setattr(tiny_model.vision, "_backend", no_tower)
     with pytest.raises(ConfigError, match="not trained to find pictures"):
         Agent(tiny_model).use_index(index)
     Agent(tiny_model).use_index(None)

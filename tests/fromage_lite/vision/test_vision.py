@@ -29,7 +29,7 @@ def test_open_clip_gives_the_joint_space_feature(encoder, tiny_encoder_dir, pict
 
 
 def test_text_tower_shares_the_space(encoder):
-    assert encoder.encode_text(["a cat", "a dog on the beach"]).shape == (2, encoder.dim)
+    assert encoder.text_tower().encode_text(["a cat", "a dog on the beach"]).shape == (2, encoder.dim)
 
 
 def test_batches_do_not_change_a_picture(encoder, pictures):

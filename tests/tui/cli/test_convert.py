@@ -142,16 +142,25 @@ def test_limber_maps_each_patch(adapter, tmp_path, tiny_lm_dir, tiny_encoder_dir
     assert "not trained to find pictures" in events[0].message
 
 
-def test_an_adapter_without_retrieval_can_not_search(adapter, tmp_path, tiny_lm_dir, tiny_encoder_dir, tiny_parts):
+def test_an_adapter_without_retrieval_searches_by_its_encoders_text_tower(
+    adapter, album, tmp_path, tiny_lm_dir, tiny_encoder_dir, tiny_parts
+):
     language, vision = tiny_parts
     path, *_ = adapter(("weight", "bias"), language.dim, vision.dim)
     encoder = f"open_clip:local-dir:{tiny_encoder_dir}"
     names = ("--lm", tiny_lm_dir, "--vision-encoder", encoder)
     call("convert", path, tmp_path / "ours", *names, "--visual-input", "pooled")
-    said = call("search", "a cat", "--model", tmp_path / "ours", "--device", "cpu", code=2)
-    assert "not trained to find pictures" in said
-    said = call("ask", "a cat", "--model", tmp_path / "ours", "--index", tmp_path, "--device", "cpu", code=2)
-    assert "not trained to find pictures" in said
+    model = ("--model", tmp_path / "ours", "--device", "cpu")
+    assert "There is no index to search." in call("search", "a cat", *model, code=2)
+    assert "There is no index at" in call("ask", "a cat", *model, "--index", tmp_path, code=2)
+    call("index", album, "--out", tmp_path / "index", *model)
+    with_index = (*model, "--index", tmp_path / "index")
+    by_default = call("search", "a cat", *with_index)
+    assert by_default == call("search", "a cat", *with_index, "--by", "text-tower") and len(by_default.split("\n")) == 6
+    assert "can't be asked by dialogue" in call("search", "a cat", *with_index, "--by", "dialogue", code=2)
+    said = json.loads(call("ask", "show me a cat", *with_index, "--max-new-tokens", 3, "--json"))
+    assert [image["path"] for image in said["images"]] == [by_default.split()[2]]
+    assert said["notices"] == ["Found by the image encoder's own text tower: a cat"]
 
 
 def test_what_can_not_be_converted_is_one_sentence(adapter, tmp_path, tiny_lm_dir, tiny_checkpoint):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.vision import VisionEncoder
 from index.errors import FingerprintError, StoreError
 from index.faiss_index import ImageIndex
 from index.lock import BuilderLock
@@ -105,15 +106,15 @@ def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path
 
 
 def test_an_interrupted_build_goes_on(run, album, tmp_path, monkeypatch):
-    features, calls = Fromage.image_features, []
+    encode, calls = VisionEncoder.encode, []
 
-    def image_features(self, images):
-        calls.append(1)
-        if len(calls) == 3:
+    def interrupted(self, pixels, **options):
+        calls.append(len(pixels))
+        if calls.count(5) == 3:  # loading encodes single pictures
             raise KeyboardInterrupt
-        return features(self, images)
+        return encode(self, pixels, **options)
 
-    monkeypatch.setattr(Fromage, "image_features", image_features)
+    monkeypatch.setattr(VisionEncoder, "encode", interrupted)
     result = run(album, "--out", tmp_path / "index", "--batch-size", 5, code=130)
     assert result.stderr.splitlines()[-1] == "Interrupted; nothing is lost. Run the same command again to continue."
     monkeypatch.undo()
@@ -123,17 +124,17 @@ def test_an_interrupted_build_goes_on(run, album, tmp_path, monkeypatch):
 def test_an_interrupted_index_is_unfinished_and_names_the_command_that_goes_on(
     run, album, tmp_path, tiny_checkpoint, monkeypatch
 ):
-    out, features, calls = tmp_path / "my index", Fromage.image_features, []
+    out, encode, calls = tmp_path / "my index", VisionEncoder.encode, []
     captions = tmp_path / "captions.tsv"
     captions.write_text("words\tone/01.png\n")
 
-    def image_features(self, images):
-        calls.append(1)
-        if len(calls) == 3:
+    def interrupted(self, pixels, **options):
+        calls.append(len(pixels))
+        if calls.count(5) == 3:  # loading encodes single pictures
             raise KeyboardInterrupt
-        return features(self, images)
+        return encode(self, pixels, **options)
 
-    monkeypatch.setattr(Fromage, "image_features", image_features)
+    monkeypatch.setattr(VisionEncoder, "encode", interrupted)
     monkeypatch.chdir(tmp_path)
     run("album", "--captions", "captions.tsv", "--out", out, "--batch-size", 5, code=130)
     monkeypatch.undo()

@@ -419,6 +419,19 @@ async def test_find_shows_ranked_pictures_and_leaves_the_dialogue_alone(cat) -> 
         await chat.until(lambda: chat.screen.composer.pictures)
         await chat.type("/find on the beach")
         await chat.until(lambda: len(chat.cards) == 2)
-        assert agent.searches == [(ImageSegment(str(cat)), "on the beach")]
+        assert agent.searches == [("on the beach", ImageSegment(str(cat)))]
         assert "1. a red cat" in chat.text and "match 0.70" in chat.text
         assert chat.screen.turns == [] and not chat.screen.composer.pictures
+
+
+async def test_find_asks_in_the_way_that_is_named() -> None:
+    agent = FakeAgent(hits=[hit(1, "a red cat", 0.9)])
+    async with chatting(agent, size=(80, 40)) as chat:
+        for number, way in enumerate(("ret", "dialogue", "text-tower"), start=1):
+            await chat.type(f"/find by:{way} a cat")
+            await chat.until(lambda number=number: len(chat.cards) == number)
+        assert agent.ways == ["ret", "dialogue", "text-tower"] and agent.searches == [("a cat",)] * 3
+        await chat.type("/find by:nose a cat")
+        await chat.until(lambda: "can't be searched by 'nose'" in chat.text)
+        assert "There are ret, dialogue, text-tower." in chat.text
+        assert len(agent.searches) == 3

@@ -65,6 +65,24 @@ async def told(chat: Driver, words: str) -> None:
     await chat.until(lambda: any(words in note for note in chat.notes))
 
 
+@pytest.mark.parametrize("typed", ["'{one}' {two}", "{two}", "{table}"])
+async def test_several_folders_and_files_are_indexed_as_the_console_takes_them(
+    typed, folder, builder, indices, tmp_path
+) -> None:
+    two, table, one = tmp_path / "summer", tmp_path / "table.tsv", folder.rename(tmp_path / "my holiday")
+    two.mkdir()
+    (two / "1.png").write_bytes(picture_bytes(size=(30, 20)))
+    table.write_text(f"a picture\t{two}/1.png\n")
+    named = {"{two}": two, "{table}": table}.get(typed, (one, two))
+    out = index_of(named, "playground")
+    indices[str(out)] = 4
+    asked = builder(DONE)
+    async with chatting(FakeAgent([" one"]), size=(110, 30)) as chat:
+        await chat.type("/index " + typed.format(one=one, two=two, table=table))
+        await told(chat, "indexed: 4 pictures to find.")
+    assert asked == [(named, out, "playground", "cpu")]
+
+
 async def test_the_chat_goes_on_while_a_folder_is_indexed_and_then_answers_from_it(
     folder, out, builder, indices, tmp_path
 ) -> None:

@@ -20,6 +20,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, TextDelta
+from fromage_lite.chat.request import SearchRequest
+from fromage_lite.chat.search import Term
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, FromageError
@@ -136,11 +138,14 @@ async def test_pictures_come_with_their_hits_and_those_that_are_gone_say_why():
                         remote.thumbnail(hit(2))
                     assert remote.is_at_hand(hit(3)) and not remote.is_at_hand(event.more[1])
             assert remote.read_as(["a cta"]) == ("a cat",)
-            return remote.search(["a cat"], 3), remote.thumbnail(hit(5)), remote.thumbnail(hit(9))
+            for by in (None, "text-tower"):
+                hits = remote.search(["a cat"], 3, by=by)
+            assert dialogue.look_up(SearchRequest((Term(1, ("a cat",)),), by="dialogue"), 3) == hits
+            return hits, remote.thumbnail(hit(5)), remote.thumbnail(hit(9))
 
         hits, fifth, ninth = await asyncio.to_thread(look)
     assert hits == [hit(5)] and fifth == ninth == picture_bytes()
-    assert agent.searches == [("a cat",)]
+    assert agent.searches == [("a cat",)] * 3 and agent.ways == [None, "text-tower", "dialogue"]
 
 
 async def test_a_reply_is_stopped_from_afar():
