@@ -4,6 +4,7 @@ format: `adapter_config.json` and `adapter_model.safetensors`, which peft also l
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ class LanguageAdapters:
             ) from error
         self._settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), task_type="CAUSAL_LM")
         try:
-            self._model: Any = peft.get_peft_model(language.model, self._settings)
+            with warnings.catch_warnings():  # it asks transformers for what is soon called otherwise
+                warnings.simplefilter("ignore", FutureWarning)
+                self._model: Any = peft.get_peft_model(language.model, self._settings)
         except ValueError as error:
             raise ConfigError(
                 f"The language model {language.name} has no layers named {', '.join(targets)}.",

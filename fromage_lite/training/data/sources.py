@@ -9,6 +9,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.progress import progress_bar
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.tables import read_store, read_table
+from fromage_lite.training.data.visual import with_visual_features
 from fromage_lite.training.recipe import Recipe
 
 DataSource = Callable[[Fromage, Recipe, int], tuple[TrainingData, str]]
@@ -32,6 +33,10 @@ def file_data(
                 path, model, store, images_root=images_root, max_bad_share=max_bad_share, seed=seed, progress=progress
             )
         where = str(path)
+    if model.config.visual_input != "pooled":
+        rows = path if path.is_dir() else store
+        with progress_bar("Computing image features once more, by patches or layers", "image") as progress:
+            data = with_visual_features(data, model, rows, store.parent, progress)
     said = f"{report.used} captions from {where}."
     if report.bad:
         count = "1 bad row was" if report.bad == 1 else f"{report.bad} bad rows were"
