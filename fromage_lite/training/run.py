@@ -139,7 +139,8 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     elif recipe.visual_init == "text":
         rows, ids = visual_texts(data, model)
         features = torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32))
-        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row))
+        dim = model.language.dim
+        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row)[..., :dim])
 
 
 def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int64], Tensor]:
