@@ -72,6 +72,14 @@ def memory_bandwidth(device: torch.device, dtype: torch.dtype) -> float:
     return matrix.numel() * dtype.itemsize / best
 
 
+@torch.inference_mode()
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of a large matrix product: what bounds training."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.randn(size, size, device=device).to(dtype)
+    return 2 * size**3 / min(seconds(lambda: matrix @ matrix, device, repeats=1) for _ in range(5))
+
+
 def peak_memory(device: torch.device) -> int:
     """Peak memory so far, in bytes: of tensors on a GPU, of the process on a CPU."""
     if device.type == "cuda":

@@ -94,11 +94,12 @@ def _opt(name: str, place: Placement) -> Any:
 
 
 def _tokenizer() -> Any:
-    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed."""
+    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed. A text
+    begins with one of them, as OPT's do."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     words = {f"word{number}": number for number in range(OPT_WORDS)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="word2")

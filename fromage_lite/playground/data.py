@@ -134,7 +134,7 @@ def training_data(
         seed: decides scenes, pictures and texts.
         ret_ends_reply: as in the configuration of the model that is trained.
         progress: called with (pictures seen, pictures in all).
-        encode: what to keep of each picture; None is the pooled feature.
+        encode: what to keep of each picture beside the pooled feature; None is nothing.
     """
     to_example = partial(dialogue_example, template, ret_ends_reply=ret_ends_reply)
     count, others = min(captions, validation), min(dialogues, validation)
@@ -160,10 +160,10 @@ def _part(
         texts.append((said, book.row(scene)))
     examples = [_dialogue(rng, split, to_example, book) for _ in range(n_dialogues)]
     name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
-    if encode is None:
-        features = _features(vision, book.scenes, name, split, seed, progress)
-    else:  # too large to keep
-        features = encode_scenes(vision, book.scenes, _first_seed(split, seed), progress, encode=encode)
+    features = _features(vision, book.scenes, name, split, seed, progress)
+    grid = None
+    if encode is not None:  # too large to keep
+        grid = encode_scenes(vision, book.scenes, _first_seed(split, seed), progress, encode=encode)
     groups: dict[Scene, int] = {}
     return TrainingData(
         features=features,
@@ -171,6 +171,7 @@ def _part(
         dialogues=examples,
         groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
         texts=["".join(f" {tag}" for tag in tags(scene)) for scene in book.scenes],
+        grid=grid,
         validation=validation,
         fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
     )

@@ -8,6 +8,10 @@ Shapes: B batch, L labels, Q queries, K keys, R width of the retrieval space.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -17,10 +21,17 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Negatives, StepBatch
 from fromage_lite.training.recipe import Weights
 
+_ALONE: ContextVar[bool] = ContextVar("_ALONE", default=False)
+
 
 def step_losses(model: Fromage, batch: StepBatch, weights: Weights) -> dict[str, Tensor]:
-    """All losses of a step as unweighted scalars, by their names in `Weights`, and `total`, their weighted sum."""
+    """All losses of a step as unweighted scalars, by their names in `Weights`, and `total`, their weighted sum.
+
+    `contrastive_t2i` and `contrastive_i2t`, from text to image and back, are the two parts of `contrastive`, to be
+    looked at only.
+    """
     losses: dict[str, Tensor] = {}
+    directions: dict[str, Tensor] = {}
     keys = None
     if (captions := batch.captioning) is not None:
         output = model.caption_forward(captions.ids, captions.features, captions.labels)
@@ -31,13 +42,14 @@ def step_losses(model: Fromage, batch: StepBatch, weights: Weights) -> dict[str,
         keys = model.image_embeds(retrieval.features)
         text, image = contrastive_losses(model, output.queries, keys, retrieval.groups, batch.negatives)
         losses["contrastive"] = (text + image) / 2
+        directions = {"contrastive_t2i": text.detach(), "contrastive_i2t": image.detach()}
     if (dialogues := batch.dialogues) is not None:
         output = model.caption_forward(dialogues.ids, dialogues.features, dialogues.labels)
         losses["dialogue"] = label_loss(output.logits, output.labels)
         losses["dialogue_contrastive"] = dialogue_contrastive_loss(model, output.queries, batch, keys)
     factors = {name: getattr(weights, name) for name in losses}
     losses["total"] = torch.stack([factors[name] * loss for name, loss in losses.items() if factors[name]]).sum()
-    return losses
+    return losses | directions
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -134,8 +146,19 @@ class _Gather(torch.autograd.Function):
         return _summed_over_processes(gradient.contiguous()).chunk(_world())[_rank()]
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, the batch of this process is the whole batch: as in validation, where all processes have the same."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
 def _world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    has_others = not _ALONE.get() and dist.is_available() and dist.is_initialized()
+    return dist.get_world_size() if has_others else 1
 
 
 def _rank() -> int:

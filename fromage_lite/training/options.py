@@ -19,8 +19,13 @@ class RunOptions:
     (large models), text-only (captions without pictures), or a .toml file. Default: fromage-chat, paper with --data, or
     text-only with --captions."""
     data: Path | None = None
-    """A table of lines caption<TAB>image, or an index folder whose pictures have captions. Default: the
-    recipe's world."""
+    """Pictures with captions, whatever `index` reads: a table of lines caption<TAB>image (files or web addresses),
+    tars of WebDataset or img2dataset, Parquet files, a saved data set, a folder, or an index. Default: the recipe's
+    world."""
+    val_data: Path | None = None
+    """Held-out pictures with captions, of any such kind. Default: a share of --data."""
+    val_share: float | None = None
+    """Share of the pictures of --data that is held out, from 0 to 1. Default: 0.05, of at most 512 pictures."""
     images_root: Path | None = None
     """Folder that image paths in the table are relative to. Default: the table's own."""
     captions: str | None = None
@@ -29,6 +34,11 @@ class RunOptions:
     pictures: Path | None = None
     """Folder of some dozen pictures, of any kind that the model will see; with --captions they tell how pictures differ
     from texts."""
+    stream: bool = False
+    """Read and encode the pictures of --data anew at every step instead of keeping their features; tars only, divided
+    among the processes and shuffled by --seed."""
+    crop: float = 1.0
+    """With --stream: smallest share of a picture's area that a random crop keeps. Default: the whole picture."""
     language_model: str | None = None
     """Hub name or folder of a causal language model. Default: that of the recipe's world."""
     vision_encoder: str | None = None
@@ -51,18 +61,42 @@ class RunOptions:
     device: str = "auto"
     dtype: str = "auto"
     quantize: str = "none"
-    max_bad: float = 0.05
-    """Largest share of unusable rows in the table, from 0 to 1."""
+    max_bad_share: float = 0.05
+    """Largest share of unusable pictures and captions in the data, from 0 to 1; the run stops above it."""
+    keep: int = 0
+    """Also keep the newest N checkpoints on the way, as steps/STEP in the run's folder."""
+    patience: int | None = None
+    """Stop early, after so many validations without a better one. Default: never."""
+    tracker: str = "tensorboard"
+    """Where figures are logged: any tracker of accelerate by name (tensorboard, wandb, mlflow, trackio, …), several
+    between commas, or none."""
+    shard_lm: bool = False
+    """Divide the layers of the language model among the processes of `accelerate launch` (FSDP2), where it is larger
+    than one GPU."""
+    overfit_one_batch: bool = False
+    """Train on the first batch alone, over and over: a check of data and settings, whose losses must fall fast."""
+    dry_run: bool = False
+    """Make a few steps, say what the run would take (memory, steps, hours), and write nothing."""
+    find_lr: bool = False
+    """Try rising learning rates for up to 100 steps, write the losses to find_lr.csv and .png in --out, and stop."""
     export: Path | None = None
     """Also write the best bridge, without training state, to this folder."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "max_steps", "batch_size"):
+        if self.keep < 0:
+            raise ConfigError(f"keep must be a whole number >= 0, not {self.keep}.")
+        for name in ("steps", "max_steps", "batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be a whole number >= 1, not {value}.")
-        if not 0 <= self.max_bad <= 1:
-            raise ConfigError(f"max_bad must be a number from 0 to 1, not {self.max_bad}.")
+        if self.stream and self.data is None:
+            raise ConfigError("--stream takes tars.", "Name them: --data FOLDER.")
+        if self.crop != 1 and not self.stream:
+            raise ConfigError("--crop needs --stream: cached features are of whole pictures.", "Give both.")
+        for name in ("max_bad_share", "val_share", "crop"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ConfigError(f"{name} must be a number from 0 to 1, not {share}.")
 
     def load_recipe(self) -> Recipe:
         """The recipe that they name, with their steps and batch size in place of its own.

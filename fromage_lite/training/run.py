@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -19,15 +20,20 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.model.bridge import Whitening
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.placement import choose_device, choose_placement, count_parameters
-from fromage_lite.progress import Report
+from fromage_lite.progress import Report, ignore
+from fromage_lite.training.curves import CURVES, NEEDED, can_draw
 from fromage_lite.training.data.captions import caption_data
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, file_data
+from fromage_lite.training.data.streaming import StreamBatches, StreamOptions, tars_of
+from fromage_lite.training.find_lr import search_rate
 from fromage_lite.training.length import RunLength
 from fromage_lite.training.options import RunOptions
+from fromage_lite.training.processes import divide_language_model, make_accelerator, tracker_names, wants_fsdp
 from fromage_lite.training.recipe import Recipe, World
+from fromage_lite.training.rehearsal import Preview, preview, rehearse
 from fromage_lite.training.state import BEST, LAST, has_checkpoint
-from fromage_lite.training.trainer import FitResult, Trainer, make_accelerator
+from fromage_lite.training.trainer import FitResult, Trainer
 
 _SAMPLE = 20_000  # most features to take statistics from
 _SOURCES: dict[World, str] = {"playground": "the playground", "photos": "simulated photographs"}
@@ -46,25 +52,48 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
         FromageError: the options don't fit together, or the models, the data or the folder can't be used.
     """
     out = options.folder(recipe)
-    if has_checkpoint(out / LAST) and not (options.resume or options.overwrite):
+    is_trial = options.dry_run or options.find_lr
+    if has_checkpoint(out / LAST) and not (options.resume or options.overwrite or is_trial):
         hint = "Give --resume to continue it, --overwrite to start over, or another --out."
         raise ConfigError(f"There is already a run in {out}.", hint)
-    accelerator = make_accelerator(recipe, out, choose_device(options.device))
+    is_divided = wants_fsdp() or options.shard_lm
+    trackers = () if is_trial else tracker_names(options.tracker)
+    accelerator = make_accelerator(recipe, out, choose_device(options.device), trackers)
     torch.manual_seed(options.seed)  # the bridge's first values
-    tell = report if accelerator.is_main_process else None
+    tell = report if accelerator.is_main_process else ignore
     place = choose_placement(accelerator.device, options.dtype, options.quantize)
     model = Fromage.from_config(_config(recipe, options), place, notice=tell)
-    with accelerator.main_process_first():  # it fills the feature store, the others read it
-        data, source = load_data(recipe, options, model, own_data)
+    if is_divided:
+        divide_language_model(model.language)
+    seen = preview(options, model, recipe) if options.dry_run else None
+    if seen is not None:
+        data, source = seen.data, f"The first {len(seen.data.captions):,} captions of {options.data}."
+    else:
+        with accelerator.main_process_first():  # it fills the feature store, the others read it
+            data, source = load_data(recipe, options, model, own_data)
     model.provenance = _provenance(recipe, options, data)
     _prepare(model, data, recipe)
-    trainer = Trainer(model, data, recipe, out, options.seed, accelerator)
+    trainer = Trainer(
+        model,
+        data,
+        recipe,
+        out,
+        options.seed,
+        accelerator,
+        keep=options.keep,
+        patience=options.patience,
+        overfit=options.overfit_one_batch,
+        source=_stream(model, recipe, options, accelerator) if options.stream else None,
+    )
+    if is_trial:
+        _try(trainer, seen, options, tell)
+        return False
     if accelerator.is_main_process:
         report(as_text(parameter_table(model)))
         report(source)
         end = f" up to step {options.max_steps:,}" if (options.max_steps or recipe.steps) < recipe.steps else ""
         report(f"Training {recipe.steps:,} steps on {accelerator.device}{end}; the run is in {out}.")
-        if options.data is not None and options.steps is None:
+        if options.data is not None and options.steps is None and not options.stream:
             length = RunLength(recipe, len(data.captions), options.max_steps)
             report(length.in_passes())
             trainer.on_pace = lambda seconds: report(length.in_time(seconds))
@@ -73,6 +102,33 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
     if accelerator.is_main_process:
         _finish(out, options.export, model, result, report)
     return result.interrupted
+
+
+def _stream(model: Fromage, recipe: Recipe, options: RunOptions, accelerator: Accelerator) -> StreamBatches:
+    assert options.data is not None
+    rank, world = accelerator.process_index, accelerator.num_processes
+    how = StreamOptions(options.seed, rank, world, options.crop, options.max_bad_share)
+    return StreamBatches(tars_of(options.data), model, recipe, how)
+
+
+def _try(trainer: Trainer, seen: Preview | None, options: RunOptions, report: Report) -> None:
+    """What is done instead of a run."""
+    if options.dry_run:
+        for line in rehearse(trainer, seen):
+            report(line)
+        return
+
+    def step(number: int, rate: float) -> float:
+        return float(trainer.step(number, trainer.batch(number), rate)["total"])
+
+    found = search_rate(step)
+    if not found.rates:
+        raise ConfigError("The loss is no number at the lowest learning rate already.", "Look at the data.")
+    written = found.write(trainer.out) if trainer.is_main_process else []
+    report(
+        f"The loss falls fastest at a learning rate of {found.suggestion:.1e} (the recipe has "
+        f"{trainer.recipe.learning_rate:.1e}). See {' and '.join(map(str, written))}."
+    )
 
 
 def load_data(
@@ -86,14 +142,7 @@ def load_data(
     if options.captions is not None:
         return caption_data(options.captions, model, recipe, options.pictures, options.seed)
     if options.data is not None:
-        return file_data(
-            options.data,
-            model,
-            options.folder(recipe) / "features",
-            images_root=options.images_root,
-            max_bad_share=options.max_bad,
-            seed=options.seed,
-        )
+        return file_data(options, model, options.folder(recipe))
     if own_data is None:
         raise ConfigError("There is nothing to train on.", "Name a table of captions or a feature store: --data.")
     return own_data(model, recipe, options.seed)
@@ -123,9 +172,15 @@ def as_text(table: Table) -> str:
 def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     """Fits the bridge's first values to the scale of the features; deterministic, so a resumed run does the same."""
     every = -(-len(data.features) // _SAMPLE)
-    sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
+    seen = data.features if data.grid is None else data.grid
+    sample = torch.from_numpy(np.asarray(seen[::every], dtype=np.float32))
+    if data.grid is not None and (recipe.whiten_features or recipe.visual_init in ("text", "given")):
+        raise ConfigError(
+            f"The recipe {recipe.name} fits the bridge to pooled features, and this one reads several of a picture.",
+            'Set visual_init = "scaled" and whiten_features = false.',
+        )
     if recipe.whiten_features:
-        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).flatten(0, -2).cpu()))
+        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).cpu()))
     if recipe.visual_init == "zero":
         torch.nn.init.zeros_(model.bridge.visual_embeddings.weight)
     elif recipe.visual_init == "scaled":
@@ -206,6 +261,12 @@ def _finish(out: Path, export: Path | None, model: Fromage, result: FitResult, r
             "Continue with the same options and --resume."
         )
         return
+    if result.exhausted:
+        report(f"Stopped early at step {state.step}: the held-out loss no longer fell (--patience).")
+    if (out / CURVES).exists():
+        report(f"The curves are drawn in {out / CURVES}.")
+    elif not can_draw():
+        report(NEEDED)
     has_best = has_checkpoint(out / BEST)
     best = out / (BEST if has_best else LAST)
     figures = [entry for entry in state.metrics if "validation/total" in entry]

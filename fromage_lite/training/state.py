@@ -24,7 +24,7 @@ from index.files import sync_folder, write_bytes
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
 
-LAST, BEST = "last", "best"
+LAST, BEST, KEPT = "last", "best", "steps"
 TENSORS, STATE, METRICS = "training_state.safetensors", "training_state.json", "metrics.jsonl"
 
 
@@ -112,6 +112,34 @@ def held_out_figures(state: TrainingState) -> dict[str, float]:
     entries = [entry for entry in state.metrics if "validation/total" in entry]
     last = entries[-1] if entries else {}
     return {name.removeprefix("validation/"): value for name, value in last.items() if "/" in name}
+
+
+def validations_since_best(state: TrainingState) -> int:
+    """How many validations there were since that with the lowest loss."""
+    losses = [entry["validation/total"] for entry in state.metrics if "validation/total" in entry]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+
+def keep_checkpoint(folder: Path, step: int, count: int) -> None:
+    """Keeps the checkpoint in `folder` as `steps/STEP` beside it, and of those the newest `count`.
+
+    Raises:
+        CheckpointError: the folder can't be written.
+    """
+    kept = folder.parent / KEPT / f"{step:07d}"
+    try:
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            temporary = kept.with_name(f".{kept.name}.new")
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(folder, temporary)
+            temporary.rename(kept)
+            sync_folder(kept.parent)
+        for old in sorted(path for path in kept.parent.iterdir() if path.name.isdigit())[:-count]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        hint = "Choose another folder with --out, or make room on the disk."
+        raise CheckpointError(f"The checkpoint {kept} could not be written: {reason(error)}.", hint) from error
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Batches, StepBatch
-from fromage_lite.training.losses import step_losses
+from fromage_lite.training.losses import alone, step_losses
 from fromage_lite.training.recipe import Recipe
 from index.metrics import recall_at_k
 
@@ -27,7 +27,7 @@ def validate(model: Fromage, batches: Batches, recipe: Recipe, accelerator: Acce
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in batches.in_order(recipe.validation_examples):
         batch = batch.to(accelerator.device)
-        with accelerator.autocast():
+        with accelerator.autocast(), alone():
             losses = step_losses(model, batch, recipe.weights)
             accuracy = _accuracy(model, batch)
             if batch.retrieval is not None:

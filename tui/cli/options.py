@@ -33,7 +33,7 @@ PANELS: dict[Group, str | None] = {LoadOptions: "Model", GenerationSettings: "Re
 """The dataclasses whose fields become options, with their heading in the help; None is the command's own."""
 DOCS = {group: field_docs(LoadOptions) | field_docs(group) for group in PANELS}
 """The help of each field. One that `LoadOptions` has too (`device`, …) is described there."""
-SHORT_NAMES = {"ret_mode": "--ret"}
+SHORT_NAMES = {"ret_mode": "--ret", "max_bad_share": "--max-bad"}
 COMPLETIONS = {
     "device": ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),

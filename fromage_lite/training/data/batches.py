@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from fromage_lite.training.data.batching import LengthBatches, shard
 from fromage_lite.training.data.encoding import Encoded, SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.recipe import Recipe
+
+MOST_ENCODED = 100_000
+"""Captions that are encoded before the first step."""
 
 
 class _OnDevice:
@@ -41,7 +44,7 @@ class SequenceBatch(_OnDevice):
     Attributes:
         ids: (B, T) int64; `IMAGE_SLOT` at visual tokens, 0 at padding.
         labels: (B, T) int64; `IGNORED` where nothing is learnt.
-        features: (I, F) float32, the pictures in reading order.
+        features: (I, F) float32, the pictures in reading order; (I, patches, F) where visual tokens come from those.
         ret_features: (Q, F) float32, the target pictures of the `[RET]`s in reading order.
         ret_groups: (Q,) int64, equal for pictures that look alike.
     """
@@ -95,6 +98,7 @@ class Collator:
 
     def __init__(self, data: TrainingData) -> None:
         self._features = data.features
+        self._visual = data.features if data.grid is None else data.grid
         self._groups = np.arange(len(data.features)) if data.groups is None else data.groups
 
     def sequences(self, examples: Sequence[Encoded]) -> SequenceBatch:
@@ -102,7 +106,7 @@ class Collator:
         return SequenceBatch(
             ids=_padded([example.ids for example in examples], 0),
             labels=_padded([example.labels for example in examples], IGNORED),
-            features=self.features([row for example in examples for row in example.image_rows]),
+            features=_rows(self._visual, [row for example in examples for row in example.image_rows]),
             ret_features=self.features([row for example in examples for row in example.ret_rows]),
             ret_groups=self.groups([row for example in examples for row in example.ret_rows]),
         )
@@ -125,13 +129,17 @@ class Collator:
         return Negatives(self.features(rows), self.groups(rows))
 
     def features(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
-        """Features of rows, (n, F) or (n, P, F) float32."""
-        picked = np.asarray(self._features[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
-        return torch.from_numpy(np.ascontiguousarray(picked))
+        """Pooled features of rows, (n, F) float32."""
+        return _rows(self._features, rows)
 
     def groups(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
         """Groups of rows, (n,) int64."""
         return torch.from_numpy(self._groups[np.asarray(rows, dtype=np.int64)].astype(np.int64))
+
+
+def _rows(array: npt.NDArray[np.floating], rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
+    picked = np.asarray(array[np.asarray(rows, dtype=np.int64)], dtype=np.float32)
+    return torch.from_numpy(np.ascontiguousarray(picked))
 
 
 def _padded(arrays: Sequence[npt.NDArray[np.int64]], fill: int, on_left: bool = False) -> Tensor:
@@ -140,6 +148,52 @@ def _padded(arrays: Sequence[npt.NDArray[np.int64]], fill: int, on_left: bool = 
     for line, array in zip(result, arrays, strict=True):
         line[slice(longest - len(array), None) if on_left else slice(len(array))] = array
     return torch.from_numpy(result)
+
+
+class StepSource(Protocol):
+    """Makes the batches of a run, each a function of its step."""
+
+    def step(self, step: int) -> StepBatch:
+        """This process's share of a training step."""
+        ...
+
+
+class _Captions:
+    """Captions as both of their sequences. A few are encoded at once; millions when they are asked for, or they would
+    take minutes and gigabytes before the first step."""
+
+    def __init__(self, pairs: Sequence[tuple[str, int]], encoder: SequenceEncoder, recipe: Recipe) -> None:
+        self._pairs, self._encoder, self._recipe = pairs, encoder, recipe
+        self._encoded = [self._encode(i) for i in range(len(pairs))] if len(pairs) <= MOST_ENCODED else None
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, number: int) -> tuple[Encoded, Encoded]:
+        """The captioning and the retrieval sequence of a caption."""
+        return self._encode(number) if self._encoded is None else self._encoded[number]
+
+    def lengths(self) -> list[int]:
+        """How long the captions are, to sort them by: in tokens, or in letters where they are not encoded yet."""
+        if self._encoded is None:
+            return [len(caption) for caption, _ in self._pairs]
+        return [len(captioning) for captioning, _ in self._encoded]
+
+    def _encode(self, number: int) -> tuple[Encoded, Encoded]:
+        (caption, row), recipe = self._pairs[number], self._recipe
+        prefix, longest = recipe.input_prefix, recipe.max_tokens
+        return (
+            self._encoder.captioned_image(
+                caption,
+                row,
+                separator=recipe.caption_separator,
+                input_prefix=prefix,
+                max_tokens=longest,
+                begin_first=recipe.begin_first,
+                learn_end=recipe.learn_end,
+            ),
+            self._encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
+        )
 
 
 class Batches:
@@ -165,29 +219,13 @@ class Batches:
     ) -> None:
         self._recipe, self._seed, self._rank, self._world = recipe, seed, rank, world
         self._collate, self._rows = Collator(data), len(data.features)
-        prefix, longest = recipe.input_prefix, recipe.max_tokens
         weights = recipe.weights
-        self._captions: list[tuple[Encoded, Encoded]] = []
-        if weights.captioning or weights.retrieval or weights.contrastive:
-            self._captions = [
-                (
-                    encoder.captioned_image(
-                        caption,
-                        row,
-                        separator=recipe.caption_separator,
-                        input_prefix=prefix,
-                        max_tokens=longest,
-                        begin_first=recipe.begin_first,
-                        learn_end=recipe.learn_end,
-                    ),
-                    encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
-                )
-                for caption, row in data.captions
-            ]
+        is_used = weights.captioning or weights.retrieval or weights.contrastive
+        self._captions = _Captions(data.captions if is_used else (), encoder, recipe)
         self._dialogues: list[Encoded] = []
         if recipe.dialogue_batch_size and (weights.dialogue or weights.dialogue_contrastive):
             self._dialogues = [encoder.example(example, recipe.max_tokens) for example in data.dialogues]
-        lengths = [len(captioning) for captioning, _ in self._captions]
+        lengths = self._captions.lengths()
         self._caption_order = LengthBatches(lengths, recipe.batch_size, seed) if lengths else None
         lengths = [len(dialogue) for dialogue in self._dialogues]
         self._dialogue_order = LengthBatches(lengths, recipe.dialogue_batch_size, seed + 1) if lengths else None
@@ -222,8 +260,9 @@ class Batches:
         self, captions: Sequence[int], dialogues: Sequence[int], joined: bool, negatives: Negatives | None
     ) -> StepBatch:
         weights = self._recipe.weights
-        captioning = [self._captions[i][0] for i in captions] if weights.captioning else []
-        retrieval = [self._captions[i][1] for i in captions] if weights.retrieval or weights.contrastive else []
+        both = [self._captions[i] for i in captions]
+        captioning = [sequence for sequence, _ in both] if weights.captioning else []
+        retrieval = [sequence for _, sequence in both] if weights.retrieval or weights.contrastive else []
         if joined:
             captioning = join_pairs(captioning)
         spoken = [self._dialogues[i] for i in dialogues]

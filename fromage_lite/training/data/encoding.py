@@ -18,6 +18,9 @@ from fromage_lite.language.model import LanguageModel
 from fromage_lite.text.interleaving import IGNORED, IMAGE_SLOT, Ret, Text, interleave, joined
 from fromage_lite.training.data.interleaved import Example, ExampleSegment, Image
 
+MOST_REMEMBERED = 500_000
+"""Texts whose ids are kept: those of a world come again and again, those of a large data set hardly ever."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -155,6 +158,8 @@ class SequenceEncoder:
     def _ids(self, text: str, add_bos: bool) -> tuple[int, ...]:
         key = (text, add_bos)
         if key not in self._memory:
+            if len(self._memory) >= MOST_REMEMBERED:
+                self._memory.clear()
             self._memory[key] = tuple(self._language.tokenize(text, add_bos=add_bos))
         return self._memory[key]
 

@@ -5,11 +5,12 @@ A picture is a row of a feature array here, never an image: the frozen encoder h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from PIL.Image import Image as PILImage
 from torch import Tensor
 
 from fromage_lite.errors import DataError
@@ -77,8 +78,7 @@ class TrainingData:
     """Everything that a training run reads. Each source of data (playground, caption file) makes one.
 
     Attributes:
-        features: `(N, dim)` float16 or float32, the frozen encoder's pooled features, or `(N, P, dim)`, several of each
-            picture; may be memory-mapped.
+        features: `(N, dim)` float16 or float32, the frozen encoder's pooled features; may be memory-mapped.
         captions: `(caption, row)` pairs; a picture may have several captions.
         dialogues: interleaved examples; empty for a captions-only run.
         groups: `(N,)` integers or None. Rows of one group look alike (equal descriptions), so they are never
@@ -88,6 +88,9 @@ class TrainingData:
         visual_map: weight `(visual tokens * width, dim)` and bias `(visual tokens * width,)` of the map to visual
             tokens, where the data knows it in closed form.
         validation: held-out data of the same form, without its own validation.
+        grid: `(N, P, grid_dim)`, the patches of the pictures or the encoder's layers, where visual tokens come from
+            them; else None.
+        picture: gives the picture of a row, small, to be looked at; None where there is none to be had.
         fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """
 
@@ -98,10 +101,12 @@ class TrainingData:
     texts: Sequence[str] | None = field(default=None, repr=False)
     visual_map: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     validation: TrainingData | None = field(default=None, repr=False)
+    grid: npt.NDArray[np.floating] | None = field(default=None, repr=False)
+    picture: Callable[[int], PILImage] | None = field(default=None, repr=False)
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        if self.features.ndim not in (2, 3):
+        if self.features.ndim != 2:
             raise DataError(f"Features must have the shape (images, dim), not {self.features.shape}.")
         if not self.captions and not self.dialogues:
             raise DataError("The training data holds neither captions nor dialogues.")

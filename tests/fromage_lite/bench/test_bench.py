@@ -1,15 +1,28 @@
 """The benchmarks run, on models of a toy's shape, and measure what they say."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from fromage_lite.bench import models
+from fromage_lite.bench.captions import caption_lengths
 from fromage_lite.bench.decoding import measure_decoding
-from fromage_lite.bench.training import measure_training
+from fromage_lite.bench.plain_training import PADDED, PlainTraining, Savings
+from fromage_lite.bench.training import (
+    OURS_CACHED,
+    OURS_PLAIN,
+    ROWS,
+    flat,
+    gradient_error,
+    make_batches,
+    measure_training,
+)
 from fromage_lite.errors import ConfigError
 from fromage_lite.placement import CPU
+from fromage_lite.training.recipe import Recipe
 
 
 @pytest.fixture
@@ -40,8 +53,42 @@ def test_figures_of_decoding(model, monkeypatch):
 def test_figures_of_training(model):
     figures = measure_training(model, batch_size=2, repeats=1)
     trained = sum(p.numel() for name, p in model.trained_parameters().items()) * torch.float32.itemsize
-    assert figures.gradient_bytes == trained
+    assert figures.trainable_bytes == trained
+    width, rows = model.language.dim, model.language.vocab_size + 1
+    assert figures.trainable_bytes_plain == trained + (rows - 1) * width * torch.float32.itemsize
     assert figures.optimizer_bytes == 2 * (trained - torch.float32.itemsize)  # of the temperature, a scalar, none count
+    assert [row.way for row in figures.rows] == [*ROWS, OURS_PLAIN, OURS_CACHED]
+    assert figures.rows[0].speedup == 1 and figures.speedup_cached_features == figures.rows[-1].speedup
+    assert figures.limit_cached_features > figures.limit_plain > 1
+    assert all(isinstance(value, (int, float)) for value in flat(figures).values())
+    assert all(row.gradient_error <= 1e-4 for row in figures.rows)  # of two captions that hardly differ
+
+
+def test_every_saving_leaves_the_gradients_as_they_are(model):
+    """In double precision nothing hides behind rounding: one saving at a time, and those of the trainer together."""
+    recipe = Recipe("bench", batch_size=4, concat_probability=0.0, max_tokens=PADDED)
+    batch = make_batches(model, recipe)[2]
+    model.bridge.double()
+    model.language.model.double()
+    batch = dataclasses.replace(batch, features=batch.features.double(), pixels=batch.pixels)
+    expected = None
+    for savings in [dataclasses.replace(savings, encoder="cached") for savings in ROWS.values()] + [
+        Savings.every("cached")
+    ]:
+        model.bridge.zero_grad(set_to_none=True)
+        training = PlainTraining(model, recipe, savings)
+        training.backward(batch)
+        found = training.gradients()
+        expected = expected or found
+        assert set(found) == set(model.trained_parameters())
+        assert gradient_error(found, expected) < 1e-6, savings  # the cross-entropy is in single precision
+
+
+def test_captions_are_as_long_as_those_of_cc3m():
+    """Sharma et al. 2018, table 2: 10.3 words on average, with a deviation of 4.5 and a median of 9."""
+    lengths = caption_lengths(200_000, np.random.default_rng(0))
+    assert lengths.mean() == pytest.approx(10.3, abs=0.05) and lengths.std() == pytest.approx(4.5, abs=0.05)
+    assert np.median(lengths) == 9 and lengths.min() >= 1
 
 
 def test_an_unknown_shape_is_refused():

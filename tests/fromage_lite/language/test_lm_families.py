@@ -21,8 +21,8 @@ from fromage_lite.training.data.batches import Collator, StepBatch
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import label_loss, step_losses
+from fromage_lite.training.optimizing import make_optimizer, optimizer_step
 from fromage_lite.training.recipe import Recipe, Weights
-from fromage_lite.training.trainer import make_optimizer, optimizer_step
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 WINDOW = 6  # of the sliding ones; every prompt here is longer

@@ -18,8 +18,8 @@ from fromage_lite.training.data.batches import Batches
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import step_losses
+from fromage_lite.training.optimizing import image_dropout, make_optimizer, optimizer_step
 from fromage_lite.training.recipe import Recipe, Weights
-from fromage_lite.training.trainer import image_dropout, make_optimizer, optimizer_step
 
 CAPTIONS_ONLY = Weights(retrieval=0, contrastive=0, dialogue=0, dialogue_contrastive=0)
 RELATIVES = {
@@ -64,8 +64,9 @@ def model(request, make):
 
 def losses_of(model, recipe, pictures):
     with torch.no_grad():
-        features = model.visual_features(pictures).numpy()
-    data = TrainingData(features, [("a cat", 0), ("a big dog", 1), ("two cats", 2), ("a tree", 3)])
+        pooled, features = model.image_features(pictures).pooled.numpy(), model.visual_features(pictures).numpy()
+    captions = [("a cat", 0), ("a big dog", 1), ("two cats", 2), ("a tree", 3)]
+    data = TrainingData(pooled, captions, grid=None if features.ndim == 2 else features)
     batch = Batches(data, SequenceEncoder(model.language, model.config), recipe).step(0)
     return step_losses(model, batch, recipe.weights)
 

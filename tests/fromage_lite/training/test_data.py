@@ -218,3 +218,26 @@ def test_a_found_picture_is_read_after_its_ret_and_is_no_label(tiny_model, encod
     )
     assert words(tiny_model, encoded.ids[encoded.labels != IGNORED]) == " here it is.<RET> in the forest.\n"
     assert encoded.image_rows == (2,) and encoded.ret_rows == (1,)
+
+
+def test_millions_of_captions_are_encoded_when_they_are_needed_and_no_sooner(tiny_model, monkeypatch):
+    data = TrainingData(np.zeros((8, tiny_model.vision.dim)), [(f"caption {'x' * row}", row) for row in range(8)])
+    recipe = Recipe("r", batch_size=4)
+
+    class Counting(SequenceEncoder):
+        calls = 0
+
+        def retrieval_caption(self, *arguments, **options):
+            Counting.calls += 1
+            return super().retrieval_caption(*arguments, **options)
+
+    encoder = Counting(tiny_model.language, tiny_model.config)
+    Batches(data, encoder, recipe)
+    assert Counting.calls == 8
+    monkeypatch.setattr("fromage_lite.training.data.batches.MOST_ENCODED", 7)
+    lazy = Batches(data, encoder, recipe)
+    assert Counting.calls == 8
+    batch = lazy.step(0).retrieval
+    assert Counting.calls == 12
+    said = {tiny_model.language.decode(ids[mask].tolist()) for ids, mask in zip(batch.ids, batch.mask, strict=True)}
+    assert len(said) == 4 and said <= {caption for caption, _ in data.captions}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +15,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image as PILImage
+from safetensors.torch import load_file
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.run import run
+from fromage_lite.training.state import has_checkpoint
 from tests.fromage_lite.training.test_train import RECIPE, make_data
 
 REPOSITORY = Path(__file__).parents[3]
@@ -122,7 +127,7 @@ def test_a_relative_trains_on_a_table_and_loads_again(recipe, options, tmp_path)
     assert "adapters." in text and "soft_prompt.tokens" in text and "ret_row" not in text
     exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
     last = Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu")
-    assert exported.adapters is not None and len(list((tmp_path / "run").glob("visual-*.npy"))) == 1
+    assert exported.adapters is not None
     for name, value in exported.trained_parameters().items():
         assert torch.allclose(value, last.trained_parameters()[name], rtol=1e-3, atol=1e-4), name
 
@@ -182,6 +187,33 @@ def test_the_script_explains_itself_and_reports_errors_in_one_sentence(tmp_path)
     assert result.stderr.startswith("Error: There is no recipe 'nonsense'.") and len(result.stderr.splitlines()) == 1
 
 
+# --- trials ---
+
+
+def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(recipe, options, monkeypatch):
+    monkeypatch.setattr("fromage_lite.training.data.tables.build_store", None)  # no picture is read
+    lines: list[str] = []
+    assert not run(recipe, dataclasses.replace(options, dry_run=True), lines.append)
+    said = "\n".join(lines)
+    assert "Memory: " in said and "Steps: 6 of 4 captions, 1 passes through 24" in said and "Time: a step takes" in said
+    assert "for 24 pictures" in said and lines[-1] == "Nothing was written."
+    assert not options.out.exists() and not options.export.exists()
+
+
+def test_a_search_for_the_learning_rate_leaves_a_table_and_no_checkpoint(recipe, options):
+    lines: list[str] = []
+    assert not run(recipe, dataclasses.replace(options, find_lr=True, export=None), lines.append)
+    rates = [float(line.split(",")[0]) for line in (options.out / "find_lr.csv").read_text().splitlines()[1:]]
+    assert rates == sorted(rates) and len(rates) > 10
+    assert "The loss falls fastest at a learning rate of" in lines[-1] and "find_lr.png" in lines[-1]
+    assert not (options.out / "last").exists()
+
+
+def test_one_process_has_nobody_to_divide_the_language_model_with(recipe, options):
+    with pytest.raises(ConfigError, match="one process only.*accelerate launch"):
+        run(recipe, dataclasses.replace(options, shard_lm=True), lambda line: None)
+
+
 # --- several processes ---
 
 WORKER = """
@@ -235,3 +267,95 @@ def test_two_processes_make_the_gradients_of_one(tiny_checkpoint, tmp_path):
     one.pop("loss.dialogue_contrastive")  # its negatives are each process's own
     for name in one:
         assert torch.allclose(one[name], two[name], atol=1e-5, rtol=1e-4), name
+
+
+@pytest.fixture
+def command(recipe, options, tmp_path):
+    """The script's arguments for a run of twenty steps on the table, without the folder of the run."""
+    values = {**recipe.to_dict(), "save_every": 1, "validate_every": 10, "mixed_precision": "no"}
+    names = ("batch_size", "save_every", "validate_every", "learning_rate", "warmup_steps")
+    text = "".join(f"{name} = {values[name]}\n" for name in names)
+    (tmp_path / "small.toml").write_text(f"{text}[bridge]\nretrieval_dim = 8\n")
+    return [
+        str(REPOSITORY / "scripts" / "train.py"),
+        *(
+            "--data",
+            str(options.data),
+            "--images-root",
+            str(options.images_root),
+            "--recipe",
+            str(tmp_path / "small.toml"),
+        ),
+        *("--language-model", options.language_model, "--vision-encoder", options.vision_encoder),
+        *("--steps", "20", "--device", "cpu", "--tracker", "none"),
+    ]
+
+
+def started(arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+
+
+def bridge_of(folder):
+    return load_file(folder / "last" / "model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("divided", [False, True], ids=["whole", "fsdp"])
+def test_two_processes_with_half_the_batch_each_make_the_bridge_of_one(command, tmp_path, divided):
+    """Also where each holds half of the language model's layers only. Started as `accelerate launch` starts them."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    more = {"ACCELERATE_USE_FSDP": "true"} if divided else {}
+    two = started([*launch, *command, "--out", str(tmp_path / "two")], **more)
+    assert two.returncode == 0, two.stderr
+    one = started([*command, "--out", str(tmp_path / "one")])
+    assert one.returncode == 0, one.stderr
+    state = [json.loads((tmp_path / run / "last" / "training_state.json").read_text()) for run in ("one", "two")]
+    assert [s["identity"]["processes"] for s in state] == [1, 2] and [s["step"] for s in state] == [20, 20]
+    assert state[0]["best_loss"] == pytest.approx(state[1]["best_loss"], rel=1e-3)
+    found, expected = bridge_of(tmp_path / "two"), bridge_of(tmp_path / "one")
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-3 * float(value.abs().max()), rtol=1e-3, msg=name)
+
+
+KILLED = """
+import os, random, signal, sys, threading
+sys.path.insert(0, sys.argv.pop(1))
+moment = float(sys.argv.pop(1))
+from fromage_lite.training.trainer import Trainer
+step, began = Trainer.step, []
+def kills(self, *arguments):
+    if not began:
+        began.append(threading.Timer(moment, os.kill, (os.getpid(), signal.SIGKILL)))
+        began[0].daemon = True
+        began[0].start()
+    return step(self, *arguments)
+Trainer.step = kills
+from tui.cli.main import main
+sys.argv[0] = "fromage-lite"
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(command, tmp_path):
+    """`kill -9` in the middle of steps and of writes: a checkpoint is written after every step."""
+    whole = started([*command, "--out", str(tmp_path / "whole")])
+    assert whole.returncode == 0, whole.stderr
+    out, moments = tmp_path / "killed", random.Random(1)
+    for attempt in range(5):
+        resume = ["--resume"] if has_checkpoint(out / "last") else ["--overwrite"]
+        moment = str(moments.uniform(0.02, 0.6))
+        killed = started(["-c", KILLED, str(REPOSITORY), moment, "train", *command[1:], "--out", str(out), *resume])
+        assert killed.returncode in (-signal.SIGKILL, 0), (attempt, killed.stderr)
+    resumed = started([*command, "--out", str(out), "--resume"])
+    assert resumed.returncode == 0, resumed.stderr
+    found, expected = bridge_of(out), bridge_of(tmp_path / "whole")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    metrics = [(folder / "last" / "metrics.jsonl").read_text() for folder in (out, tmp_path / "whole")]
+    assert metrics[0] == metrics[1]

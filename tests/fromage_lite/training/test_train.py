@@ -20,10 +20,11 @@ from fromage_lite.model.bridge import Whitening, load_bridge
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.text.templates import TEMPLATES
 from fromage_lite.training.data.interleaved import Image, Ret, TrainingData, dialogue_example
+from fromage_lite.training.optimizing import learning_rate
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.run import as_text, parameter_table
 from fromage_lite.training.state import has_checkpoint
-from fromage_lite.training.trainer import Trainer, TrainingError, learning_rate
+from fromage_lite.training.trainer import Trainer, TrainingError
 
 REPOSITORY = Path(__file__).parents[3]
 RECIPE = Recipe(

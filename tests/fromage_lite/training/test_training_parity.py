@@ -14,8 +14,8 @@ from fromage_lite.training.data.batches import Collator, StepBatch, join_pairs
 from fromage_lite.training.data.encoding import IGNORED, SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import contrastive_losses, label_loss, step_losses
+from fromage_lite.training.optimizing import make_optimizer, optimizer_step
 from fromage_lite.training.recipe import Recipe, Weights
-from fromage_lite.training.trainer import make_optimizer, optimizer_step
 
 GOLDEN = Path(os.environ.get("FROMAGE_GOLDEN", Path(__file__).parents[2] / "golden"))
 CASES = sorted(path.parent for path in GOLDEN.glob("*/outputs.json"))
