@@ -16,8 +16,8 @@ class RunOptions:
 
     recipe: str | None = None
     """photos (texts and simulated photographs), fromage (captions only), fromage-chat (captions and dialogues), paper
-    (large models), text-only (captions without pictures), or a .toml file. Default: fromage-chat, paper with --data, or
-    text-only with --captions."""
+    (large models), text-only (captions without pictures), a relative's (limber-clip, lma, epalm, git-llm, …), or a
+    .toml file. Default: fromage-chat, paper with --data, or text-only with --captions."""
     data: Path | None = None
     """Pictures with captions, whatever `index` reads: a table of lines caption<TAB>image (files or web addresses),
     tars of WebDataset or img2dataset, Parquet files, a saved data set, a folder, or an index. Default: the recipe's
