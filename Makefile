@@ -56,4 +56,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing fromage_lite and its test tools into $(VENV)/: a few minutes and some gigabytes, once."
 	$(INSTALL) --editable '.[test]'
+	@# Alone: the faiss-cpu that it asks for would overwrite faiss-gpu.
+	$(INSTALL) --no-deps milvus-lite
 	@touch $@ $(VENV)/.installed

@@ -28,6 +28,7 @@ from fromage_lite.files import expand_user
 from index.hub_datasets import HubReader
 from index.images import one_line, open_image
 from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.milvus_server import is_milvus, made_by
 from index.paths import index_of, pictures_folder
 from index.readers import FolderReader, Reader, TsvReader
 from index.several import SeveralReaders
@@ -140,22 +141,30 @@ def model_for_index(index: str | Path | None) -> str:
 
     Raises:
         ConfigError: the model that made it is not on this computer. What a folder names is never downloaded unasked.
+        StoreError: the index is in Milvus, and can't be asked.
     """
     if index is None or str(index) == NO_INDEX:
         return default_model()
-    made_by = maker(Path(expand_user(index)))
-    if not made_by:
+    model = maker(Path(expand_user(index)))
+    if not model:
         return default_model()
-    if not _is_at_hand(made_by):
+    if not _is_at_hand(model):
         raise ConfigError(
-            f"The index at {index} was made with the model {one_line(made_by, 200)}, which is not on this computer.",
+            f"The index at {index} was made with the model {one_line(model, 200)}, which is not on this computer.",
             "Name a model: --model.",
         )
-    return made_by
+    return model
 
 
 def maker(index: Path) -> str:
-    """The model that made the index in a folder, or began to; "" if that isn't known."""
+    """The model that made the index in a folder, or began to, or that a collection in Milvus is for; "" if that isn't
+    known.
+
+    Raises:
+        StoreError: the index is in Milvus, and can't be asked.
+    """
+    if is_milvus(index):
+        return made_by(index)
     try:
         return IndexManifest.read(index / INDEX_MANIFEST).model
     except FromageError:

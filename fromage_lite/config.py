@@ -251,7 +251,8 @@ class LoadOptions:
     """Model folder, Hugging Face id, or short name (photos, playground); for index and search also an image encoder
     without a bridge. Default: the one that fits the index and the pictures."""
     index: str | None = None
-    """Folder of the picture index to answer from, or "none". Default: the playground's pictures, for its models."""
+    """Folder of the picture index to answer from, its address in Milvus, or "none". Default: the playground's pictures,
+    for its models."""
     device: str = "auto"
     """Where to run: auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"

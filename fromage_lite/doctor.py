@@ -17,6 +17,7 @@ from fromage_lite.errors import FromageError
 from fromage_lite.start import load_agent, load_tower, own_pictures
 from index.errors import described
 from index.hits import Retriever
+from index.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.vision import VisionEncoder
@@ -168,7 +169,9 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
         agent.use_index(path)
     except FromageError as error:
         return Check("index", str(path), str(error))
-    return Check("index", f"{path}, {agent.index_size} pictures, made with fingerprint {agent.model.fingerprint()}")
+    kind = IndexManifest.read(path / INDEX_MANIFEST).described()
+    made = f"made with fingerprint {agent.model.fingerprint()}"
+    return Check("index", f"{path}, {agent.index_size} pictures, {made}; {kind}")
 
 
 def _pictures(index: Retriever | None, vision: VisionEncoder, options: LoadOptions) -> Iterator[Check]:

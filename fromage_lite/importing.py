@@ -14,6 +14,7 @@ from fromage_lite.indexing import Bar, Embedder, load_embedder, load_vision, no_
 from index.clip_retrieval import Export
 from index.derive import derive_index
 from index.manifest import IndexManifest
+from index.policy import IndexOptions
 from index.projected import ImportReport, import_features
 
 SAME_DIRECTION = 0.999
@@ -28,6 +29,7 @@ def index_export(
     *,
     base: Path | None = None,
     device: str = "auto",
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
 ) -> tuple[ImportReport, IndexManifest]:
     """Indexes an output folder of clip-retrieval for a model.
@@ -39,6 +41,7 @@ def index_export(
         model_name: the model that is to search; by default the same one.
         base: the folder that paths of pictures are in, and relative to; by default the output folder.
         device: where the model runs.
+        index_options: what the index is to be like.
         bar: shows the progress.
 
     Raises:
@@ -71,7 +74,10 @@ def index_export(
             resume=[*resume, "--relative-to", str(base.absolute())] if base is not None else resume,
         )
     with bar("Projecting", "row") as progress:
-        return report, derive_index(out, model.project, model.fingerprint, progress=progress, model=model.name)
+        manifest = derive_index(
+            out, model.project, model.fingerprint, options=index_options, progress=progress, model=model.name
+        )
+    return report, manifest
 
 
 def _check_length(export: Export, model: Embedder, folder: Path) -> None:

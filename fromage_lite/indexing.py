@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fromage_lite.choice import encoder_of, lasting_name, maker, misfit, model_for_folder, sources_to_look_at
 from fromage_lite.config import default_model
@@ -18,13 +19,20 @@ from fromage_lite.vision import EncoderSpace, VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
 from index.build import BuildReport, build_store, derive_index
 from index.derive import Project
+from index.download import DownloadLimits
+from index.encoding import Encoder
 from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.policy import IndexOptions
 from index.progress import Progress
 from index.projected import ImportReport, import_embeddings
 from index.readers import Reader
 from index.recognise import SourceOptions, open_sources
 from index.reference_pickle import read_reference
 from index.store import FeatureStore
+from index.threshold import keep_match_score
+
+if TYPE_CHECKING:
+    from index.ray_engine import RayEngine, RayOptions
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -58,12 +66,14 @@ class Embedder:
         project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
         fingerprint: of the space.
         name: the model, as `--model` takes it from any folder.
+        match_score: the score from which on a picture fits, as it was calibrated; None if it wasn't.
     """
 
     vision: VisionEncoder
     project: Project
     fingerprint: str
     name: str
+    match_score: float | None = None
 
 
 def load_embedder(name: str | Path, device: str = "auto") -> Embedder:
@@ -93,7 +103,8 @@ def embedder_of(model: Fromage, name: str | Path) -> Embedder:
     """As `load_embedder`, for a bridge that is loaded."""
     if not model.config.has_retrieval and model.vision.has_text_tower:
         return _embedder_without_bridge(model.vision, lasting_name(name))
-    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name))
+    least = model.config.match_score
+    return Embedder(model.vision, projection(model), model.fingerprint(), lasting_name(name), least)
 
 
 def _embedder_without_bridge(vision: VisionEncoder, name: str) -> Embedder:
@@ -111,9 +122,12 @@ def index_pictures(
     retry_failed: bool = False,
     batch_size: int = 64,
     workers: int = 0,
+    ray: RayOptions | None = None,
     device: str = "auto",
     load: Callable[[str | Path, str], Embedder] | None = None,
     only_changes: bool = False,
+    failed: Callable[[], None] = lambda: None,
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     notice: Report = no_notice,
 ) -> tuple[BuildReport, IndexManifest]:
@@ -129,9 +143,12 @@ def index_pictures(
         retry_failed: ask web addresses again that were found dead.
         batch_size: pictures embedded at once.
         workers: processes that decode pictures; 0 for threads of this one.
+        ray: embed on a Ray cluster, used like this; None embeds here.
         device: where the model runs.
         load: in place of `load_embedder`, for who has the model already.
         only_changes: leave the index as it is if no picture has changed and it is this model's.
+        failed: called for each picture that can't be indexed, as it happens.
+        index_options: what the index is to be like.
         bar: shows the progress.
         notice: gets a sentence about the model that was chosen.
 
@@ -144,7 +161,12 @@ def index_pictures(
     reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
     embedder = (load or load_embedder)(model_name, device)
-    with bar("Embedding", "picture") as progress:
+    with ExitStack() as bars:
+        elsewhere = None
+        if ray is not None:
+            on_ray = bars.enter_context(bar("Embedding on Ray", "picture"))
+            elsewhere = _ray_engine(ray, embedder, out, device, options.limits, batch_size, on_ray)
+        progress = bars.enter_context(bar("Embedding" if elsewhere is None else "Storing", "picture"))
         report = build_store(
             reader,
             two_steps(embedder.vision),
@@ -152,13 +174,71 @@ def index_pictures(
             encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[*(str(path.absolute()) for path in paths), *options.words(), *_words(embedder.name)],
+            resume=[
+                *(str(path.absolute()) for path in paths),
+                *options.words(),
+                *(ray.words() if ray is not None else ()),
+                *_words(embedder.name),
+            ],
             retry_failed=retry_failed,
             workers=workers,
+            preprocessing=embedder.vision.preprocessing,
+            failed=failed,
+            elsewhere=elsewhere,
         )
+    if elsewhere is not None:
+        elsewhere.forget()
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
-    return report, derive_index(out, embedder.project, embedder.fingerprint, model=embedder.name)
+    derive_index(out, embedder.project, embedder.fingerprint, options=index_options, model=embedder.name)
+    return report, keep_match_score(out, embedder.match_score)
+
+
+@dataclass(frozen=True)
+class WorkerEncoder:
+    """Makes an image encoder on another machine, where it or its model has to be under the same name.
+
+    Attributes:
+        name: as `load_vision` takes it from any folder.
+        device: where the encoder runs there.
+        fingerprint: that it must have.
+    """
+
+    name: str
+    device: str
+    fingerprint: str
+
+    def __call__(self) -> Encoder:
+        """The encoder.
+
+        Raises:
+            CheckpointError: it is missing or damaged there.
+            FingerprintError: another encoder is there.
+        """
+        vision = load_vision(self.name, self.device)
+        if vision.fingerprint() != self.fingerprint:
+            raise FingerprintError(
+                f"A worker has another image encoder under the name {self.name} than the machine that began.",
+                "Put the same model on all of them.",
+            )
+        return two_steps(vision)
+
+
+def _ray_engine(
+    ray: RayOptions,
+    embedder: Embedder,
+    out: Path,
+    device: str,
+    limits: DownloadLimits,
+    batch_size: int,
+    progress: Progress,
+) -> RayEngine:
+    from index.ray_engine import RayEngine
+
+    fingerprint = embedder.vision.fingerprint()
+    options = replace(ray, shards=ray.shards or str(out.absolute() / "shards"))
+    make = WorkerEncoder(embedder.name, device, fingerprint)
+    return RayEngine(options, make, fingerprint, limits=limits, batch_size=batch_size, progress=progress)
 
 
 def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:
@@ -185,13 +265,16 @@ def _chosen(name: str | Path | None, out: Path, reader: Reader, notice: Report) 
     return name
 
 
-def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_bar) -> IndexManifest:
+def index_features(
+    store: Path, out: Path, embedder: Embedder, *, index_options: IndexOptions = IndexOptions(), bar: Bar = no_bar
+) -> IndexManifest:
     """Indexes the pictures of a store for another model, from the stored features; no picture is opened.
 
     Args:
         store: the store's folder.
         out: the index's folder, which may be the same.
         embedder: the model, with the encoder that made the features.
+        index_options: what the index is to be like.
         bar: shows the progress.
 
     Raises:
@@ -199,13 +282,27 @@ def index_features(store: Path, out: Path, embedder: Embedder, *, bar: Bar = no_
         StoreError: the store is missing or damaged, or `out` can't be written.
     """
     opened = FeatureStore.open(store)
+    check_encoder(opened, embedder)
+    with bar("Projecting", "row") as progress:
+        derive_index(
+            opened,
+            embedder.project,
+            embedder.fingerprint,
+            out,
+            options=index_options,
+            progress=progress,
+            model=embedder.name,
+        )
+    return keep_match_score(out, embedder.match_score)
+
+
+def check_encoder(opened: FeatureStore, embedder: Embedder) -> None:
+    """Raises FingerprintError unless the model's own image encoder made the store's features."""
     if opened.bridge_fingerprint is None and opened.encoder_fingerprint != embedder.vision.fingerprint():
         raise FingerprintError(
-            f"The features in {store} were made by another image encoder than the model's.",
+            f"The features in {opened.path} were made by another image encoder than the model's.",
             "Build a new one from the pictures: fromage-lite index FOLDER --model MODEL --out NEW_INDEX",
         )
-    with bar("Projecting", "row") as progress:
-        return derive_index(opened, embedder.project, embedder.fingerprint, out, progress=progress, model=embedder.name)
 
 
 def index_embeddings(
@@ -215,6 +312,7 @@ def index_embeddings(
     *,
     base: Path | None = None,
     device: str = "auto",
+    index_options: IndexOptions = IndexOptions(),
     bar: Bar = no_bar,
     report: Callable[[Path, ImportReport], None] = lambda file, report: None,
 ) -> IndexManifest:
@@ -226,6 +324,7 @@ def index_embeddings(
         model_name: folder or Hub id of the model that made them; its language model is not loaded.
         base: the folder that paths in the files are relative to; None is each file's own.
         device: where the image encoder runs; it is needed for the fingerprint.
+        index_options: what the index is to be like.
         bar: shows the progress.
         report: gets a summary of each file.
 
@@ -260,7 +359,9 @@ def index_embeddings(
         raise ConfigError("There are no files of embeddings to index.")
     with bar("Indexing", "row") as progress:
         name = lasting_name(model_name)
-        return derive_index(out, lambda vectors: vectors, known[0], progress=progress, model=name)
+        return derive_index(
+            out, lambda vectors: vectors, known[0], options=index_options, progress=progress, model=name
+        )
 
 
 def _words(model_name: str | Path, **options: Path | Iterable[Path] | None) -> list[str]:

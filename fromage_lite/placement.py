@@ -51,6 +51,11 @@ class Placement:
         """The LM's precision in one word: `int8`, `bfloat16`, …"""
         return self.quantize or str(self.dtype).removeprefix("torch.")
 
+    @property
+    def rounds_alone(self) -> bool:
+        """Whether the LM is quantised without bitsandbytes: int8 on a CPU, which torch computes by itself."""
+        return self.quantize == "int8" and self.device.type == "cpu"
+
 
 CPU = Placement()
 
@@ -66,10 +71,16 @@ def choose_placement(
         quantize: `none`, `int8` or `int4`.
 
     Raises:
-        ConfigError: a value is unknown, the device does not exist, or bitsandbytes is not installed.
+        ConfigError: a value is unknown, the device does not exist, or bitsandbytes is needed and not installed.
     """
-    place = choose_device(device)
-    return Placement(place, choose_dtype(dtype, place), choose_quantize(quantize))
+    where = choose_device(device)
+    place = Placement(where, choose_dtype(dtype, where), choose_quantize(quantize))
+    if place.quantize is not None and not place.rounds_alone and importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            f"--quantize {quantize} needs bitsandbytes, which is not installed.",
+            "Install it with: pip install bitsandbytes",
+        )
+    return place
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
@@ -111,15 +122,10 @@ def choose_quantize(name: str) -> Quantize | None:
     """The precision to round the LM's linear layers to; None for `none`.
 
     Raises:
-        ConfigError: there is no such precision, or bitsandbytes is not installed.
+        ConfigError: there is no such precision.
     """
     if name not in _QUANTIZE:
         raise ConfigError(f"There is no quantisation {name!r}.", "Choose int8, int4 or none.")
-    if _QUANTIZE[name] is not None and importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"--quantize {name} needs bitsandbytes, which is not installed.",
-            "Install it with: pip install bitsandbytes",
-        )
     return _QUANTIZE[name]
 
 

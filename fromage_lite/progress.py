@@ -16,12 +16,13 @@ def ignore(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, unit: str) -> Iterator[Progress]:
+def progress_bar(title: str, unit: str, note: Callable[[], str] = lambda: "") -> Iterator[Progress]:
     """A bar on stderr.
 
     Args:
         title: what is being done.
         unit: one of what is counted.
+        note: what else is to stand behind the bar.
 
     Yields:
         A function of (how many are done, how many there are).
@@ -32,6 +33,8 @@ def progress_bar(title: str, unit: str) -> Iterator[Progress]:
 
         def update(done: int, total: int) -> None:
             bar.total = total
+            if words := note():
+                bar.set_postfix_str(words, refresh=False)
             bar.update(done - bar.n)
 
         yield update

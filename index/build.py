@@ -15,6 +15,7 @@ import numpy.typing as npt
 from index.build_report import BuildReport
 from index.decoding import DecoderProcesses, decode
 from index.derive import derive_index
+from index.elsewhere import EMBEDDED, Elsewhere, Embedded
 from index.encoding import Embed, Encoder, features_of, unprepared
 from index.errors import ImageError, StoreError, TemporaryImageError
 from index.failures import BAD_LIST, BadPicture, Failures
@@ -40,6 +41,8 @@ __all__ = [
 
 MOST_THREADS = 8
 """That open pictures: each may hold one that is not scaled down yet."""
+STORED_AT_ONCE = 2048
+"""Of pictures that were embedded elsewhere: waiting for the disk once for each of them would take days."""
 _COPIES = 16  # batches of copies that wait for a picture that must be embedded
 
 
@@ -54,6 +57,9 @@ def build_store(
     resume: Sequence[str] = (),
     retry_failed: bool = False,
     workers: int = 0,
+    preprocessing: str = "",
+    failed: Callable[[], None] = lambda: None,
+    elsewhere: Elsewhere | None = None,
 ) -> BuildReport:
     """Embed the pictures of `reader` into the store at `out`, continuing an interrupted build.
 
@@ -74,17 +80,28 @@ def build_store(
         retry_failed: ask web addresses again that were found dead.
         workers: processes that decode pictures; 0 decodes in threads of this process. A picture on which a process
             dies is a failure like any other.
+        preprocessing: how pictures are prepared for the encoder, in words; the store's manifest keeps it.
+        failed: called for each failure as it happens; the report has them all.
+        elsewhere: embeds the pictures, by the same encoder, in place of `embed`; then this build only stores them.
 
     Raises:
         FingerprintError: another encoder made the store at `out`.
         StoreError: no picture can be read, `out` can't be written to, or another builder is at work there.
     """
-    with FeatureStoreWriter(out, None, encoder_fingerprint, resume) as writer, ExitStack() as stack:
+    with (
+        FeatureStoreWriter(out, None, encoder_fingerprint, resume, preprocessing=preprocessing) as writer,
+        ExitStack() as stack,
+    ):
         if retry_failed:
             writer.forget_failed()
-        build = _Build(reader, writer, progress)
+        build = _Build(reader, writer, progress, failed)
         build.report.mended = writer.drop_damaged()
         stack.callback(build.failures.close)
+        if elsewhere is not None:
+            build.embed_all(build.load_embedded(elsewhere), EMBEDDED, max(batch_size, STORED_AT_ONCE))
+            build.remove_gone()
+            build.finish()
+            return build.report
         decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
         openers = workers + 1 if workers else min(MOST_THREADS, os.cpu_count() or 1)
         pools = [ThreadPoolExecutor(count) for count in (reader.at_once, openers)]
@@ -105,8 +122,10 @@ def _preparation(embed: Embed | Encoder) -> Prepare:
 class _Build:
     """One run of `build_store`. SQLite is touched by the calling thread only; the pools read and open pictures."""
 
-    def __init__(self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None) -> None:
-        self.reader, self.writer, self.progress = reader, writer, progress
+    def __init__(
+        self, reader: Reader, writer: FeatureStoreWriter, progress: Progress | None, failed: Callable[[], None]
+    ) -> None:
+        self.reader, self.writer, self.progress, self.failed = reader, writer, progress, failed
         self.report = BuildReport()
         self.failures = Failures()
         self._total = len(reader) if progress else 0
@@ -125,6 +144,23 @@ class _Build:
                 yield opened.result()
             except ImageError as error:
                 self._fail(known.wanted, error)
+
+    def load_embedded(self, elsewhere: Elsewhere) -> Iterator[Loaded]:
+        """As `load`, of pictures that have their feature."""
+        latest: Embedded | None = None
+
+        def read() -> Iterator[tuple[Wanted, Future[Read]]]:
+            nonlocal latest
+            for latest in elsewhere.embedded(self._wanted()):
+                yield latest.read.wanted, latest.as_read()
+
+        for known in self._needed(read()):
+            if known.is_copy or latest is None:
+                yield Loaded(known)
+            elif latest.error is not None:
+                self._fail(known.wanted, latest.error)
+            else:
+                yield Loaded(known, latest.feature, latest.thumbnail, latest.facts)
 
     def embed_all(self, pictures: Iterator[Loaded], embed: Embed | Encoder, batch_size: int) -> None:
         # Batches count only pictures that could be opened, so a resumed build forms the very same ones.
@@ -267,6 +303,7 @@ class _Build:
     def _bad(self, source: str, reason: str, cause: str, replaced: int | None = None) -> None:
         self._waiting.discard(source)
         self.failures.add(BadPicture(source, reason, cause))
+        self.failed()
         if replaced is not None:
             self.writer.remove([replaced])
             self.report.removed += 1

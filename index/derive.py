@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from index.errors import FingerprintError, StoreError
-from index.faiss_index import ImageIndex, build_index, choose_kind, exact_kind, new_index, training_size
+from index.faiss_build import build_index, described, fill
+from index.faiss_index import ImageIndex
+from index.finding import Finder
+from index.layers import take_apart
 from index.lock import BuilderLock
 from index.manifest import IndexManifest
+from index.policy import IndexOptions, Plan, choose_plan, exact_plan, training_size
 from index.progress import Progress
+from index.selection import Part
 from index.store import FeatureStore
+from index.update import update_index
 
-Project = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Vectors = npt.NDArray[np.float32]
+Project = Callable[[Vectors], Vectors]
 
 
 def derive_index(
@@ -26,20 +35,25 @@ def derive_index(
     out: str | Path | None = None,
     *,
     kind: str | None = None,
+    options: IndexOptions = IndexOptions(),
+    queries: npt.NDArray[np.float32] | None = None,
     block_size: int = 8192,
     progress: Progress | None = None,
     model: str = "",
 ) -> IndexManifest:
     """Index a store for a bridge, from its features alone: no picture is opened.
 
-    A store that holds a bridge's own image embeddings is indexed as is, for that bridge only.
+    A store that holds a bridge's own image embeddings is indexed as is, for that bridge only. A large index of the
+    store that is there already is brought up to date (`index.update`).
 
     Args:
         store: the store, or its folder.
         project: features (n, dim) float32 -> image embeddings (n, R) float32, unit norm.
         bridge_fingerprint: of the bridge and encoder behind `project`.
         out: the index folder; by default the store's own.
-        kind: a FAISS factory string; by default chosen by size.
+        kind: a FAISS factory string, in place of that of `options`.
+        options: what the index is to be like.
+        queries: (Q, R) of unit norm, such as will be asked, to tune the index on; by default noisy rows.
         block_size: features per call of `project`.
         progress: called with the rows projected.
         model: the model behind `project`, as `--model` takes it from any folder.
@@ -51,7 +65,39 @@ def derive_index(
     folder = store.path if isinstance(store, FeatureStore) else Path(store)
     FeatureStore.open(folder).close()  # before the lock, which makes a folder that is missing
     with BuilderLock(Path(out or folder)), closing(FeatureStore.open(folder)) as opened:
-        return _derive(opened, project, bridge_fingerprint, Path(out or folder), kind, block_size, progress, model)
+        plans = replace(options, kind=kind) if kind is not None else options
+        rows = _Projected(opened, project, bridge_fingerprint, block_size)
+        return _derive(rows, Path(out or folder), plans, queries, progress, model)
+
+
+class _Projected:
+    """The image embeddings of a store's rows."""
+
+    def __init__(self, store: FeatureStore, project: Project, bridge_fingerprint: str, block_size: int) -> None:
+        if (made_by := store.bridge_fingerprint) is not None:
+            if made_by != bridge_fingerprint:
+                raise FingerprintError(
+                    f"The store at {store.path} holds image embeddings that another model made; "
+                    "they can't be turned into this model's.",
+                    "Build an index from the pictures themselves, or import embeddings of this model.",
+                )
+            project = _unchanged
+        self.store, self.project = store, project
+        self.bridge_fingerprint, self.block_size = bridge_fingerprint, block_size
+
+    def blocks(self, ids: npt.NDArray[np.int64], report: Progress | None = None) -> Iterator[Vectors]:
+        """Blocks of the rows with these ids, ascending."""
+        for start in range(0, len(ids), self.block_size):
+            block = ids[start : start + self.block_size]
+            yield self.project(self.store.read_features(block))
+            if report:
+                report(start + len(block), len(ids))
+
+    def sample(self, ids: npt.NDArray[np.int64], size: int) -> Vectors:
+        """A random sample of the rows, in random order."""
+        rng = np.random.default_rng(0)
+        sample = np.concatenate(list(self.blocks(np.sort(rng.choice(ids, size, replace=False)))))
+        return sample[rng.permutation(len(sample))]
 
 
 def index_in_memory(store: FeatureStore, project: Project, fingerprint: str, *, block_size: int = 8192) -> ImageIndex:
@@ -69,58 +115,50 @@ def index_in_memory(store: FeatureStore, project: Project, fingerprint: str, *, 
     ids = store.live_ids()
     if not len(ids):
         raise StoreError(f"The store at {store.path} has no pictures.")
-    kind = exact_kind(len(ids))
-    index = new_index(kind, project(store.read_features(ids[:1])).shape[1], None)
-    for start in range(0, len(ids), block_size):
-        block = ids[start : start + block_size]
-        index.add_with_ids(np.ascontiguousarray(project(store.read_features(block))), block)
-    manifest = IndexManifest(
-        dim=index.d,
-        count=index.ntotal,
-        file_bytes=0,
-        kind=kind,
-        bridge_fingerprint=fingerprint,
-        encoder_fingerprint=store.encoder_fingerprint,
-        faiss_version="",
-    )
-    return ImageIndex(store.path, manifest, store, index)
+    blocks = (project(store.read_features(ids[at : at + block_size])) for at in range(0, len(ids), block_size))
+    built = fill(exact_plan(len(ids), "it is in no file"), ids, blocks, None)
+    if built is None:
+        raise StoreError(f"The vectors don't fit the store at {store.path}.")
+    manifest = replace(described(built), bridge_fingerprint=fingerprint, encoder_fingerprint=store.encoder_fingerprint)
+    return ImageIndex(store.path, manifest, store, [Part(Finder(take_apart(built.index)))])
 
 
 def _derive(
-    opened: FeatureStore,
-    project: Project,
-    bridge_fingerprint: str,
+    rows: _Projected,
     out: Path,
-    kind: str | None,
-    block_size: int,
+    options: IndexOptions,
+    queries: Vectors | None,
     progress: Progress | None,
     model: str,
 ) -> IndexManifest:
-    if (made_by := opened.bridge_fingerprint) is not None:
-        if made_by != bridge_fingerprint:
-            raise FingerprintError(
-                f"The store at {opened.path} holds image embeddings that another model made; "
-                "they can't be turned into this model's.",
-                "Build an index from the pictures themselves, or import embeddings of this model.",
-            )
-        project = _unchanged
-    ids = opened.live_ids()
-    kind = kind or choose_kind(len(ids))
-
-    def project_rows(wanted: npt.NDArray[np.int64], report: Progress | None) -> Iterator[npt.NDArray[np.float32]]:
-        for start in range(0, len(wanted), block_size):
-            block = wanted[start : start + block_size]
-            yield project(opened.read_features(block))
-            if report:
-                report(start + len(block), len(wanted))
-
-    training = None
-    if size := training_size(kind, len(ids)):
-        sample = np.sort(np.random.default_rng(0).choice(ids, size, replace=False))
-        training = np.concatenate(list(project_rows(sample, None)))
-    blocks = project_rows(ids, progress)
-    return build_index(opened, ids, blocks, bridge_fingerprint, out, kind=kind, training=training, model=model)
+    store, fingerprint = rows.store, rows.bridge_fingerprint
+    ids = store.live_ids()
+    plan = _plan(rows, ids, options)
+    manifest = update_index(store, ids, lambda new: rows.blocks(new, progress), fingerprint, out, plan, model)
+    if manifest is not None:
+        return manifest
+    size = training_size(plan.kind, len(ids))
+    training = rows.sample(ids, size) if size else None
+    return build_index(
+        store,
+        ids,
+        rows.blocks(ids, progress),
+        fingerprint,
+        out,
+        plan=plan,
+        training=training,
+        queries=queries,
+        model=model,
+    )
 
 
-def _unchanged(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _plan(rows: _Projected, ids: npt.NDArray[np.int64], options: IndexOptions) -> Plan:
+    if options.kind is not None:
+        return Plan.given(options.kind, options.recall, options.compact)
+    dim = next(iter(rows.blocks(ids[:1]))).shape[1] if len(ids) else 1
+    memory = psutil.virtual_memory().available
+    return choose_plan(len(ids), dim, recall=options.recall, compact=options.compact, memory=memory)
+
+
+def _unchanged(vectors: Vectors) -> Vectors:
     return vectors

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from index.connections import host_of
 from index.errors import TemporaryImageError
-from index.web import BusyServerError, fetch, host_of, short_address
+from index.web import BusyServerError, fetch, short_address
 
 LONGEST_WAIT = 10.0
 """Seconds that a server may ask for; what it would then still refuse the next run tries again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from index.saved_datasets import CAPTIONS, first_caption
 from index.text import sanitize
 
 SCHEME = "hf://datasets/"
-SPLIT = "train"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -59,7 +59,7 @@ class HubReader:
 
     at_once = FILES_AT_ONCE
 
-    def __init__(self, name: str, split: str = SPLIT) -> None:
+    def __init__(self, name: str, split: str) -> None:
         self.name, self.split = name, split
         self._place = f"{SCHEME}{name}/{split}"
         if find_spec("datasets") is None:
@@ -100,6 +100,9 @@ class HubReader:
 
 def _opened(name: str, split: str) -> Stream:
     datasets = import_module("datasets")
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what it says of each of its retries is in the error at the end
     try:
         rows: Stream = datasets.load_dataset(name, split=split, streaming=True)
         return rows
@@ -108,6 +111,8 @@ def _opened(name: str, split: str) -> Stream:
         here = "" if Path(name).exists() else f"There is no folder {sanitize(name)} here, and "
         what = f"{here}the data set {sanitize(name)} ({sanitize(split)}) can't be had: {sanitize(reason(error))}."
         raise StoreError(what[:1].upper() + what[1:], hint) from error
+    finally:
+        logger.setLevel(level)
 
 
 def _picture_column(rows: Stream, name: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from index.errors import StoreError, reason
 from index.files import write_bytes
+from index.text import one_line
 
 STORE_MANIFEST = "manifest.json"
 INDEX_MANIFEST = "index.json"
@@ -73,10 +75,21 @@ class _Manifest:
         if wrong := sorted(missing | (set(data) - set(fields))):
             raise StoreError(f"{path} is damaged: the fields {wrong} are missing or unknown.", "Build it again.")
         for name, value in data.items():
-            wanted: Any = int if fields[name].type == "int" else str
-            if type(value) is not wanted or (wanted is int and value < 0):
+            if not _fits(fields[name].type, value):
                 raise StoreError(f"{path} is damaged: {name} can't be {value!r}.", "Build it again.")
         return cls(**data)
+
+
+def _fits(wanted: object, value: object) -> bool:
+    """Whether a value out of a manifest is of the type that its field is annotated with; numbers are never negative."""
+    match wanted:
+        case "int":
+            return type(value) is int and value >= 0
+        case "float":
+            return type(value) in (int, float) and 0 <= cast("float", value) < math.inf
+        case "bool":
+            return type(value) is bool
+    return type(value) is str
 
 
 @dataclass(frozen=True)
@@ -90,13 +103,17 @@ class StoreManifest(_Manifest):
         encoder_fingerprint: the frozen encoder that made the features; `PROJECTED` and a bridge's fingerprint where
             the rows are that bridge's image embeddings.
         dtype: float16 for features, float32 for image embeddings.
+        preprocessing: how pictures are prepared for the encoder, in its library's words; "" if that isn't known.
     """
+
+    LATER = frozenset({"preprocessing"})
 
     dim: int
     count: int
     thumbnail_bytes: int
     encoder_fingerprint: str
     dtype: str = "float16"
+    preprocessing: str = ""
     format: str = "fromage-lite-store"
     version: int = VERSION
 
@@ -107,7 +124,7 @@ class IndexManifest(_Manifest):
 
     Attributes:
         dim: width of the retrieval space.
-        count: vectors in the index.
+        count: pictures that can be found.
         file_bytes: size of the FAISS file, by which a truncated one is recognised.
         file_crc: its CRC-32, by which `doctor` recognises a damaged one; -1 in an index of an earlier program.
         kind: the FAISS factory string.
@@ -116,9 +133,27 @@ class IndexManifest(_Manifest):
         encoder_fingerprint: the encoder of the store that the vectors were derived from.
         store: the store's folder, relative to the index folder; "." when they are one folder.
         model: the model that made it, as `--model` takes it from any folder; "" if that isn't known.
+        match_score: the score from which on a picture counts as what was asked for in words, as it was calibrated for
+            the model; 0 if it wasn't.
+        reason: why it is of this kind, a sentence.
+        is_compact: whether exact vectors are read from disk for each query rather than mapped into memory.
+        wished_recall: the recall@10 against exact search that it was tuned to; 0 where nothing was tuned.
+        recall: the recall@10 that it has on held-out queries; 0 where it wasn't measured, 1 of an exact kind.
+        probes: inverted lists that a query looks into; 0 for a kind without lists.
+        factor: candidates looked at exactly for each picture asked for; 0 for a kind without a second look.
+        store_rows: rows of the store, removed ones included, that it has taken in; 0 if that isn't known.
+        store_crc: of the checksums of their features, by which another store in the same place is recognised; 0
+            likewise.
+        changes: name of the file of what was added and removed since the FAISS file was written; "" if there is none.
+        changes_crc: its CRC-32.
+        added: vectors in it.
+        removed: vectors of the FAISS file that can't be found any more.
     """
 
-    LATER = frozenset({"model", "file_crc"})
+    LATER = frozenset(
+        "model file_crc match_score reason is_compact wished_recall recall probes factor store_rows store_crc changes "
+        "changes_crc added removed".split()
+    )
 
     dim: int
     count: int
@@ -131,6 +166,19 @@ class IndexManifest(_Manifest):
     metric: str = "inner_product"
     file_crc: int = -1
     model: str = ""
+    match_score: float = 0.0
+    reason: str = ""
+    is_compact: bool = False
+    wished_recall: float = 0.0
+    recall: float = 0.0
+    probes: int = 0
+    factor: int = 0
+    store_rows: int = 0
+    store_crc: int = 0
+    changes: str = ""
+    changes_crc: int = 0
+    added: int = 0
+    removed: int = 0
     format: str = "fromage-lite-index"
     version: int = VERSION
 
@@ -138,6 +186,10 @@ class IndexManifest(_Manifest):
     def has_bridge(self) -> bool:
         """Whether a bridge made the vectors; else they are in the encoder's own space."""
         return not self.bridge_fingerprint.startswith(ENCODER)
+
+    def described(self) -> str:
+        """The kind and why it is that, in a line."""
+        return f"{self.kind}. {one_line(self.reason, 400)}".rstrip()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from index.clip_retrieval import is_export
 from index.containers import PARQUET, TAR
 from index.download import Downloader, DownloadLimits
 from index.errors import StoreError
-from index.hub_datasets import SPLIT, HubReader, is_dataset_name
+from index.hub_datasets import HubReader, is_dataset_name
 from index.images import is_picture_name
 from index.parquets import ParquetReader, parquets
 from index.readers import FileReader, FolderReader, Reader, TsvReader
@@ -32,20 +32,20 @@ class SourceOptions:
         captions: a table of captions for the pictures of a folder.
         exclude: patterns of what is left out of a folder, as in a `.gitignore`.
         limits: of downloading.
-        split: of a data set that is named.
+        split: of a data set that is named; without it nothing is taken for such a name, and no network asked.
     """
 
     captions: Path | None = None
     exclude: Sequence[str] = ()
     limits: DownloadLimits = field(default_factory=DownloadLimits)
-    split: str = SPLIT
+    split: str = ""
 
     def words(self) -> list[str]:
         """The options of the command `index` that say the same."""
         words = ["--captions", str(self.captions.absolute())] if self.captions is not None else []
         for pattern in self.exclude:
             words += ["--exclude", pattern]
-        if self.split != SPLIT:
+        if self.split:
             words += ["--split", self.split]
         usual = DownloadLimits()
         if self.limits.at_once != usual.at_once:
@@ -103,7 +103,7 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     Raises:
         StoreError: there is nothing, or it can't be read.
     """
-    if is_dataset_name(path):
+    if options.split and is_dataset_name(path):
         return HubReader(str(path), options.split)
     if is_export(path):
         raise StoreError(
@@ -111,9 +111,10 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
             "Name the model whose image encoder made them: --encoder-of MODEL.",
         )
     if not path.exists() and not is_picture_name(path):
-        raise StoreError(
-            f"There is no folder or file {path}.", "Name a folder of pictures, a picture, a tar or a table."
-        )
+        hint = "Name a folder of pictures, a picture, a tar or a table."
+        if is_dataset_name(path):
+            hint += " A data set of Hugging Face's of that name needs --split, as in --split train."
+        raise StoreError(f"There is no folder or file {path}.", hint)
     return next(kind for kind in KINDS if kind.fits(path)).reader(path, options)
 
 

@@ -15,7 +15,8 @@ from index.build import Embed
 from index.commands import index_command
 from index.containers import stamp_of
 from index.errors import ImageError, StoreError
-from index.faiss_index import INDEX_FILE, ImageIndex
+from index.faiss_build import INDEX_FILE
+from index.faiss_index import ImageIndex
 from index.files import crc_of
 from index.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
 from index.manifest import storage_errors

@@ -33,16 +33,26 @@ class FeatureStoreWriter(RowWriter):
         encoder_fingerprint: of the frozen encoder that makes the features; or `PROJECTED` and a bridge's fingerprint,
             for image embeddings, which are kept in float32: they can't be computed again.
         resume: arguments of the command that goes on with this build, but for `--out`: told where it is interrupted.
+        preprocessing: how pictures are prepared for the encoder, for the manifest; "" leaves what it says.
 
     Raises:
         FingerprintError: the store holds another encoder's features.
         StoreError: the folder can't be written to or is damaged, or another builder is at work.
     """
 
-    def __init__(self, path: str | Path, dim: int | None, encoder_fingerprint: str, resume: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        dim: int | None,
+        encoder_fingerprint: str,
+        resume: Sequence[str] = (),
+        *,
+        preprocessing: str = "",
+    ) -> None:
         self.path = Path(path)
         self.count = self._uncommitted = 0
         self.encoder_fingerprint = encoder_fingerprint
+        self._preprocessing = preprocessing
         self.dtype = np.dtype("<f4" if encoder_fingerprint.startswith(PROJECTED) else "<f2")
         with ExitStack() as undo:
             self._lock = BuilderLock(self.path)
@@ -51,6 +61,7 @@ class FeatureStoreWriter(RowWriter):
                 self._rows = sqlite3.connect(self.path / ROWS, isolation_level=None, timeout=5.0)
                 undo.callback(self._rows.close)
                 self._open(dim, resume)
+                self._know_preprocessing()
             undo.pop_all()
 
     def _open(self, dim: int | None, resume: Sequence[str]) -> None:
@@ -68,6 +79,13 @@ class FeatureStoreWriter(RowWriter):
         self._thumbnails_end = int(last[0]) if last else 0
         self._features = _open_append(self.path / FEATURES, self.count * (self.dim or 0) * self.dtype.itemsize)
         self._thumbnails = _open_append(self.path / THUMBNAILS, self._thumbnails_end)
+
+    def _know_preprocessing(self) -> None:
+        known = self._rows.execute("SELECT value FROM meta WHERE name = 'preprocessing'").fetchone()
+        if self._preprocessing:
+            self._rows.execute("INSERT OR REPLACE INTO meta VALUES ('preprocessing', ?)", (self._preprocessing,))
+        elif known:
+            self._preprocessing = str(known[0])
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +177,7 @@ class FeatureStoreWriter(RowWriter):
                 thumbnail_bytes=self._thumbnails_end,
                 encoder_fingerprint=self.encoder_fingerprint,
                 dtype=self.dtype.name,
+                preprocessing=self._preprocessing,
             )
             manifest.write(self.path / STORE_MANIFEST)
 

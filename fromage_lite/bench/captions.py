@@ -22,7 +22,8 @@ def caption_lengths(count: int, rng: np.random.Generator) -> npt.NDArray[np.int6
 
 
 def captions(language: LanguageModel, count: int, seed: int = 0) -> list[str]:
-    """Captions of such lengths, of random words that are one token each."""
+    """Captions of such lengths, of random words that are one token each. One more stands at the beginning, where OPT
+    has its beginning of text."""
     rng = np.random.default_rng(seed)
     words = language.vocab_size // 2
-    return [language.decode(rng.integers(20, words, size=size).tolist()) for size in caption_lengths(count, rng)]
+    return [language.decode(rng.integers(20, words, size=1 + size).tolist()) for size in caption_lengths(count, rng)]

@@ -75,7 +75,7 @@ class IndexBuildFigures:
 def measure_index_build(
     vision: VisionEncoder,
     *,
-    pictures: int = 256,
+    pictures: int = 512,
     small: int = 1_000,
     large: int = 20_000,
     distinct: int = 256,
@@ -87,7 +87,7 @@ def measure_index_build(
 
     Args:
         vision: the encoder.
-        pictures: in each build that is timed.
+        pictures: in each build that is timed; several batches, for the first is decoded while the encoder waits.
         small, large: pictures in the builds whose memory is compared; a stand-in encodes them.
         distinct: different pictures; more of them are the same with other bytes behind.
         batch_size: pictures embedded at once.

@@ -81,6 +81,8 @@ def _check_shape(name: str, shapes: Mapping[str, object]) -> None:
 def _opt(name: str, place: Placement) -> Any:
     from transformers import AutoModelForCausalLM, OPTConfig
 
+    from fromage_lite.language.loading import lm_options
+
     shape = OPT_SHAPES[name]
     config = OPTConfig(
         **shape,
@@ -90,16 +92,20 @@ def _opt(name: str, place: Placement) -> Any:
         eos_token_id=None,  # random weights would end a text at random; this way every run has its full length
     )
     with place.device:  # weights are made where they are used, so there is never a second copy
-        return AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+        model = AutoModelForCausalLM.from_config(config, dtype=place.dtype)
+    if place.quantize is None:
+        return model
+    with tempfile.TemporaryDirectory() as folder:  # a model is rounded as it is read
+        model.save_pretrained(folder)
+        return AutoModelForCausalLM.from_pretrained(folder, **lm_options(place))
 
 
 def _tokenizer() -> Any:
-    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed. A text
-    begins with one of them, as OPT's do."""
+    """As many words as OPT has, `word0` to `word50264`, so that as little of the vocabulary is suppressed."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     words = {f"word{number}": number for number in range(OPT_WORDS)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="word2")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

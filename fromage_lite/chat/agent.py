@@ -45,7 +45,7 @@ class Agent:
     Attributes:
         engine: model and index, which all dialogues share.
         model_name: as above.
-        index_path: the index's folder; None without an index, or if the index is not in a folder.
+        index_path: the index's folder, or its address in Milvus; None without an index, or if nobody named it.
     """
 
     def __init__(
@@ -127,6 +127,13 @@ class Agent:
 
     def _opened(self, path: Path) -> Retriever:
         from index.faiss_index import ImageIndex
+        from index.milvus_server import is_milvus
+
+        if is_milvus(path):
+            from index.milvus import MilvusIndex
+
+            fingerprint = self.model.fingerprint() if self.model.config.has_retrieval else None
+            return MilvusIndex.open(path, fingerprint, self._checkpoint)
 
         if not self.model.config.has_retrieval:
             return ImageIndex.open(path, model=self._checkpoint)
@@ -206,7 +213,7 @@ class Agent:
         return look_up(
             asked,
             asked.top or k,
-            album.index,
+            lambda: album.index,
             lambda wanted, among: album.retrieve(query, wanted, exclude, among),
             self.match_score if album is self.engine else None,
         )

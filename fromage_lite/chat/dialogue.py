@@ -25,7 +25,7 @@ from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.search import Term, as_read, mixed_query, way
 from fromage_lite.chat.turns import Turn, message_segments, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings, SpellingMode
-from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, unexpected
+from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, StoreError, unexpected
 from fromage_lite.text.message import Segment, clean
 from fromage_lite.text.spelling import told
 from index.hits import Hit
@@ -122,7 +122,7 @@ class Dialogue:
         return look_up(
             request,
             request.top or k,
-            self.engine.index,
+            lambda: self.engine.index,
             lambda wanted, among: self.engine.retrieve(query, wanted, unwanted, among),
             self.engine.model.config.match_score,
         )
@@ -281,8 +281,14 @@ class Dialogue:
         room = min(settings.images_per_ret, settings.max_images - len(reply.hits))
         unwanted = unwanted | {hit.id for hit in reply.hits}
         k = room + NEXT_BEST + len(shown) if room > 0 else 0
-        found = album.retrieve(query_embeds, k, unwanted)
-        reply.retrieval_seconds += time.perf_counter() - started
+        try:
+            found = album.retrieve(query_embeds, k, unwanted)
+        except StoreError as error:  # a server that is lost, a file that is gone: the words of the reply are not
+            reply.parts.append(())
+            yield Notice(str(error))
+            return
+        finally:
+            reply.retrieval_seconds += time.perf_counter() - started
         least = settings.score_threshold
         choice = choose(
             [hit for hit in found if least is None or hit.score >= least], shown, self.engine.model.config.match_score

@@ -17,19 +17,19 @@ from index.hits import Catalogue, Hit, Retriever
 Ids = npt.NDArray[np.int64]
 Find = Callable[[int, Ids | None], list[Hit]]
 """The best so many pictures for the request's terms, best first; none but those of the ids."""
+Index = Callable[[], Retriever | None]
+"""What `find` searched last: one that was replaced on disk is opened anew before a search. Ids stay what they are."""
 
 _SPARE = 8  # found beyond what is asked for, at first
 
 
-def look_up(
-    request: SearchRequest, k: int, index: Retriever | None, find: Find, match_score: float | None
-) -> list[Hit]:
+def look_up(request: SearchRequest, k: int, index: Index, find: Find, match_score: float | None) -> list[Hit]:
     """At most `k` pictures, fewer only where fewer are to be found: pictures that are folded are made up for.
 
     Args:
         request: what is asked for; its terms are for `find`.
         k: how many.
-        index: what `find` searches.
+        index: see `Index`.
         find: see `Find`.
         match_score: the model's own threshold; None if it has none.
 
@@ -40,22 +40,21 @@ def look_up(
     least = _least(request, match_score)
     among = None
     if request.filters:
-        if not isinstance(index, Catalogue):
+        if not isinstance(known := index(), Catalogue):
             raise ConfigError("This index can't be filtered.", "Search it without filters.")
-        among = index.select(request.filters)
+        among = known.select(request.filters)
     hits = _distinct(request, k, index, lambda wanted: find(wanted, among), least)
-    return _newest_first(hits, index) if request.sort == "date" else hits
+    return _newest_first(hits, index()) if request.sort == "date" else hits
 
 
 def _distinct(
-    request: SearchRequest, k: int, index: Retriever | None, find: Callable[[int], list[Hit]], least: float | None
+    request: SearchRequest, k: int, index: Index, find: Callable[[int], list[Hit]], least: float | None
 ) -> list[Hit]:
-    folds = request.fold and isinstance(index, Catalogue)
-    wanted = 2 * k + _SPARE if folds else k
+    wanted = 2 * k + _SPARE if request.fold else k
     while True:
         found = find(wanted)
         kept = [hit for hit in found if least is None or hit.score >= least]
-        hits = _folded(kept, index) if folds and isinstance(index, Catalogue) else kept
+        hits = _folded(kept, known) if request.fold and isinstance(known := index(), Catalogue) else kept
         is_all = len(found) < wanted or len(kept) < len(found)
         if is_all or len(hits) >= k:
             return hits[:k]

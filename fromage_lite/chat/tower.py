@@ -44,9 +44,12 @@ class Tower(Album):
         """
         from index.derive import index_in_memory
         from index.faiss_index import ImageIndex
+        from index.milvus import MilvusIndex
 
         if index is None:
             raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")
+        if isinstance(index, MilvusIndex) and index.about.bridge_fingerprint == space.fingerprint:
+            return cls(space, index)
         if not isinstance(index, ImageIndex):
             raise ConfigError("This index keeps no features, which a search by the text tower needs.", "Ask by ret.")
         if index.manifest.bridge_fingerprint == space.fingerprint:

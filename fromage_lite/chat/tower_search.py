@@ -56,7 +56,7 @@ class TowerSearch:
         return look_up(
             request,
             request.top or k,
-            self.tower.index,
+            lambda: self.tower.index,
             lambda wanted, among: self.tower.retrieve(query, wanted, exclude, among),
             self.match_score,
         )

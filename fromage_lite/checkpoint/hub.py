@@ -12,7 +12,10 @@ from typing import Any
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
 from fromage_lite.checkpoint.words import WORDS_FILE
 from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
+from fromage_lite.errors import CheckpointError
 from index.errors import reason
+
+PATIENCE = 10.0  # seconds for an answer of the Hub
 
 
 def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Path:
@@ -48,13 +51,35 @@ def is_cached(repository: str) -> bool:
         return False
 
 
+def check_reachable(repository: str) -> None:
+    """Asks the Hub once whether it has a model's repository.
+
+    Raises:
+        CheckpointError: it hasn't, or it does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(repository, timeout=PATIENCE)
+    except Exception as error:  # offline, no such repository, no permission
+        raise CheckpointError(
+            f"The model {repository} is not on this computer, and could not be downloaded from the Hugging Face Hub "
+            f"({refusal(error, None)}).",
+            "Check the name and the network.",
+        ) from error
+
+
 def repository_config(repository: str) -> dict[str, Any]:
     """The config.json of a Hub repository, downloaded if need be; empty where there is none, or the Hub isn't
     reached."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
     try:
-        data = json.loads(Path(hf_hub_download(repository, CONFIG_FILE)).read_bytes())
+        file = try_to_load_from_cache(repository, CONFIG_FILE)
+        if not isinstance(file, str):
+            HfApi().model_info(repository, timeout=PATIENCE)  # one attempt: a download would try for half a minute
+            file = hf_hub_download(repository, CONFIG_FILE)
+        data = json.loads(Path(file).read_bytes())
     except Exception:  # offline, no such repository, no permission, no JSON: whoever loads it says what is wrong
         return {}
     return data if isinstance(data, dict) else {}

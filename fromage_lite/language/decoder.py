@@ -100,6 +100,11 @@ class Decoder:
         cache.layers = [DynamicLayer() if type(x) is DynamicSlidingWindowLayer else x for x in cache.layers]
         return cache
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether single positions run compiled."""
+        return self._compiled is not None
+
     def compile(self) -> None:
         """See `LanguageModel.compile_decoding`."""
         kinds = set(getattr(self._config, "layer_types", None) or ["full_attention"])

@@ -150,7 +150,11 @@ def _compact_memory(place: Placement) -> Iterator[None]:
 
 
 def _quantization_config(place: Placement) -> Any:
-    """LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339) or NF4 (2023, arXiv 2305.14314)."""
+    """On a CPU, `language.int8`; LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339) or NF4 (2023, arXiv 2305.14314)."""
+    if place.rounds_alone:
+        from fromage_lite.language.int8 import Int8Config
+
+        return Int8Config()
     from transformers import BitsAndBytesConfig
 
     if place.quantize == "int8":

@@ -226,6 +226,11 @@ class LanguageModel:
         """Tries how a cache is continued rightly; by how much the best way is off (see `Decoder.find_feeding`)."""
         return self._decoder.find_feeding()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `compile_decoding` was asked for."""
+        return self._decoder.is_compiled
+
     def compile_decoding(self) -> None:
         """From now on single positions run compiled, and new caches are of fixed size. The first steps compile.
 

@@ -83,13 +83,13 @@ make it.
   (up to three words, the last one last) and kinds from near to far, each the mixture of the classes' words plus an
   embedding of its place. Most pictures there are as confused as the classifier is: simulated from its head, whose rows
   say what it confuses. The answers follow one rule of what can honestly be said of a mixture. {lm_steps} steps of 4,096
-  tokens, a part of them drills (60 % at first, then 50 %) in yes/no, naming, and which of two pictures shows a thing.
-  Linear heads, thrown away afterwards, helped it on: they read the mixture half-way up, the classes that an asked word
-  means and how much of them the pictures have, and foretold at the place of `[RET]` what was asked for. (The weights in
-  the repository: the first round was ended before its learning rate had fallen; its first 318 steps knew no questions
-  of the form "a cat or a dog?" or beyond what is seen, and a kind was certain from 0.7 of the mixture on, whatever its
-  width; the heads at the things asked for came with the second round. The fourth has more synonyms, requests for what
-  it doesn't know, and mixtures near the thresholds; the fifth goes on with the same text.)
+  tokens, a part of them drills (60 % at first, then 50 %, at last 20 %) in yes/no, naming, and which of two pictures
+  shows a thing. Linear heads, thrown away afterwards, helped it on: they read the mixture half-way up, the classes that
+  an asked word means and how much of them the pictures have, and foretold at the place of `[RET]` what was asked for.
+  (The weights in the repository: the first round was ended before its learning rate had fallen; its first 318 steps
+  knew no questions of the form "a cat or a dog?" or beyond what is seen, and a kind was certain from 0.7 of the mixture
+  on, whatever its width; the heads at the things asked for came with the second round. The fourth has more synonyms,
+  requests for what it doesn't know, and mixtures near the thresholds; the fifth goes on with the same text.)
 - **`fromage-chat/`**: the bridge. Its map to visual tokens is known in closed form, from the LM's embeddings of the
   classes' words. `[RET]`, the query and the image projection are trained on texts and simulated mixtures.
 

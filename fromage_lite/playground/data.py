@@ -55,6 +55,7 @@ Encode = Callable[[list[PILImage.Image]], npt.NDArray[np.float32]]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
 _UNDESCRIBED = 48  # pictures without captions, for recipes that learn from captions without pictures
+_SHOWN = 128  # pixels of a picture that is only looked at
 _LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
 
@@ -172,6 +173,7 @@ def _part(
         groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
         texts=["".join(f" {tag}" for tag in tags(scene)) for scene in book.scenes],
         grid=grid,
+        picture=lambda row: render(book.scenes[row], _first_seed(split, seed) + row, _SHOWN),
         validation=validation,
         fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
     )
@@ -230,6 +232,11 @@ def _search(document: Document, book: _SceneBook) -> Example:
     return Example(tuple(segments))
 
 
+def _first_seed(split: Split, seed: int) -> int:
+    """What the first picture of a part is drawn with; the others follow."""
+    return seed + (HELD_OUT_SEED if split != "train" else 0)
+
+
 def _features(
     vision: VisionEncoder,
     scenes: Sequence[Scene],
@@ -250,10 +257,6 @@ def _features(
     with replacing(file) as temporary, temporary.open("wb") as stream:  # np.save adds .npy to a bare name
         np.save(stream, features, allow_pickle=False)
     return features
-
-
-def _first_seed(split: Split, seed: int) -> int:
-    return seed + (HELD_OUT_SEED if split != "train" else 0)
 
 
 def _encoded(model: Fromage, images: list[PILImage.Image]) -> npt.NDArray[np.float32]:

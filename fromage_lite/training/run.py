@@ -24,7 +24,7 @@ from fromage_lite.progress import Report, ignore
 from fromage_lite.training.curves import CURVES, NEEDED, can_draw
 from fromage_lite.training.data.captions import caption_data
 from fromage_lite.training.data.interleaved import TrainingData
-from fromage_lite.training.data.sources import DataSource, file_data
+from fromage_lite.training.data.sources import DataSource, check_sources, file_data
 from fromage_lite.training.data.streaming import StreamBatches, StreamOptions, tars_of
 from fromage_lite.training.find_lr import search_rate
 from fromage_lite.training.length import RunLength
@@ -56,6 +56,7 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
     if has_checkpoint(out / LAST) and not (options.resume or options.overwrite or is_trial):
         hint = "Give --resume to continue it, --overwrite to start over, or another --out."
         raise ConfigError(f"There is already a run in {out}.", hint)
+    check_sources(options)
     is_divided = wants_fsdp() or options.shard_lm
     trackers = () if is_trial else tracker_names(options.tracker)
     accelerator = make_accelerator(recipe, out, choose_device(options.device), trackers)

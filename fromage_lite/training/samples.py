@@ -86,8 +86,12 @@ def _features(array: np.ndarray, rows: list[int], model: Fromage) -> torch.Tenso
 
 def _caption(model: Fromage, features: torch.Tensor, recipe: Recipe) -> str:
     """What the model says after a picture, as it was trained to."""
-    text = recipe.input_prefix + recipe.caption_separator
-    embeds = model.prompt_embeds([features[0], text])
+    separator = recipe.caption_separator.rstrip(" ")  # a blank belongs to the first word
+    if recipe.input_prefix:  # the beginning of the text comes after it
+        before = model.prompt_embeds([features[0], recipe.input_prefix], add_bos=False)
+        embeds = torch.cat([before, model.token_embeds(model.language.tokenize(separator, add_bos=True))], dim=1)
+    else:
+        embeds = model.prompt_embeds([features[0], separator])
     tokens = stream(model, DecodingState(model), embeds, _SETTINGS, stop_strings=("\n", "."))
     return "".join(token.text for token in tokens).strip()
 

@@ -155,6 +155,11 @@ class VisionEncoder:
                 raise damaged("text tower of the image encoder", self.name, error) from error
         return self._tower
 
+    @property
+    def preprocessing(self) -> str:
+        """How pictures are prepared, in the words of the encoder's library."""
+        return self._backend.preprocessing
+
     def fingerprint(self) -> str:
         """Hash of weights and preprocessing, independent of the encoder's name and folder."""
         if not self._fingerprint:

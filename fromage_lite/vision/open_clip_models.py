@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fromage_lite.checkpoint.hub import is_cached
+from fromage_lite.checkpoint.hub import check_reachable, is_cached
 from fromage_lite.checkpoint.locate import resolve_model_name
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
@@ -34,13 +36,16 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         revision: unused: a name of open_clip holds its own.
 
     Raises:
-        CheckpointError: a local folder is missing or holds no open_clip model.
+        CheckpointError: a local folder is missing or holds no open_clip model, or the Hub can't be reached.
         ConfigError: the name has another form.
     """
     import open_clip
 
     model_name, pretrained = _source(name, base_dir)
-    model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
+    if (repository := _repository(name)) and not is_cached(repository):
+        check_reachable(repository)  # open_clip would try for a minute, and log every attempt
+    with _without_log():
+        model, transform = open_clip.create_model_from_pretrained(model_name, pretrained)
 
     def encode(pixel_values: Tensor, grid: bool) -> ImageFeatures:
         pooled = model.encode_image(pixel_values, normalize=False)
@@ -95,15 +100,25 @@ def is_here(name: str) -> bool:
     """Whether the weights are on this computer."""
     from open_clip import get_pretrained_cfg
 
+    if repository := _repository(name):
+        return is_cached(repository)
     if name.startswith("local-dir:"):
         return True
-    if name.startswith("hf-hub:"):
-        return is_cached(name.removeprefix("hf-hub:"))
     model_name, tag = _source(name, None)
     weights = get_pretrained_cfg(model_name, tag or "")
-    if repository := weights.get("hf_hub", "").rpartition("/")[0]:
-        return is_cached(repository)
     return "url" not in weights or (_DOWNLOADS / Path(weights["url"]).name).is_file()
+
+
+def _repository(name: str) -> str:
+    """The Hub repository of the weights; "" where they come from elsewhere."""
+    from open_clip import get_pretrained_cfg
+
+    if name.startswith("local-dir:"):
+        return ""
+    if name.startswith("hf-hub:"):
+        return name.removeprefix("hf-hub:")
+    model_name, tag = _source(name, None)
+    return str(get_pretrained_cfg(model_name, tag or "").get("hf_hub", "")).rpartition("/")[0]
 
 
 def _source(name: str, base_dir: Path | None) -> tuple[str, str | None]:
@@ -136,3 +151,18 @@ def _grid(visual: Any, pixel_values: Tensor) -> Tensor:
         return patches(maps[-1])
     inner = visual.forward_intermediates(pixel_values, indices=1, intermediates_only=True, output_fmt="NLC")
     return inner["image_intermediates"][-1]
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Drops what open_clip writes to the root logger itself: what goes wrong is raised, too."""
+    root = logging.getLogger()
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    root.addFilter(drop)
+    try:
+        yield
+    finally:
+        root.removeFilter(drop)

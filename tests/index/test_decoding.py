@@ -21,10 +21,10 @@ from index.store import FeatureStore
 
 def dies_of_red(source, data=None):
     """As `decode`; but a red picture ends the process, as a fault in a decoder would."""
-    image, thumbnail = decode(source, data)
-    if image.getpixel((0, 0)) == (255, 0, 0):
+    decoded = decode(source, data)
+    if decoded.image.getpixel((0, 0)) == (255, 0, 0):
         os.kill(os.getpid(), signal.SIGKILL)
-    return image, thumbnail
+    return decoded
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import os
 import numpy as np
 import pytest
 
+import index.faiss_build
 import index.faiss_index
 from index.derive import derive_index
 from index.errors import FingerprintError, StoreError
-from index.faiss_index import ImageIndex, build_index, choose_kind
+from index.faiss_build import build_index
+from index.faiss_index import ImageIndex
 from index.store import FeatureStore, FeatureStoreWriter
 
 DIM, WIDTH = 12, 8
@@ -194,7 +196,7 @@ def test_a_build_that_fails_leaves_the_old_index(store_path, tmp_path, monkeypat
     def disk_full(index, path):
         raise RuntimeError("write error")
 
-    monkeypatch.setattr(index.faiss_index.faiss, "write_index", disk_full)
+    monkeypatch.setattr(index.faiss_build.faiss, "write_index", disk_full)
     with pytest.raises(StoreError, match="disk full"):
         derive_index(store_path, project, "bridge-b", tmp_path)
     assert len(ImageIndex.open(tmp_path, "bridge-a")) == 396
@@ -251,9 +253,3 @@ def test_where_all_pictures_are_gone_a_search_ends(tmp_path, normalise, monkeypa
         writer.append([[1.0, id / 4] for id in range(50)], gone, [b""] * 50)
     derive_index(tmp_path, normalise, "bridge")
     assert ImageIndex.open(tmp_path).search(EAST, 3) == [[]]
-
-
-def test_the_kind_follows_the_size():
-    assert choose_kind(2_000) == "IDMap2,Flat"
-    assert choose_kind(3_300_000) == "IDMap2,SQfp16"
-    assert choose_kind(20_000_000) == "IVF32768_HNSW32,SQ8"

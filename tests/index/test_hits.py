@@ -44,6 +44,8 @@ def test_what_earlier_versions_saved_is_read(text, hit):
         '{"id": 7, "score": 0.5, "path": null}',
         '{"id": 7, "score": 0.5, "path": "/a", "caption": 3}',
         '{"id": 7, "score": 0.5, "path": "/a", "gone": 1}',
+        '{"id": 7, "score": 0.5, "path": "/a", "alike": "/b"}',
+        '{"id": 7, "score": 0.5, "path": "/a", "alike": [1]}',
         "[1]",
         f'{{"id": 7, "score": {10**400}, "path": "/a"}}',
     ],
@@ -51,3 +53,9 @@ def test_what_earlier_versions_saved_is_read(text, hit):
 def test_what_is_no_hit_is_refused(text):
     with pytest.raises((KeyError, TypeError, OverflowError)):
         Hit.from_dict(json.loads(text))
+
+
+def test_a_hit_names_the_pictures_that_it_stands_for():
+    stands = Hit(7, 0.125, "/pictures/a cat.png", "a cat", alike=("/pictures/copy.png",))
+    assert stands.to_dict() == {**CAT.to_dict(), "alike": ["/pictures/copy.png"]}
+    assert Hit.from_dict(json.loads(json.dumps(stands.to_dict()))) == stands

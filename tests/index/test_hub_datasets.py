@@ -44,7 +44,7 @@ def build(reader, encode, out):
 
 
 def test_the_rows_of_a_split_are_indexed_with_their_captions(birds, encode, tmp_path):
-    report = build(HubReader(birds), encode, tmp_path / "out")
+    report = build(HubReader(birds, "train"), encode, tmp_path / "out")
     assert (report.total, report.captioned, report.failed) == (10, 10, 0)
     store = FeatureStore.open(tmp_path / "out")
     assert store.row(7) == (f"hf://datasets/{birds}/train#image:7", "bird 7")
@@ -52,11 +52,11 @@ def test_the_rows_of_a_split_are_indexed_with_their_captions(birds, encode, tmp_
 
 
 def test_the_same_rows_are_known_and_changed_ones_are_embedded_again(birds, encode, tmp_path):
-    build(HubReader(birds), encode, tmp_path / "out")
-    assert build(HubReader(birds), encode, tmp_path / "out").unchanged == 10
+    build(HubReader(birds, "train"), encode, tmp_path / "out")
+    assert build(HubReader(birds, "train"), encode, tmp_path / "out").unchanged == 10
     data = tmp_path / "birds" / "data"
     (data / "test-00000-of-00001.parquet").replace(data / "train-00000-of-00002.parquet")
-    report = build(HubReader(birds), encode, tmp_path / "out")
+    report = build(HubReader(birds, "train"), encode, tmp_path / "out")
     assert (report.changed, report.reused) == (1, 5), "row 0 is the picture of the test, the next are known ones"
 
 
@@ -71,7 +71,7 @@ def test_without_pictures_it_is_refused(tmp_path):
     data.mkdir()
     parquet.write_table(pyarrow.table({"text": ["a"], "label": [1]}), data / "train.parquet")
     with pytest.raises(StoreError, match="has no column of pictures, but text, label"):
-        HubReader(str(data))
+        HubReader(str(data), "train")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,12 @@ def test_what_is_in_a_folder_here_is_no_name(tmp_path, monkeypatch):
     (tmp_path / "album").mkdir()
     assert not is_dataset_name(Path("album/mistyped"))
     with pytest.raises(StoreError, match="There is no folder or file album/mistyped"):
+        open_source(Path("album/mistyped"), SourceOptions(split="train"))
+
+
+def test_a_mistyped_folder_is_not_asked_for_in_the_network(monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("it was asked for"))
+    with pytest.raises(StoreError, match=r"There is no folder or file album/mistyped\. .* needs --split, as in"):
         open_source(Path("album/mistyped"))
 
 

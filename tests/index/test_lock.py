@@ -162,7 +162,7 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_opened_whole(tmp_path, 
     with FeatureStoreWriter(tmp_path, 2, "encoder") as writer:
         writer.append(np.array([[1.0, 0.0], [0.0, 1.0]]), rows(0, 1), [b"x"] * 2)
     derive_index(tmp_path, normalise, "old")
-    read, replaced = index.faiss_index._read_faiss, []
+    read, replaced = index.faiss_index.open_parts, []
 
     def read_later(*arguments):
         if not replaced:
@@ -170,7 +170,7 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_opened_whole(tmp_path, 
             derive_index(tmp_path, lambda features: normalise(-features), "new")
         return read(*arguments)
 
-    monkeypatch.setattr(index.faiss_index, "_read_faiss", read_later)
+    monkeypatch.setattr(index.faiss_index, "open_parts", read_later)
     opened = ImageIndex.open(tmp_path)
     assert opened.manifest.bridge_fingerprint == "new"
     assert opened.search(np.array([[1.0, 0.0]], np.float32), 1)[0][0].score == 0.0

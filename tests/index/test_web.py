@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from index import web as web_module
+from index import connections
+from index.connections import host_of, is_public
 from index.errors import ImageError, TemporaryImageError
-from index.web import BusyServerError, fetch, host_of, is_public
+from index.web import BusyServerError, fetch
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def test_a_redirection_to_this_computer_is_not_followed(guarded, names, monkeypa
     port = address.rpartition(":")[2]
     pages["/a.png"] = (302, {"Location": f"http://localhost:{port}/secret"}, b"")
     pages["/secret"] = (200, {}, b"secret")
-    real = web_module.is_public
+    real = connections.is_public
     checked = []
 
     def first_only(address):
         checked.append(address)
         return len(checked) == 1 or real(address)
 
-    monkeypatch.setattr(web_module, "is_public", first_only)
+    monkeypatch.setattr(connections, "is_public", first_only)
     with pytest.raises(ImageError, match="localhost is at .*not a public address"):
         fetch(f"http://pictures.example:{port}/a.png")
     assert asked == ["/a.png"]
@@ -203,8 +204,8 @@ def test_a_server_that_drips_is_left_at_the_deadline(monkeypatch):
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
-    monkeypatch.setattr(web_module, "time", Time)
-    monkeypatch.setattr(web_module, "DEADLINE", 5.0)
+    monkeypatch.setattr(connections, "time", Time)
+    monkeypatch.setattr(connections, "DEADLINE", 5.0)
     with pytest.raises(TemporaryImageError, match="no answer within 5 seconds"):
         fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/a.png")
     listener.close()
@@ -269,12 +270,12 @@ def test_certificates_are_checked(tmp_path, monkeypatch):
         with pytest.raises(ImageError, match="certificate") as error:
             fetch(f"https://localhost:{port}/a.png")
         assert error.value.cause == "bad certificate"
-        web_module._tls().load_verify_locations(certificate)
+        connections._tls().load_verify_locations(certificate)
         assert fetch(f"https://localhost:{port}/a.png") == b"picture"
         with pytest.raises(ImageError, match="certificate"):  # it is for the name alone
             fetch(f"https://127.0.0.1:{port}/a.png")
     finally:
-        web_module._tls.cache_clear()
+        connections._tls.cache_clear()
         server.shutdown()
         server.server_close()
         thread.join()

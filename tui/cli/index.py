@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,8 +14,8 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
 from index.clip_retrieval import is_export
 from index.download import DownloadLimits
-from index.hub_datasets import SPLIT
 from index.manifest import ROWS
+from index.policy import IndexOptions
 from index.recognise import SourceOptions
 from tui.cli import console
 from tui.cli.index_report import IndexReport, JsonIndexReport, say, show_bad
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from index.build_report import BuildReport
     from index.manifest import IndexManifest
     from index.projected import ImportReport
+    from index.ray_engine import RayOptions
+
+Engine = Literal["local", "ray"]
 
 
 def index(
@@ -36,7 +39,7 @@ def index(
             metavar="PICTURES",
             help="Folders of pictures, pictures, tables of lines caption<TAB>image (files or web addresses), tar or "
             "Parquet files or folders of them (WebDataset, img2dataset), data sets of Hugging Face's datasets, saved "
-            "or by name (OWNER/NAME); or one output folder of clip-retrieval, with --encoder-of.",
+            "or by name (OWNER/NAME, with --split); or one output folder of clip-retrieval, with --encoder-of.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +67,9 @@ def index(
     per_host: Annotated[float, typer.Option(min=0.01, help="Requests a second that one web server gets.")] = 5.0,
     max_download: Annotated[float, typer.Option(min=0.0, metavar="GB", help="Stop fetching here; 0 for no end.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option(help="Ask web addresses again that were found dead.")] = False,
-    split: Annotated[str, typer.Option(help="Split of a data set that is named.")] = SPLIT,
+    split: Annotated[
+        str, typer.Option(help="Split of a data set that is named; without it none is asked for.", show_default=False)
+    ] = "",
     encoder_of: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The model whose image encoder made the features of clip-retrieval."),
@@ -73,7 +78,33 @@ def index(
     workers: Annotated[
         int, typer.Option(min=0, max=256, help="Processes that decode pictures, for many cores; 0 for threads.")
     ] = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="Where pictures are embedded: local, or ray for a cluster of machines.")
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="The Ray cluster. Default: that of RAY_ADDRESS or of this machine, else a new one.")
+    ] = "",
+    num_actors: Annotated[
+        int, typer.Option(min=0, help="Encoders on the cluster; 0 for one a GPU, or one for each second CPU.")
+    ] = 0,
+    shards: Annotated[
+        str,
+        typer.Option(help="Folder or address (s3://…) that all of its machines share. Default: OUT/shards."),
+    ] = "",
     watch: Annotated[bool, typer.Option(help="Go on: keep the index up to date until Ctrl-C.")] = False,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the true ten nearest that a search of a large index is to find; 1 searches exactly.",
+            show_default="0.98, or 0.95 with --compact",
+        ),
+    ] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="Keep little of a large index in memory.")] = False,
+    factory: Annotated[
+        str | None, typer.Option(metavar="STRING", help="Kind of index, as FAISS's index_factory names it.")
+    ] = None,
     device: Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress and result of PICTURES as JSON, one object per line.")
@@ -96,28 +127,33 @@ def index(
     fromage-lite index captions.tsv --out my-index --model runs/my-bridge
     fromage-lite index cc3m-shards --out cc3m --model runs/my-bridge
     fromage-lite index ~/Pictures --out my-index --model open_clip:ViT-B-32/laion2b_s34b_b79k
+    fromage-lite index cc12m-shards --out cc12m --model runs/my-bridge --engine ray --shards /shared/cc12m
     fromage-lite index --rederive my-index --model runs/my-bridge
     fromage-lite index --from-reference cc3m_embeddings.pkl --model fromage_model --out cc3m
     """
     sources = list(pictures or ())
     _check_together(sources, out, model, captions, rederive, from_reference, relative_to, encoder_of)
     _check_sources(sources, captions, exclude, as_json, watch, encoder_of)
+    ray = _ray(engine, ray_address, num_actors, shards, watch, encoder_of)
     limits = DownloadLimits(downloads, per_host, round(max_download * 1e9))
     options = SourceOptions(captions, exclude or (), limits, split)
+    wanted = IndexOptions(recall, compact, factory)
     if not sources and rederive is None and out is not None and (out / ROWS).is_file():
         rederive = out  # the command that a fingerprint error names
     try:
         if from_reference and model is not None and out is not None:
-            _index_embeddings(from_reference, relative_to, out, model, device)
+            _index_embeddings(from_reference, relative_to, out, model, wanted, device)
         elif encoder_of is not None and out is not None:
-            _index_export(sources[0], relative_to, out, encoder_of, model, device)
+            _index_export(sources[0], relative_to, out, encoder_of, model, wanted, device)
         elif sources and out is not None:
             report = JsonIndexReport() if as_json else IndexReport()
-            _Pictures(sources, out, model, options, retry_failed, batch_size, workers, device, report).index(watch)
+            _Pictures(
+                sources, out, model, options, retry_failed, batch_size, workers, ray, wanted, device, report
+            ).index(watch)
         elif rederive is not None:
-            _index_features(rederive, out or rederive, model, device)
+            _index_features(rederive, out or rederive, model, wanted, device)
         else:
-            _index_playground(out, model, device)
+            _index_playground(out, model, wanted, device)
     except KeyboardInterrupt as interrupt:
         words = str(interrupt) or "Interrupted; nothing is lost. Run the same command again to continue."
         raise KeyboardInterrupt(words) from None
@@ -170,6 +206,20 @@ def _check_sources(
         raise ConfigError("--watch is for pictures, not for features of clip-retrieval.", "Omit it.")
 
 
+def _ray(
+    engine: Engine, address: str, num_actors: int, shards: str, watch: bool, encoder_of: str | None
+) -> RayOptions | None:
+    if engine == "local":
+        if address or num_actors or shards:
+            raise ConfigError("--ray-address, --num-actors and --shards are for --engine ray.", "Add it, or omit them.")
+        return None
+    if watch or encoder_of is not None:
+        raise ConfigError("--engine ray is for builds, without --watch and --encoder-of.", "Omit one of them.")
+    from index.ray_engine import RayOptions
+
+    return RayOptions(address, num_actors, shards)
+
+
 @dataclass(frozen=True)
 class _Pictures:
     """Pictures to index, as the command line names them."""
@@ -181,6 +231,8 @@ class _Pictures:
     retry_failed: bool
     batch_size: int
     workers: int
+    ray: RayOptions | None
+    wanted: IndexOptions
     device: str
     report: IndexReport | JsonIndexReport
 
@@ -224,37 +276,56 @@ class _Pictures:
             retry_failed=self.retry_failed,
             batch_size=self.batch_size,
             workers=self.workers,
+            ray=self.ray,
+            index_options=self.wanted,
             device=self.device,
             load=load,
+            failed=self.report.failed,
             only_changes=only_changes,
             bar=bar,
             notice=notice,
         )
 
 
-def _index_features(store: Path, out: Path, model: str | None, device: str) -> None:
+def _index_features(store: Path, out: Path, model: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.choice import maker
     from fromage_lite.config import default_model
     from fromage_lite.indexing import index_features, load_embedder
 
     name = model or maker(store) or default_model()
-    manifest = index_features(store, out, load_embedder(name, device), bar=progress_bar)
-    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    embedder = load_embedder(name, device)
+    manifest = index_features(store, out, embedder, index_options=wanted, bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")
 
 
-def _index_export(folder: Path, base: Path | None, out: Path, encoder_of: str, model: str | None, device: str) -> None:
+def _index_export(
+    folder: Path, base: Path | None, out: Path, encoder_of: str, model: str | None, wanted: IndexOptions, device: str
+) -> None:
     from fromage_lite.importing import index_export
 
-    report, manifest = index_export(folder, out, encoder_of, model, base=base, device=device, bar=progress_bar)
+    report, manifest = index_export(
+        folder, out, encoder_of, model, base=base, device=device, index_options=wanted, bar=progress_bar
+    )
     _show_import(folder, report)
-    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.described()}")
 
 
-def _index_embeddings(files: Sequence[Path], base: Path | None, out: Path, model: str, device: str) -> None:
+def _index_embeddings(
+    files: Sequence[Path], base: Path | None, out: Path, model: str, wanted: IndexOptions, device: str
+) -> None:
     from fromage_lite.indexing import index_embeddings
 
-    manifest = index_embeddings(files, out, model, base=base, device=device, bar=progress_bar, report=_show_import)
-    say(f"{out}: {manifest.count} pictures. Index: {manifest.kind}.")
+    manifest = index_embeddings(
+        files,
+        out,
+        model,
+        base=base,
+        device=device,
+        index_options=wanted,
+        bar=progress_bar,
+        report=_show_import,
+    )
+    say(f"{out}: {manifest.count} pictures. Index: {manifest.described()}")
 
 
 def _show_import(file: Path, report: ImportReport) -> None:
@@ -265,7 +336,7 @@ def _show_import(file: Path, report: ImportReport) -> None:
     )
 
 
-def _index_playground(out: Path | None, model_name: str | None, device: str) -> None:
+def _index_playground(out: Path | None, model_name: str | None, wanted: IndexOptions, device: str) -> None:
     from fromage_lite.config import PLAYGROUND
     from fromage_lite.indexing import embedder_of, index_features, load_model
     from fromage_lite.playground.pictures import ensure_playground_index
@@ -277,5 +348,6 @@ def _index_playground(out: Path | None, model_name: str | None, device: str) -> 
     if out is None:
         say(f"{own}: the index of the playground's pictures is ready.")
         return
-    manifest = index_features(own, out, embedder_of(model, model_name), bar=progress_bar)
-    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.kind}.")
+    embedder = embedder_of(model, model_name)
+    manifest = index_features(own, out, embedder, index_options=wanted, bar=progress_bar)
+    say(f"{out}: {manifest.count} pictures indexed from their features. Index: {manifest.described()}")

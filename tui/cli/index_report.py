@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,17 @@ CHANGES = ("new", "moved or copied", "changed", "removed", "mended")
 class IndexReport:
     """Output for people."""
 
-    bar = staticmethod(progress_bar)
+    failures = 0
+    """So far, in the build that shows its progress."""
+
+    def bar(self, title: str, unit: str) -> AbstractContextManager[Progress]:
+        """As `progress_bar`, with the failures behind it."""
+        return progress_bar(title, unit, lambda: f"{self.failures:,} failed" if self.failures else "")
+
+    def failed(self) -> None:
+        """Counts a failure."""
+        self.failures += 1
+
     notice = staticmethod(console.complain)
 
     def again(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
@@ -51,6 +61,11 @@ class JsonIndexReport:
     """Output for programs."""
 
     EVERY = 0.2  # seconds between two lines of progress
+    failures = 0
+
+    def failed(self) -> None:
+        """Counts a failure."""
+        self.failures += 1
 
     @contextmanager
     def bar(self, title: str, unit: str) -> Iterator[Progress]:
@@ -61,7 +76,8 @@ class JsonIndexReport:
             nonlocal last
             if done >= total or time.monotonic() - last >= self.EVERY:
                 last = time.monotonic()
-                self._print({"event": "progress", "what": title, "unit": unit, "done": done, "total": total})
+                counts = {"done": done, "total": total, "failed": self.failures}
+                self._print({"event": "progress", "what": title, "unit": unit, **counts})
 
         yield update
 

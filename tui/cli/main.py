@@ -27,9 +27,11 @@ from tui.cli.models import models
 from tui.cli.options import DrawnAs, NoSave, given_settings, with_options
 from tui.cli.search import search
 from tui.cli.serve import serve
+from tui.cli.to_milvus import to_milvus
 from tui.cli.train import train
 
-COMMANDS_WITH_BARS = ("index", "train", "evaluate")  # next to their own progress bars, downloads may draw theirs
+# Next to their own progress bars, downloads may draw theirs.
+COMMANDS_WITH_BARS = ("index", "to-milvus", "train", "evaluate")
 
 
 class _ChatByDefault(TyperGroup):
@@ -124,7 +126,7 @@ def _session(last: bool, session: int | None) -> int | Literal["last"] | None:
 
 
 _MAKING = (train, evaluate, convert, make_photos, make_playground)
-for command in (chat, ask, search, serve, models, index, config, doctor, *_MAKING):
+for command in (chat, ask, search, serve, models, index, to_milvus, config, doctor, *_MAKING):
     add(app, command)
 app.add_typer(bench.app, name="bench")
 

@@ -233,6 +233,10 @@ class ChatScreen(Screen[None]):
             case _:
                 await self.note_error(unexpected("Something went wrong", error))
 
+    def show_pictures(self) -> None:
+        if (agent := self.conversation.agent) is not None:
+            self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+
     async def _tell_problems(self) -> None:
         for problem in self.host.problems:
             await self.note(problem, "warning")
@@ -240,7 +244,7 @@ class ChatScreen(Screen[None]):
     def show_agent(self) -> None:
         if (agent := self.conversation.agent) is not None:
             self.status.model, self.status.device = sanitize(agent.model_name), str(agent.device)
-            self.status.pictures = f"{agent.index_size:,} pictures" if agent.index_size else "no pictures"
+        self.show_pictures()
         self.feature(Indexing).greet()
         self.transcript.mark_hidden(self.conversation.hidden)  # of a resumed conversation it is known only now
 

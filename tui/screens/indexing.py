@@ -16,6 +16,7 @@ from fromage_lite.errors import FromageError, StoreError
 from index.failures import BAD_LIST
 from index.images import one_line, sanitize
 from index.manifest import INDEX_MANIFEST, ROWS
+from index.milvus_server import is_milvus
 from index.paths import index_of, pictures_folder, shortened
 from index.recognise import open_sources
 from tui.conversation import DEFAULT_INDEX
@@ -250,8 +251,8 @@ def _to_index(argument: str) -> Sources:
 
 
 def _is_index(folder: Path) -> bool:
-    """Whether it is the folder of an index, finished or not."""
-    return any((folder / name).is_file() for name in (INDEX_MANIFEST, ROWS))
+    """Whether it is the folder of an index, finished or not, or one that Milvus Lite calls a file."""
+    return is_milvus(folder) or any((folder / name).is_file() for name in (INDEX_MANIFEST, ROWS))
 
 
 def _look_at(sources: Sources) -> Choice:

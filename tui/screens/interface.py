@@ -161,3 +161,6 @@ class Chat(Protocol):
 
     def show_agent(self) -> None:
         """Shows which model and which pictures answer."""
+
+    def show_pictures(self) -> None:
+        """Shows how many pictures can be found."""

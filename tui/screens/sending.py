@@ -306,6 +306,7 @@ class Sending:
         await view.apply(item)
         if isinstance(item, Statistics):
             chat.status.statistics = item
+            chat.show_pictures()  # a search may have met more of them
         elif isinstance(item, Done) and outgoing is not None:
             chat.turns.append(view)
         elif isinstance(item, Failed) and outgoing is not None:

@@ -16,6 +16,7 @@ from fromage_lite.errors import FromageError
 from fromage_lite.text.message import Segment
 from index.hits import Hit
 from index.images import one_line
+from index.milvus_server import index_name
 from index.paths import cache_folder
 from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
 from tui.pictures.thumbnails import Picture
@@ -286,7 +287,7 @@ class SavedConversation(Conversation):
 
     def _held_with(self, agent: ChatAgent) -> HeldWith:
         if agent.index_path is not None:
-            index, index_path = agent.index_path.name, str(agent.index_path.absolute())
+            index, index_path = agent.index_path.name, index_name(agent.index_path)
         else:
             index, index_path = "", "" if agent.index_size else NO_INDEX
         return HeldWith(agent.model_name, index, lasting_name(self.model_path), index_path)
@@ -316,4 +317,4 @@ def _pictures_of(agent: ChatAgent) -> str:
         return ""
     if cache_folder() in agent.index_path.parents:
         return f"Pictures come from the model's own index, {agent.index_size:,}."
-    return f"Pictures come from the index {agent.index_path.absolute()}, {agent.index_size:,}."
+    return f"Pictures come from the index {index_name(agent.index_path)}, {agent.index_size:,}."

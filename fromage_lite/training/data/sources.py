@@ -15,11 +15,23 @@ from fromage_lite.training.data.tables import Split, TableReport, read_source, r
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from index.manifest import STORE_MANIFEST
+from index.recognise import open_source
 
 DataSource = Callable[[Fromage, Recipe, int], tuple[TrainingData, str]]
 """Makes the data of a run that names no file, from model, recipe and seed; also returns a sentence about it."""
 FEATURES, VALIDATION_FEATURES = "features", "features-validation"
 """Folders of the run with the features of what is not a store yet."""
+
+
+def check_sources(options: RunOptions) -> None:
+    """Before a model is loaded, so that a mistyped name fails at once.
+
+    Raises:
+        FromageError: there is nothing to read where the options say.
+    """
+    for path in (options.data, options.val_data):
+        if path is not None and not is_store(path):
+            open_source(path)
 
 
 def file_data(options: RunOptions, model: Fromage, out: Path) -> tuple[TrainingData, str]:

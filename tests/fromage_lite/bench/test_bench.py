@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fromage_lite.bench import models
+from fromage_lite.bench.baselines import rerun
 from fromage_lite.bench.captions import caption_lengths
 from fromage_lite.bench.decoding import measure_decoding
 from fromage_lite.bench.plain_training import PADDED, PlainTraining, Savings
@@ -20,8 +21,10 @@ from fromage_lite.bench.training import (
     make_batches,
     measure_training,
 )
+from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError
-from fromage_lite.placement import CPU
+from fromage_lite.model.decoding import DecodingState, stream
+from fromage_lite.placement import CPU, Placement
 from fromage_lite.training.recipe import Recipe
 
 
@@ -46,8 +49,30 @@ def test_the_vocabulary_is_as_large_as_the_models(model):
 def test_figures_of_decoding(model, monkeypatch):
     monkeypatch.setattr("fromage_lite.bench.decoding.memory_bandwidth", lambda *_: 1e9)
     figures = measure_decoding(model, new_tokens=4, repeats=2)
-    assert 0 < figures.first_token < figures.reply and figures.generate > 0
-    assert math.isfinite(figures.reply_over_generate) and figures.reply_over_generate > 0
+    assert 0 < figures.ttft_ms < figures.reply_ms < figures.dialogue_ms
+    assert figures.own_ms_per_token and 0 < figures.own_ms_per_token < figures.reply_ms
+    for ratio in (figures.ratio_vs_transformers_generate, figures.ratio_vs_bare_loop, figures.speedup_64_vs_rerun):
+        assert math.isfinite(ratio) and ratio > 0
+
+
+def test_what_is_computed_anew_for_each_token_is_the_same_reply(model):
+    """The comparison is fair only if both say the same."""
+    said = []
+    parts = [model.prompt_embeds(["word3 word4"]), model.prompt_embeds([" word5"])]
+    next_logits = model.next_logits
+    model.next_logits = lambda hidden: said.append(next_logits(hidden)) or said[-1]
+    rerun(model, parts, 3)
+    del model.next_logits
+    state, ids = DecodingState(model), []
+    settings = GenerationSettings(max_new_tokens=3, ret_mode="off")
+    for part in parts:
+        ids += [token.id for token in stream(model, state, part, settings) if token.id is not None]
+    assert ids == [int(logits.argmax()) for logits in said] and len(ids) == 6
+
+
+def test_an_int8_model_of_a_shape_is_rounded(model):
+    rounded = models.random_model("tiny", "tiny", Placement(quantize="int8"))
+    assert rounded.language.decoder.layers[0].fc1.weight.dtype == torch.int8
 
 
 def test_figures_of_training(model):

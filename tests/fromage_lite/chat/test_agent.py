@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.engine import Engine
 from fromage_lite.errors import ConfigError, FingerprintError, ImageError, MessageError, StoreError
+from fromage_lite.indexing import index_pictures
 from fromage_lite.text.message import ImageSegment
 from index.hits import Retriever
 from tests.fromage_lite.fakes import ListedPictures
@@ -123,3 +125,23 @@ def test_the_tests_own_retriever_is_a_whole_one():
     assert pictures.row(3) == ("/pictures/3.png", "picture number 3")
     with pytest.raises(StoreError):
         pictures.row(5)
+
+
+def test_a_search_sees_the_index_that_took_the_place_of_the_open_one(tiny_model, album, tmp_path):
+    def build():
+        index_pictures(album, tmp_path / "kept", "tiny", load=lambda name, device: tiny_model)
+
+    build()
+    agent = Agent(tiny_model)
+    agent.use_index(tmp_path / "kept")
+    before = agent.search(["a picture"], 10)
+    Image.new("RGB", (30, 20), "orange").save(album / "new.png")
+    shown = before[0]
+    build()
+    after = agent.search(["a picture"], 10)
+    assert {hit.source for hit in after} - {hit.source for hit in before} == {str(album / "new.png")}
+    assert agent.index_size == len(after) == len(before) + 1
+    assert agent.row(shown.id) == (shown.source, shown.caption) and agent.thumbnail(shown)
+    (album / "new.png").unlink()
+    build()
+    assert len(agent.search(["a picture"], 10)) == len(before)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fromage_lite.chat.dialogue import Dialogue
-from fromage_lite.chat.events import Done, Failed, Notice
+from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice
 from fromage_lite.config import GenerationSettings
-from fromage_lite.errors import DataError, ImageError, MessageError
+from fromage_lite.errors import DataError, ImageError, MessageError, StoreError
 from tests.fromage_lite.fakes import assert_reads, hear, next_logits
 
 
@@ -45,6 +45,25 @@ def test_a_bad_picture_fails_and_leaves_the_dialogue_as_it_was(agent, script, tm
     assert len(dialogue.turns) == 1
     hear(dialogue.reply("again"))
     assert_reads(script, 1, "Q: hello\nA: fine.\nQ: again\nA:")
+
+
+def test_an_index_that_is_lost_costs_the_pictures_and_not_the_words(agent, script, monkeypatch):
+    lost = StoreError("The server does not answer.", "Start it again.")
+    search = agent.index.search
+
+    def fails(*arguments, **options):
+        raise lost
+
+    script.say("here [RET] it is.", "here [RET] again.")
+    dialogue = agent.dialogue()
+    monkeypatch.setattr(agent.index, "search", fails)
+    events, text = hear(dialogue.reply("show me a dog"))
+    assert text.strip() == "here it is." and isinstance(events[-1], Done)
+    assert [event.message for event in events if isinstance(event, Notice)] == [str(lost)]
+    monkeypatch.setattr(agent.index, "search", search)
+    events, _ = hear(dialogue.reply("and now?"))
+    assert [hit.id for event in events if isinstance(event, ImagesFound) for hit in event.hits] == [0]
+    assert len(dialogue.turns) == 2
 
 
 def test_an_error_inside_the_model_becomes_failed_and_leaves_no_trace(agent, script):

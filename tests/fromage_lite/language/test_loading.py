@@ -46,7 +46,8 @@ def test_options_that_mean_nothing_are_refused(options):
 def test_a_quantisation_whose_library_is_missing_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs bitsandbytes, which is not installed.*pip install bitsandbytes"):
-        choose_placement("cpu", "auto", "int8")
+        choose_placement("cpu", "auto", "int4")
+    assert choose_placement("cpu", "auto", "int8").quantize == "int8"  # torch's own
 
 
 def test_a_model_spread_over_gpus_is_laid_out_by_their_memory():
@@ -114,10 +115,32 @@ def wider_lm(tmp_path_factory, tiny_tokenizer):
     return folder
 
 
+def need_library(quantize):
+    """On a CPU int8 is torch's own."""
+    if quantize == "int4":
+        pytest.importorskip("bitsandbytes")
+
+
+def test_eight_bits_are_rounded_row_by_row(wider_lm):
+    """Each weight is off by half a step of its row at most, and products are those of the rounded weights."""
+    rounded = load_language_model(str(wider_lm), Placement(quantize="int8")).decoder.layers[0].fc1
+    exact = load_language_model(str(wider_lm)).decoder.layers[0].fc1
+    weights = rounded.weight.float() * rounded.scale.float()[:, None]
+    step = exact.weight.abs().amax(dim=1, keepdim=True) / 127
+    assert ((weights - exact.weight).abs() <= 0.51 * step).all()
+    inputs = torch.randn(3, 5, exact.in_features, requires_grad=True)
+    expected = inputs.bfloat16().float() @ weights.T + exact.bias
+    assert torch.allclose(rounded(inputs), expected, atol=0.02 * expected.abs().max().item())
+    rounded(inputs).square().sum().backward()
+    found, inputs.grad = inputs.grad, None
+    (inputs @ weights.T + exact.bias).square().sum().backward()
+    assert (found - inputs.grad).norm() < 0.01 * inputs.grad.norm()
+
+
 # The figure is the error of normally distributed numbers: 255 steps over a row (of weights, and of inputs), and NF4.
 @pytest.mark.parametrize(("quantize", "rounding"), [("int8", 0.015), ("int4", 0.1)])
 def test_a_quantised_language_model(wider_lm, quantize, rounding):
-    pytest.importorskip("bitsandbytes")
+    need_library(quantize)
     rounded = load_language_model(str(wider_lm), Placement(quantize=quantize))
     exact = load_language_model(str(wider_lm))
     assert rounded.model.get_input_embeddings().weight.dtype == torch.float32
@@ -134,7 +157,6 @@ def test_a_quantised_language_model(wider_lm, quantize, rounding):
 
 
 def test_a_quantised_model_chats(tiny_checkpoint):
-    pytest.importorskip("bitsandbytes")
     agent = load_agent(LoadOptions(str(tiny_checkpoint), "none", "cpu", quantize="int8"))
     dialogue = agent.dialogue(GenerationSettings(max_new_tokens=5))
     assert isinstance(list(dialogue.reply("hello."))[-1], Done)
@@ -151,7 +173,7 @@ def test_layers_that_int4_computes_wrongly_on_a_cpu_are_refused(tiny_lm_dir):
 
 @pytest.mark.parametrize("quantize", ["int8", "int4"])
 def test_the_plan_of_a_quantised_model_is_what_it_takes(tiny_tokenizer, tmp_path, quantize):
-    pytest.importorskip("bitsandbytes")
+    need_library(quantize)
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from fromage_lite.language.size import size_of

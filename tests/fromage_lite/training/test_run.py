@@ -152,7 +152,6 @@ def test_a_map_to_visual_tokens_that_the_data_gives_stays_as_it_is(recipe, optio
 
 
 def test_a_bridge_to_a_quantised_language_model_learns(recipe, options, tmp_path):
-    pytest.importorskip("bitsandbytes")
     exact = Recipe.from_dict({**recipe.to_dict(), "learning_rate": 1e-3})
     losses = {}
     for quantize in ("none", "int8"):

@@ -231,7 +231,7 @@ def test_programs_get_progress_and_result_as_json(run, album, tmp_path, tiny_che
     (album / "bad.png").write_text("no picture")
     out = tmp_path / "index"
     events = [json.loads(line) for line in run(album, "--out", out, "--json").stdout.splitlines()]
-    assert {"event": "progress", "what": "Embedding", "unit": "picture", "done": 24, "total": 24} in events
+    assert {"event": "progress", "what": "Embedding", "unit": "picture", "done": 24, "total": 24, "failed": 1} in events
     done = {"event": "done", "index": str(out), "model": str(tiny_checkpoint), "pictures": 23, "changed": 23}
     assert events[-1] == {**done, "reused": 0, "bad": 1}
     (album / "copy.png").write_bytes((album / "two" / "deep" / "20.png").read_bytes())

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -95,3 +99,41 @@ def test_files_are_left_out_by_pattern(run, album, tmp_path):
 
 def test_what_is_not_there_is_one_sentence(run, tmp_path):
     assert "There is no" in run(tmp_path / "nothing", "--out", tmp_path / "index", code=2).stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_watched_pictures_are_indexed_as_they_come_and_go_until_ctrl_c(album, tiny_checkpoint, tmp_path):
+    pytest.importorskip("watchfiles")
+    words = [album, "--out", tmp_path / "out", "--model", tiny_checkpoint, "--device", "cpu", "--watch", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui", "index", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+
+    def next_of(event):
+        return next(found for line in process.stdout if (found := json.loads(line))["event"] == event)
+
+    try:
+        assert next_of("done")["pictures"] == 23
+        assert next_of("notice")["message"] == "Watching for changes; Ctrl-C ends it."
+        (album / "new.png").write_bytes((album / "one" / "01.png").read_bytes())
+        (album / "one" / "03.png").unlink()
+        done = next_of("done")
+        assert (done["pictures"], done["changed"], done["reused"]) == (23, 2, 1)
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+        assert process.wait() == 130
+        assert errors.splitlines()[-1] == "No longer watching; what is indexed stays so."
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_cannot_be_watched_is_refused(album, tiny_checkpoint, tmp_path):
+    words = ("--out", tmp_path / "out", "--model", tiny_checkpoint)
+    assert "--watch needs folders or files" in call("index", *map(str, ("nowhere", *words)), "--watch").stderr
+    refused = call("index", *map(str, (album, *words)), "--encoder-of", str(tiny_checkpoint))
+    assert refused.exit_code == 2 and "--encoder-of needs an output folder of clip-retrieval" in refused.stderr

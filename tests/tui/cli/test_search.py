@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from PIL import Image
 
 from fromage_lite.text.spelling import Spelling
 from index.errors import ImageError
+from index.facts import Facts
+from index.filters import Filters
 from tests.tui.command_line import assert_refused, call
 from tests.tui.fake_agent import picture_bytes
 
@@ -168,3 +172,114 @@ def test_show_is_for_people(agent):
     assert_refused(call("search", "a cat", "--show", "--json"), "--show")
     assert_refused(call("search", "a cat", "--show", "--images", "ascii"), "ascii")
     assert not agent.loads
+
+
+# --- which pictures, in what order, and where they are shown ---
+
+
+@pytest.fixture
+def catalogue(agent):
+    """The agent's pictures with facts: the first two are alike, and each has a year of its own."""
+    index = agent.index
+    hashes = (0, 1, 2**40 - 1, 2**60 - 1, -1)
+    known = [Facts(400 + id, 300, 1000, f"202{id}-05-17T10:00:00+02:00", hash) for id, hash in enumerate(hashes)]
+    index.facts = lambda ids: [known[id] for id in ids]
+    index.features = lambda ids: None
+    index.selections = []
+
+    def select(filters):
+        index.selections.append(filters)
+        return np.array([2, 3], dtype=np.int64)
+
+    index.select = select
+    return agent
+
+
+def sources(result):
+    return [line.split()[2] for line in result.stdout.splitlines()]
+
+
+def test_filters_as_options_and_typed_are_one(catalogue):
+    options = call("search", "a cat", "--folder", "holiday", "--after", "2024-05", "--min-size", "2mp")
+    typed = call("search", "a cat folder:holiday after:2024-05 min-size:2mp")
+    assert options.exit_code == typed.exit_code == 0
+    assert sources(options) == sources(typed) == ["/pictures/2.png", "/pictures/3.png"]
+    first, second = catalogue.index.selections
+    assert first == second == Filters(folder="holiday", after="2024-05", min_size="2mp")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--after", "soon"], "2024-05-17"),
+        (["--min-size", "big"], "2mp"),
+        (["--orientation", "up"], "portrait"),
+        (["--sort", "size"], "sorted"),
+        (["--min-score", "high"], "between -1 and 1"),
+        (["--html", "page.jpg"], ".html"),
+        (["--html", "/no/such/folder/page.html"], "/no/such/folder"),
+        (["folder:"], "folder:holiday"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused_before_anything_loads(agent, arguments, said):
+    assert_refused(call("search", "a cat", *arguments), said)
+    assert not agent.loads
+
+
+def test_pictures_that_are_nearly_the_same_are_one_line(catalogue):
+    result = call("search", "a cat", "--top", "2")
+    assert result.stdout.splitlines()[0].endswith("picture number 0  (+1 alike)")
+    assert sources(result) == ["/pictures/0.png", "/pictures/2.png"]
+    assert sources(call("search", "a cat", "--top", "2", "--all")) == ["/pictures/0.png", "/pictures/1.png"]
+
+
+def test_json_has_what_is_known(catalogue):
+    found = json.loads(call("search", "a cat", "--json", "--top", "1", "--caption", "x").stdout)
+    assert found["filters"] == {"caption": "x"}
+    (image,) = found["images"]
+    assert (image["width"], image["height"], image["bytes"]) == (402, 300, 1000)
+    assert image["taken"] == "2022-05-17T10:00:00+02:00" and "modified" not in image and "alike" not in image
+
+
+def test_sorted_by_date(catalogue):
+    lines = call("search", "a cat", "--top", "3", "--sort", "date").stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["2023-05-17", "2022-05-17", "2020-05-17"]
+
+
+def test_the_page_holds_everything_and_trusts_nothing(catalogue, tmp_path):
+    page = tmp_path / "page.html"
+    nasty = '<script>alert("1")</script>'
+    first, second, third, *_ = catalogue.index.hits
+    catalogue.index.hits = [
+        first,
+        replace(second, source="https://example.org/a.png?x=1&y='", caption=nasty),
+        replace(third, source="javascript:alert(1)"),
+    ]
+    catalogue.index.thumbnail = lambda id: picture_bytes("blue") if id == 0 else b"no picture"
+    assert call("search", nasty, "--html", str(page), "--all").exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text and text.count("&lt;script&gt;") >= 3 and "javascript:" not in text.split("href")[1]
+    (data,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
+    assert Image.open(io.BytesIO(base64.b64decode(data))).getpixel((20, 20))[2] > 200
+    assert re.findall(r'href="([^"]*)"', text) == [
+        "file:///pictures/0.png",
+        "https://example.org/a.png?x=1&amp;y=&#x27;",
+    ]
+    assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text and "2020-05-17" in text
+    assert not re.search(r'(src|href)="(?!data:image/jpeg|file:|https://example)', text)
+
+
+def test_open_shows_the_best_one_or_the_page(catalogue, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("tui.cli.search.open_outside", lambda picture: opened.append(picture.path))
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    page = tmp_path / "page.html"
+    call("search", "a cat", "--open")
+    call("search", "a cat", "--open", "--html", str(page))
+    assert opened == ["/pictures/0.png", page.as_uri()]
+
+
+def test_nothing_that_passes_is_said(catalogue):
+    catalogue.index.select = lambda filters: np.array([], dtype=np.int64)
+    result = call("search", "a cat", "--folder", "nowhere")
+    assert result.exit_code == 0 and not result.stdout and "No picture passes the filters." in result.stderr

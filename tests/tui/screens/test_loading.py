@@ -113,7 +113,7 @@ async def test_a_search_before_the_model_is_there_waits_for_it(cat: Path) -> Non
         await chat.type("hello")
         gate.open()
         await chat.until(lambda: chat.replies == ["ok"])
-        assert agent.searches == [(ImageSegment(str(cat)), "on the beach")]
+        assert agent.searches == [("on the beach", ImageSegment(str(cat)))]
         assert "a red cat" in [card.picture.caption for card in chat.cards]
 
 

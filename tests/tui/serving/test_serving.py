@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +21,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
 from fromage_lite.chat.events import Done, Failed, ImagesFound, Notice, RetTrace, TextDelta
-from fromage_lite.chat.request import SearchRequest
+from fromage_lite.chat.request import SearchRequest, parse_request
 from fromage_lite.chat.search import Term
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
@@ -146,6 +147,16 @@ async def test_pictures_come_with_their_hits_and_those_that_are_gone_say_why():
         hits, fifth, ninth = await asyncio.to_thread(look)
     assert hits == [hit(5)] and fifth == ninth == picture_bytes()
     assert agent.searches == [("a cat",)] * 3 and agent.ways == [None, "text-tower", "dialogue"]
+
+
+async def test_a_whole_search_crosses_over():
+    stands = replace(hit(3), alike=("/pictures/copy.png",))
+    agent = FakeAgent(hits=[stands, hit(4), hit(5)])
+    request = parse_request(["a cat - people folder:holiday after:2024-05 all:yes"])
+    async with serving(agent) as path:
+        remote = await visit(path)
+        assert await asyncio.to_thread(remote.look_up, request, 2, [4]) == [stands, hit(5)]
+    assert agent.requests == [request]
 
 
 async def test_a_reply_is_stopped_from_afar():
