@@ -16,6 +16,9 @@ from index.layers import Layers, take_apart
 from index.manifest import IndexManifest, storage_errors
 from index.selection import Part
 
+READ_FACTOR = 100
+"""With up to so many candidates for each result, exact vectors are read from the file; with more they are mapped."""
+
 
 def open_parts(path: Path, manifest: IndexManifest, rebuild: str) -> list[Part]:
     """The FAISS file of an index folder, and beside it what was added since.
@@ -29,7 +32,9 @@ def open_parts(path: Path, manifest: IndexManifest, rebuild: str) -> list[Part]:
         StoreError: a file is missing or damaged.
     """
     layers = _read_faiss(path, manifest, rebuild)
-    rows = _disk_rows(path / INDEX_FILE, layers) if manifest.is_compact else None
+    # Few are read sooner than the pages of a mapped file are touched, and take no memory.
+    is_read = manifest.is_compact or manifest.factor <= READ_FACTOR
+    rows = _disk_rows(path / INDEX_FILE, layers) if is_read else None
     finder = Finder(layers, manifest.probes, manifest.factor, rows)
     if not manifest.changes:
         return [Part(finder)]

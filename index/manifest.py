@@ -136,7 +136,7 @@ class IndexManifest(_Manifest):
         match_score: the score from which on a picture counts as what was asked for in words, as it was calibrated for
             the model; 0 if it wasn't.
         reason: why it is of this kind, a sentence.
-        is_compact: whether exact vectors are read from disk for each query rather than mapped into memory.
+        is_compact: whether it is to take little memory: exact vectors are never mapped, however many a query needs.
         wished_recall: the recall@10 against exact search that it was tuned to; 0 where nothing was tuned.
         recall: the recall@10 that it has on held-out queries; 0 where it wasn't measured, 1 of an exact kind.
         probes: inverted lists that a query looks into; 0 for a kind without lists.

@@ -1,1 +1,1 @@
-"""Evaluation: retrieval metrics, and questions about pictures with their answers."""
+"""Evaluation: readers of published data sets, measures, the paper's tasks, and reports of them."""

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from fromage_lite.errors import DataError, ImageError
+from fromage_lite.evaluate.formats.pictures import PictureRef, coco_names
+from fromage_lite.evaluate.formats.questions import annotations_file
 from index.errors import described, reason
-from index.images import PICTURE_SUFFIXES
 
 Draw = Callable[[Mapping[str, Any]], Path]
 """Makes the picture file of an entry of `images` that holds a scene."""
-
-SUFFIXES = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # nearly all are JPEG
 
 _PUNCTUATION = re.compile(r"[^\w\s]")
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -78,7 +77,7 @@ class VqaFile:
         file = Path(path).expanduser()
         data = _load(file)
         if not isinstance(data.get("annotations"), list):
-            data = {**data, "annotations": _load(_annotations_file(file)).get("annotations")}
+            data = {**data, "annotations": _load(annotations_file(file)).get("annotations")}
         try:
             answers = dict(_answers(data["annotations"]))
             questions = tuple(
@@ -107,27 +106,14 @@ class VqaFile:
         entry = self._images.get(question.image_id, {})
         if "scene" in entry and self._draw is not None:
             return self._draw(entry)
-        for candidate in self._candidates(question.image_id, entry):
-            if candidate.is_file():
-                return candidate
+        named = (str(entry["file_name"]),) if entry.get("file_name") else ()
+        ref = PictureRef(question.image_id, named + coco_names(question.image_id, self.path.name))
+        if (found := ref.find(self._folders)) is not None:
+            return found
         raise ImageError(
             f"There is no picture {question.image_id} in {' or '.join(map(str, self._folders))}.",
             "Name the folder: /randvqa FILE FOLDER.",
         )
-
-    def _candidates(self, image_id: str, entry: Mapping[str, Any]) -> Iterator[Path]:
-        names = [str(entry["file_name"])] if entry.get("file_name") else []
-        if image_id.isdigit():
-            # COCO's names: COCO_val2014_000000262148.jpg, and in later years the number alone.
-            sets = re.findall(r"(?:train|val|test)20\d\d", self.path.name)
-            stems = [*(f"COCO_{name}_{int(image_id):012}" for name in sets), f"{int(image_id):012}"]
-        else:
-            stems = []
-        names += [stem + suffix for stem in [*stems, image_id] for suffix in SUFFIXES]
-        for folder in self._folders:
-            for name in names:
-                if not Path(name).is_absolute() and ".." not in Path(name).parts:
-                    yield folder / name
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -140,15 +126,6 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DataError(f"{path} is not a file of questions: it holds no JSON object.")
     return data
-
-
-def _annotations_file(questions: Path) -> Path:
-    """VQA v2 ships `v2_OpenEnded_mscoco_val2014_questions.json` and `v2_mscoco_val2014_annotations.json`."""
-    if "questions" not in questions.name:
-        raise DataError(f"{questions} has no annotations.")
-    name = questions.name.replace("questions", "annotations")
-    places = [questions.with_name(n) for n in (name, name.replace("OpenEnded_", ""))]
-    return next((place for place in places if place.exists()), places[-1])
 
 
 def _answers(annotations: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

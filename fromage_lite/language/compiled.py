@@ -36,6 +36,11 @@ class CompiledDecoder:
         """An empty cache for as many positions as the LM has, `(1, n_heads, max_positions, head_dim)` a layer."""
         return Cache(layers=[FixedLayer(max_cache_len=self._positions) for _ in range(self._n_layers)])
 
+    @staticmethod
+    def made(cache: Cache) -> bool:
+        """Whether a cache is one of these."""
+        return any(isinstance(layer, FixedLayer) for layer in cache.layers)
+
     def __call__(self, **inputs: Any) -> Any:
         """As the decoder's own forward. The results are copies: the next step would overwrite them in place."""
         output = self._forward(**inputs)

@@ -85,12 +85,12 @@ class Decoder:
         """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
         return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self._new_cache().layers)
 
-    def new_cache(self) -> Cache:
+    def new_cache(self, batched: bool = False) -> Cache:
         """See `LanguageModel.new_cache`."""
-        return RereadCache(self._new_cache) if self._scaling.varies else self._new_cache()
+        return RereadCache(self._new_cache) if self._scaling.varies else self._new_cache(batched)
 
-    def _new_cache(self) -> Cache:
-        if self._compiled is not None:
+    def _new_cache(self, batched: bool = False) -> Cache:
+        if self._compiled is not None and not batched:
             return self._compiled.new_cache()
         if self.pictures is not None:
             return PictureCache()
@@ -220,8 +220,9 @@ class Decoder:
         options = {} if mask is None else self._masked(mask, new)
         if mask is None and first is not None and self._takes_positions:
             options["position_ids"] = torch.arange(first, first + new, device=weight.device)[None]
-        is_step = mask is None and past is not None and embeds.shape[:2] == (1, 1)
-        run = self._compiled if self._compiled is not None and is_step else self.module
+        run = self.module
+        if self._compiled is not None and mask is None and past is not None and embeds.shape[:2] == (1, 1):
+            run = self._compiled if self._compiled.made(past) else run
         output = run(
             inputs_embeds=embeds.to(device=weight.device, dtype=weight.dtype),
             past_key_values=past,

@@ -213,14 +213,17 @@ class LanguageModel:
         """Whether a cache can be cut back to any length. A recurrent state can't: it must be computed anew."""
         return self._decoder.can_crop
 
-    def new_cache(self) -> Any:
+    def new_cache(self, batched: bool = False) -> Any:
         """An empty cache; with `can_crop` it can be cropped at any length.
 
         It is made without the model's configuration where keys and values are all there is: a configured cache forgets
         what has left a sliding window, and undo needs it again. The window is kept all the same, by the attention mask.
         Where the positions' scaling depends on the text's length, the cache reads itself again when that changes.
+
+        Args:
+            batched: for several sequences at once, which compiled steps don't take.
         """
-        return self._decoder.new_cache()
+        return self._decoder.new_cache(batched)
 
     def find_feeding(self) -> float:
         """Tries how a cache is continued rightly; by how much the best way is off (see `Decoder.find_feeding`)."""

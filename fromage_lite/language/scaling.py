@@ -112,6 +112,12 @@ class RereadCache(Cache):
         self.inputs, self._scaling = whole.detach(), scaling
         return output
 
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Takes the sequences of these numbers in place of its own."""
+        super().reorder_cache(beam_idx)
+        if self.inputs is not None:
+            self.inputs = self.inputs.index_select(0, beam_idx.to(self.inputs.device))
+
     def crop(self, tokens_to_remove: int) -> None:
         """Forgets the last positions (their number, negative)."""
         super().crop(tokens_to_remove)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast, get_
 import typer
 
 from fromage_lite.config import GenerationSettings, LoadOptions
+from fromage_lite.evaluate.options import TASKS, TaskOptions
 from fromage_lite.plain_data import field_docs
 from fromage_lite.training.options import RunOptions
 from tui.cli import console
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-Group = type[LoadOptions] | type[GenerationSettings] | type[RunOptions]
+Group = type[LoadOptions] | type[GenerationSettings] | type[RunOptions] | type[TaskOptions]
 
-PANELS: dict[Group, str | None] = {LoadOptions: "Model", GenerationSettings: "Replies", RunOptions: None}
+PANELS: dict[Group, str | None] = {
+    LoadOptions: "Model",
+    GenerationSettings: "Replies",
+    RunOptions: None,
+    TaskOptions: "On a data set",
+}
 """The dataclasses whose fields become options, with their heading in the help; None is the command's own."""
 DOCS = {group: field_docs(LoadOptions) | field_docs(group) for group in PANELS}
 """The help of each field. One that `LoadOptions` has too (`device`, …) is described there."""
@@ -38,6 +44,7 @@ COMPLETIONS = {
     "device": ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),
     "quantize": ("none", "int8", "int4"),
+    "task": TASKS,
 }
 
 

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from fromage_lite.config import FromageConfig, GenerationSettings
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.language.loading import load_language_model
+from fromage_lite.model.beams import beam_search_batch
 from fromage_lite.model.bridge import Bridge
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage
+from fromage_lite.model.likelihood import continuation_log_likelihoods
 from fromage_lite.training.data.batches import Batches
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
@@ -176,6 +178,24 @@ def test_replies_go_on_from_the_cache_as_from_the_whole_text_and_undo_equals_nev
     state.crop(length)
     again = list(stream(model, state, model.prompt_embeds(turns[1], add_bos=False), settings))
     assert [token.id for token in again if token.id is not None] == ids
+
+
+@torch.no_grad()
+def test_beams_and_likelihoods_of_answers_are_those_of_the_whole_text(model, pictures):
+    settings = GenerationSettings(max_new_tokens=4, ret_mode="off")
+    features = model.visual_features(pictures)
+    prompts = [model.prompt_embeds([feature, "what is it?"]) for feature in features[:2]]
+    found = beam_search_batch(model, torch.cat(prompts), n_beams=1, max_new_tokens=4)
+    for prompt, (beam,) in zip(prompts, found, strict=True):
+        tokens = stream(model, DecodingState(model), prompt, settings)
+        said = "".join(token.text for token in tokens)
+        assert said.strip(" \ufffd") == beam.text.strip(" \ufffd")  # a character that isn't whole at the end
+    answers = [model.language.tokenize(text) for text in (" a cat", " two big dogs", " no")]
+    scores = continuation_log_likelihoods(model, prompts[0], answers, batch_size=2)
+    for ids, score in zip(answers, scores.tolist(), strict=True):
+        hidden = model.language.forward(torch.cat([prompts[0], model.token_embeds(ids)], dim=1)).hidden
+        logits = model.language.logits(hidden[0, -len(ids) - 1 : -1], model.bridge.output_row).float()
+        assert score == pytest.approx(-float(F.cross_entropy(logits, torch.tensor(ids), reduction="sum")), rel=1e-3)
 
 
 def test_a_prompt_is_as_long_as_it_says(model, pictures):

@@ -1,0 +1,1 @@
+"""The tasks of the paper, each on data as plain values: captions, retrieval, stories, dialogues, questions."""
