@@ -25,7 +25,7 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import FromageError
 from fromage_lite.plain_data import PlainData
-from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
 Kind = Literal["shipped", "released", "bridge", "encoder"]
 

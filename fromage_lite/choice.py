@@ -25,14 +25,14 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
-from index.hub_datasets import HubReader
-from index.images import one_line, open_image
-from index.manifest import INDEX_MANIFEST, IndexManifest
-from index.milvus_server import is_milvus, made_by
+from index.milvus.server import is_milvus, made_by
 from index.paths import index_of, pictures_folder
-from index.readers import FolderReader, Reader, TsvReader
-from index.several import SeveralReaders
-from index.unfinished import begun_with
+from index.pictures.images import one_line, open_image
+from index.sources.hub_datasets import HubReader
+from index.sources.readers import FolderReader, Reader, TsvReader
+from index.sources.several import SeveralReaders
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
+from index.store.unfinished import begun_with
 
 SAMPLE = 12  # pictures of a folder that are looked at
 MOST_LISTED = 20_000  # pictures of a folder or a table that the sample is spread over

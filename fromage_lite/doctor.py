@@ -16,8 +16,8 @@ from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptio
 from fromage_lite.errors import FromageError
 from fromage_lite.start import load_agent, load_tower, own_pictures
 from index.errors import described
-from index.hits import Retriever
-from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.search.hits import Retriever
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.vision import VisionEncoder
@@ -176,9 +176,9 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
 
 def _pictures(index: Retriever | None, vision: VisionEncoder, options: LoadOptions) -> Iterator[Check]:
     """Whether the index keeps what its pictures look like to this encoder; a sample is embedded again."""
-    from index.faiss_index import ImageIndex
-    from index.unfinished import resuming
-    from index.verify import compare_pictures, verify_index
+    from index.building.verify import compare_pictures, verify_index
+    from index.search.faiss_index import ImageIndex
+    from index.store.unfinished import resuming
 
     if not isinstance(index, ImageIndex):
         return

@@ -11,11 +11,11 @@ from PIL import Image
 from fromage_lite.choice import lasting_name
 from fromage_lite.errors import ConfigError, FingerprintError
 from fromage_lite.indexing import Bar, Embedder, load_embedder, load_vision, no_bar
-from index.clip_retrieval import Export
-from index.derive import derive_index
-from index.manifest import IndexManifest
-from index.policy import IndexOptions
-from index.projected import ImportReport, import_features
+from index.building.projected import ImportReport, import_features
+from index.search.derive import derive_index
+from index.search.policy import IndexOptions
+from index.sources.clip_retrieval import Export
+from index.store.manifest import IndexManifest
 
 SAME_DIRECTION = 0.999
 """Cosine of image embeddings from which on the length of a feature does not matter."""

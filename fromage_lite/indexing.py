@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,22 +17,22 @@ from fromage_lite.placement import choose_placement
 from fromage_lite.progress import Report
 from fromage_lite.vision import EncoderSpace, VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
-from index.build import BuildReport, build_store, derive_index
-from index.derive import Project
-from index.download import DownloadLimits
-from index.encoding import Encoder
-from index.manifest import INDEX_MANIFEST, IndexManifest
-from index.policy import IndexOptions
+from index.building.build import BuildReport, build_store, derive_index
+from index.building.encoding import Encoder
+from index.building.projected import ImportReport, import_embeddings
 from index.progress import Progress
-from index.projected import ImportReport, import_embeddings
-from index.readers import Reader
-from index.recognise import SourceOptions, open_sources
-from index.reference_pickle import read_reference
-from index.store import FeatureStore
-from index.threshold import keep_match_score
+from index.search.derive import Project
+from index.search.policy import IndexOptions
+from index.sources.download import DownloadLimits
+from index.sources.readers import Reader
+from index.sources.recognise import SourceOptions, open_sources
+from index.sources.reference_pickle import read_reference
+from index.store.feature_store import FeatureStore
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
+from index.store.threshold import keep_match_score
 
 if TYPE_CHECKING:
-    from index.ray_engine import RayEngine, RayOptions
+    from index.building.ray_engine import RayEngine, RayOptions
 
 Bar = Callable[[str, str], AbstractContextManager[Progress]]
 """As `progress_bar`: a title and the unit that is counted -> a context with a function to report progress."""
@@ -134,7 +134,7 @@ def index_pictures(
     """Embeds pictures and indexes them; continues where an interrupted call stopped.
 
     Args:
-        pictures: whatever `index.recognise` knows: a folder, a table, tars, a data set; or several of them.
+        pictures: whatever `index.sources.recognise` knows: a folder, a table, tars, a data set; or several of them.
         out: folder of the index and of the features that it is made from.
         model_name: as for `load_embedder`; without one, the model that `out` was begun with, else the shipped one that
             is for pictures like these, by a sample of them.
@@ -161,12 +161,8 @@ def index_pictures(
     reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
     embedder = (load or load_embedder)(model_name, device)
-    with ExitStack() as bars:
-        elsewhere = None
-        if ray is not None:
-            on_ray = bars.enter_context(bar("Embedding on Ray", "picture"))
-            elsewhere = _ray_engine(ray, embedder, out, device, options.limits, batch_size, on_ray)
-        progress = bars.enter_context(bar("Embedding" if elsewhere is None else "Storing", "picture"))
+    cluster = ray.words() if ray is not None else []
+    with _engine(ray, embedder, out, device, options.limits, batch_size, bar) as (elsewhere, progress):
         report = build_store(
             reader,
             two_steps(embedder.vision),
@@ -174,20 +170,13 @@ def index_pictures(
             encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[
-                *(str(path.absolute()) for path in paths),
-                *options.words(),
-                *(ray.words() if ray is not None else ()),
-                *_words(embedder.name),
-            ],
+            resume=[*map(str, map(Path.absolute, paths)), *options.words(), *cluster, *_words(embedder.name)],
             retry_failed=retry_failed,
             workers=workers,
             preprocessing=embedder.vision.preprocessing,
             failed=failed,
             elsewhere=elsewhere,
         )
-    if elsewhere is not None:
-        elsewhere.forget()
     if only_changes and not report.changes and (known := _index_of(out, embedder, report)) is not None:
         return report, known
     derive_index(out, embedder.project, embedder.fingerprint, options=index_options, model=embedder.name)
@@ -224,21 +213,30 @@ class WorkerEncoder:
         return two_steps(vision)
 
 
-def _ray_engine(
-    ray: RayOptions,
+@contextmanager
+def _engine(
+    ray: RayOptions | None,
     embedder: Embedder,
     out: Path,
     device: str,
     limits: DownloadLimits,
     batch_size: int,
-    progress: Progress,
-) -> RayEngine:
-    from index.ray_engine import RayEngine
+    bar: Bar,
+) -> Iterator[tuple[RayEngine | None, Progress]]:
+    """What embeds on a cluster, None for here, and the progress of the build; its shards go once the build is done."""
+    if ray is None:
+        with bar("Embedding", "picture") as progress:
+            yield None, progress
+        return
+    from index.building.ray_engine import RayEngine
 
     fingerprint = embedder.vision.fingerprint()
     options = replace(ray, shards=ray.shards or str(out.absolute() / "shards"))
     make = WorkerEncoder(embedder.name, device, fingerprint)
-    return RayEngine(options, make, fingerprint, limits=limits, batch_size=batch_size, progress=progress)
+    with bar("Embedding on Ray", "picture") as on_ray, bar("Storing", "picture") as progress:
+        engine = RayEngine(options, make, fingerprint, limits=limits, batch_size=batch_size, progress=on_ray)
+        yield engine, progress
+    engine.forget()
 
 
 def _index_of(out: Path, embedder: Embedder, report: BuildReport) -> IndexManifest | None:

@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 from fromage_lite.indexing import Bar, Embedder, check_encoder, no_bar
-from index.milvus_load import LoadReport, load_collection
-from index.milvus_server import MilvusAddress, connect
-from index.store import FeatureStore
+from index.milvus.load import LoadReport, check_kind, load_collection
+from index.milvus.server import MilvusAddress, connect
+from index.store.feature_store import FeatureStore
 
 
 def index_in_milvus(
@@ -36,6 +36,7 @@ def index_in_milvus(
         FingerprintError: another encoder made the features, or another model the collection.
         StoreError: the store is damaged, the server doesn't answer, or the collection holds other pictures.
     """
+    check_kind(kind)
     FeatureStore.open(store).close()
     connect(MilvusAddress.parse(address), create=True).close()
     embedder = load()

@@ -10,7 +10,7 @@ from fromage_lite.photos.evaluation.photographs import fetched
 from fromage_lite.playground.world.recognition import is_scene
 from fromage_lite.playground.world.render import render
 from fromage_lite.playground.world.scene import HELD_OUT_SEED, sample_scene
-from index.images import open_image
+from index.pictures.images import open_image
 
 
 def side_figures(photographs: Path | None, n: int, seed: int = 1) -> dict[str, float]:

@@ -25,9 +25,9 @@ from fromage_lite.config import (
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
-from index.images import one_line
-from index.manifest import INDEX_MANIFEST, IndexManifest
 from index.paths import index_of, pictures_folder
+from index.pictures.images import one_line
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.model.fromage import Fromage
@@ -135,7 +135,7 @@ def load_tower(
     from fromage_lite.model.projection import vision_of
     from fromage_lite.placement import choose_placement
     from fromage_lite.vision import EncoderSpace, VisionEncoder
-    from index.faiss_index import ImageIndex
+    from index.search.faiss_index import ImageIndex
 
     opened = ImageIndex.open(index, model=model)  # first, so that a mistyped folder fails at once
     place, encoder = choose_placement(options.device, options.dtype), encoder_of(model)

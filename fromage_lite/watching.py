@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 from fromage_lite.errors import StoreError
 from fromage_lite.progress import Report
-from index.build_report import BuildReport
+from index.building.build_report import BuildReport
+from index.building.watching import LOOK_EVERY, Changes, Roots, lost_words, rests
 from index.errors import InUseError
-from index.manifest import IndexManifest
-from index.watching import LOOK_EVERY, Changes, Roots, lost_words, rests
+from index.store.manifest import IndexManifest
 
 Built = tuple[BuildReport, IndexManifest]
 

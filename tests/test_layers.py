@@ -36,7 +36,10 @@ def loaded_after(statement: str) -> set[str]:
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["index", "index.store", "index.build", "index.faiss_index", "index.images"])
+@pytest.mark.parametrize(
+    "module",
+    ["index", "index.store.feature_store", "index.building.build", "index.search.faiss_index", "index.pictures.images"],
+)
 def test_index_loads_no_model_library_and_no_screen(module: str) -> None:
     assert not loaded_after(f"import {module}") & (MODELS | SCREENS)
 

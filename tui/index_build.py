@@ -17,7 +17,7 @@ import psutil
 
 import tui
 from fromage_lite.errors import FromageError
-from index.images import one_line
+from index.pictures.images import one_line
 
 STOPPED = 130  # the command's exit code after Ctrl-C; what was embedded is kept
 BATCH = 16  # pictures between two words of progress, and what a stop costs at most

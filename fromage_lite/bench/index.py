@@ -12,7 +12,7 @@ import faiss
 import torch
 
 from fromage_lite.bench.hardware import seconds
-from index.measure import (
+from index.search.measure import (
     QUERIES,
     STRUCTURES,
     TOP,
@@ -23,7 +23,7 @@ from index.measure import (
     measure,
     nearest,
 )
-from index.policy import choose_plan, is_exact
+from index.search.policy import choose_plan, is_exact
 
 ROWS = (10_000, 100_000, 1_000_000, 3_300_000)
 LABELS = {10_000: "10k", 100_000: "100k", 1_000_000: "1m", 3_300_000: "3m"}

@@ -24,10 +24,10 @@ from PIL import Image
 
 from fromage_lite.vision import VisionEncoder
 from fromage_lite.vision.two_steps import two_steps
-from index.build import build_store
-from index.decoding import decode
-from index.encoding import Encoder
-from index.readers import FILES_AT_ONCE, PictureFile
+from index.building.build import build_store
+from index.building.decoding import decode
+from index.building.encoding import Encoder
+from index.sources.readers import FILES_AT_ONCE, PictureFile
 
 SIZE = (1152, 864)
 """Of a picture, in pixels: one megapixel."""

@@ -16,10 +16,10 @@ from fromage_lite.files import expand_user
 from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment, clean
 from index.commands import rederiving_command
-from index.facts import Facts
-from index.hits import Hit, Retriever
-from index.images import one_line, open_image
-from index.manifest import INDEX_MANIFEST, IndexManifest
+from index.pictures.facts import Facts
+from index.pictures.images import one_line, open_image
+from index.search.hits import Hit, Retriever
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.chat.dialogue import Dialogue
@@ -111,7 +111,7 @@ class Agent:
             return
         if not self.engine.ways:
             raise ConfigError("This model was not trained to find pictures, so it can't use an index.", "Omit it.")
-        from index.reloading import Reopening
+        from index.search.reloading import Reopening
 
         path = Path(index).expanduser()
         before = self.engine.index, self.engine.reopened
@@ -126,11 +126,11 @@ class Agent:
         self.index_path = path
 
     def _opened(self, path: Path) -> Retriever:
-        from index.faiss_index import ImageIndex
-        from index.milvus_server import is_milvus
+        from index.milvus.server import is_milvus
+        from index.search.faiss_index import ImageIndex
 
         if is_milvus(path):
-            from index.milvus import MilvusIndex
+            from index.milvus.milvus_index import MilvusIndex
 
             fingerprint = self.model.fingerprint() if self.model.config.has_retrieval else None
             return MilvusIndex.open(path, fingerprint, self._checkpoint)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fromage_lite.errors import ConfigError, FromageError
-from index.containers import stamp_of
-from index.facts import Facts
-from index.hits import Catalogue, Hit, Retriever
-from index.images import is_gone, is_url
-from index.sources import picture_thumbnail
+from index.pictures.containers import stamp_of
+from index.pictures.facts import Facts
+from index.pictures.images import is_gone, is_url
+from index.search.hits import Catalogue, Hit, Retriever
+from index.sources.thumbnails import picture_thumbnail
 
 if TYPE_CHECKING:
     import numpy as np

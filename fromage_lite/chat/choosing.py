@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from index.hits import Hit
+from index.search.hits import Hit
 
 NEAREST = "No picture here fits that well; this is the nearest."
 AGAIN = "No other picture here fits that well, so this one comes again."

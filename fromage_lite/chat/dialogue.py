@@ -28,8 +28,8 @@ from fromage_lite.config import GenerationSettings, SpellingMode
 from fromage_lite.errors import ConfigError, DataError, FromageError, MessageError, StoreError, unexpected
 from fromage_lite.text.message import Segment, clean
 from fromage_lite.text.spelling import told
-from index.hits import Hit
-from index.images import is_gone
+from index.pictures.images import is_gone
+from index.search.hits import Hit
 
 VERSION = 1
 GONE_SKIPPED = 4  # missing pictures to skip before giving up: each may cost a request to the web

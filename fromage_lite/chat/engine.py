@@ -16,9 +16,9 @@ from fromage_lite.errors import FromageError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
 from fromage_lite.text.spelling import read_as
-from index.containers import stamp_of
-from index.hits import Hit, Retriever
-from index.images import is_url, open_image
+from index.pictures.containers import stamp_of
+from index.pictures.images import is_url, open_image
+from index.search.hits import Hit, Retriever
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from fromage_lite.chat.events import (
 )
 from fromage_lite.errors import DataError, FromageError
 from index.errors import described
-from index.hits import Hit
+from index.search.hits import Hit
 
 NAMES: dict[type, str] = {
     TextDelta: "text_delta",

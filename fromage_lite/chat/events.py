@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fromage_lite.text.streaming import FinishReason
 from index.errors import FromageError
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from fromage_lite.chat.request import AUTO, SearchRequest
 from fromage_lite.errors import ConfigError
-from index.alike import fold
-from index.facts import Facts
-from index.hits import Catalogue, Hit, Retriever
+from index.pictures.facts import Facts
+from index.search.alike import fold
+from index.search.hits import Catalogue, Hit, Retriever
 
 Ids = npt.NDArray[np.int64]
 Find = Callable[[int, Ids | None], list[Hit]]

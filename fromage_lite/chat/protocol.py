@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fromage_lite.model.inspection import PatchGrid, TokenMatch
     from fromage_lite.progress import Report
     from fromage_lite.text.message import Segment
-    from index.facts import Facts
-    from index.hits import Hit
+    from index.pictures.facts import Facts
+    from index.search.hits import Hit
 
 
 class ChatDialogue(Protocol):

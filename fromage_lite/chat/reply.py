@@ -12,7 +12,7 @@ from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.model.decoding import Token
 from fromage_lite.text.marks import RET
 from fromage_lite.text.message import ImageSegment, Segment
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 @dataclass

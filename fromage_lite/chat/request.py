@@ -15,7 +15,7 @@ from fromage_lite.config import AskBy
 from fromage_lite.errors import DataError, FromageError, MessageError
 from fromage_lite.text.message import Segment
 from index.errors import reason
-from index.filters import Filters
+from index.store.filters import Filters
 
 Sort = Literal["score", "date"]
 AUTO: Final = "auto"  # in place of a least score: the model's own

@@ -19,8 +19,8 @@ from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment, clean, parse_message
 from fromage_lite.text.queries import query_segments
 from fromage_lite.text.spelling import told
-from index.hits import Hit
-from index.images import is_picture_name, open_image
+from index.pictures.images import is_picture_name, open_image
+from index.search.hits import Hit
 
 if TYPE_CHECKING:
     from torch import Tensor

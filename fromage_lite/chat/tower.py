@@ -10,8 +10,8 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.files import expand_user
 from fromage_lite.text.message import ImageSegment, Segment
 from index.commands import index_command, rederiving_command
-from index.hits import Retriever
-from index.images import open_image
+from index.pictures.images import open_image
+from index.search.hits import Retriever
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,9 +42,9 @@ class Tower(Album):
         Raises:
             ConfigError: there is no index, its features are not this encoder's, or they are too many.
         """
-        from index.derive import index_in_memory
-        from index.faiss_index import ImageIndex
-        from index.milvus import MilvusIndex
+        from index.milvus.milvus_index import MilvusIndex
+        from index.search.derive import index_in_memory
+        from index.search.faiss_index import ImageIndex
 
         if index is None:
             raise ConfigError("There is no index to search.", "Name one with --index, or build one from your pictures.")

@@ -12,8 +12,8 @@ from fromage_lite.chat.search import Term, mixed_query
 from fromage_lite.chat.tower import Tower
 from fromage_lite.config import AskBy, SpellingMode
 from fromage_lite.errors import ConfigError
-from index.facts import Facts
-from index.hits import Hit
+from index.pictures.facts import Facts
+from index.search.hits import Hit
 
 
 class TowerSearch:

@@ -10,7 +10,7 @@ from fromage_lite.chat.events import FinishReason
 from fromage_lite.errors import DataError
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
 from index.errors import described
-from index.hits import FOREIGN, Hit
+from index.search.hits import FOREIGN, Hit
 
 ReplyPart = str | tuple[Hit, ...]
 """Text, or the pictures of one `[RET]` (empty if none was left to show)."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import Done, Failed, ImagesFound
 from fromage_lite.text.message import Segment
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 def reply(dialogue: Dialogue, message: Sequence[Segment]) -> tuple[str, list[Hit]]:

@@ -67,9 +67,9 @@ def ensure_playground_index(model: Fromage, progress: Report | None = None) -> P
     from filelock import FileLock
 
     from fromage_lite.model.projection import projection
-    from index.build import derive_index
+    from index.building.build import derive_index
     from index.errors import FromageError
-    from index.faiss_index import ImageIndex
+    from index.search.faiss_index import ImageIndex
 
     say = progress or (lambda _: None)
     index, folder = playground_index_path(model), _encoder_folder(model)
@@ -115,7 +115,7 @@ def _write_pictures(say: Report) -> None:
 def _build_store(model: Fromage, out: Path, say: Report) -> None:
     from PIL import Image
 
-    from index.build import FolderReader, build_store
+    from index.building.build import FolderReader, build_store
 
     def embed(images: list[Image.Image]) -> npt.NDArray[np.floating]:
         return model.image_features(images).pooled.cpu().numpy()

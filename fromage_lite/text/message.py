@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from index.images import sanitize
+from index.pictures.images import sanitize
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from fromage_lite.training.length import duration
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.training.trainer import Trainer
-from index.recognise import open_source
+from index.sources.recognise import open_source
 
 STEPS = 3
 _ENCODED = 16  # pictures, to measure the encoder

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from fromage_lite.vision.encoder import VisionEncoder, tensor_hash
 from fromage_lite.vision.text_tower import TextTower
-from index.manifest import ENCODER
+from index.store.manifest import ENCODER
 
 
 class EncoderSpace:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from fromage_lite.vision.encoder import VisionEncoder
-from index.encoding import Encoder
+from index.building.encoding import Encoder
 
 
 def two_steps(vision: VisionEncoder) -> Encoder:

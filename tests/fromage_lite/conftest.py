@@ -30,7 +30,7 @@ def index(tmp_path, album, tiny_model):
     """The index of these pictures for the tiny model."""
     import torch
 
-    from index.build import FolderReader, build_store, derive_index
+    from index.building.build import FolderReader, build_store, derive_index
 
     store, out = tmp_path / "store", tmp_path / "index"
     build_store(

@@ -9,7 +9,7 @@ from fromage_lite.chat.events import TextDelta
 from fromage_lite.model.decoding import stream
 from fromage_lite.text.marks import MARKED_RET, RET
 from index.errors import StoreError
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 class ListedPictures:

@@ -18,8 +18,8 @@ from fromage_lite.choice import (
 )
 from fromage_lite.config import default_model, playground_dir
 from fromage_lite.errors import ConfigError
-from index.manifest import INDEX_MANIFEST
 from index.paths import index_of
+from index.store.manifest import INDEX_MANIFEST
 
 PHOTOGRAPH, SCENE = (10, 20), (20, 10)  # sizes by which these tests tell them apart
 

@@ -10,7 +10,7 @@ from fromage_lite.errors import ConfigError
 from fromage_lite.importing import index_export
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import projection
-from index.faiss_index import ImageIndex
+from index.search.faiss_index import ImageIndex
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

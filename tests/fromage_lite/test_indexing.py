@@ -11,8 +11,8 @@ from PIL import Image
 from fromage_lite.choice import sources_to_look_at
 from fromage_lite.config import default_model
 from fromage_lite.indexing import index_pictures
-from index.download import Downloader
-from index.recognise import open_source
+from index.sources.download import Downloader
+from index.sources.recognise import open_source
 
 
 def png(size: tuple[int, int]) -> bytes:

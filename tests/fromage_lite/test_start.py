@@ -76,7 +76,7 @@ def test_the_shipped_model_brings_its_pictures(tiny_playground, index, monkeypat
 
 
 def test_the_model_that_made_the_index_answers_from_it(index, tiny_checkpoint, tmp_path, monkeypatch):
-    from index.manifest import INDEX_MANIFEST, IndexManifest
+    from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
     def made_by(model):
         path = index / INDEX_MANIFEST

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fromage_lite.watching import keep_up
-from index.build_report import BuildReport
+from index.building.build_report import BuildReport
+from index.building.watching import Roots
 from index.errors import InUseError, StoreError
-from index.manifest import IndexManifest
-from index.watching import Roots
+from index.store.manifest import IndexManifest
 
 MANIFEST = IndexManifest(1, 1, 1, "kind", "bridge", "encoder", "1")
 SOME, NONE = {(1, "picture.jpg")}, set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index.encoding import Encoder
+from index.building.encoding import Encoder
 
 
 def thumb(image):

@@ -17,7 +17,7 @@ from fromage_lite.config import AskBy, GenerationSettings, SpellingMode
 from fromage_lite.errors import FromageError, StoreError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.text.message import ImageSegment, Segment
-from index.hits import Hit
+from index.search.hits import Hit
 from tui.conversation import Tell
 
 STATISTICS = Statistics(12, 30, 9, 0.21, 34.0, 2.5)

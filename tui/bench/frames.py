@@ -20,8 +20,8 @@ from textual.screen import Screen
 from fromage_lite.chat.events import Done, Event, ImagesFound, Statistics, TextDelta
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
-from index.hits import Hit
-from index.images import make_thumbnail
+from index.pictures.images import make_thumbnail
+from index.search.hits import Hit
 from tui.app import ChatApp
 from tui.idle_collection import collected_when_idle
 from tui.pictures.image_mode import ImageMode

@@ -17,8 +17,8 @@ from fromage_lite.choice import model_for_index, model_for_pictures, sight
 from fromage_lite.config import NO_INDEX, GenerationSettings, LoadOptions, shipped_name
 from fromage_lite.errors import ConfigError
 from fromage_lite.text.message import ImageSegment, parse_message
-from index.hits import Hit
-from index.images import sanitize
+from index.pictures.images import sanitize
+from index.search.hits import Hit
 from tui.cli import console
 from tui.cli.options import AsJson, Images, load_agent, with_options
 from tui.input.attachments import with_pictures

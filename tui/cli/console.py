@@ -14,9 +14,9 @@ import typer
 
 from fromage_lite.errors import ImageError, MessageError
 from fromage_lite.files import expand_user
-from index.hits import Hit
-from index.images import one_line, open_image
 from index.paths import cache_folder
+from index.pictures.images import one_line, open_image
+from index.search.hits import Hit
 from tui.input.clipboard import keep_picture
 from tui.pictures.thumbnails import GONE
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from fromage_lite.chat.lookup import date_of
 from fromage_lite.errors import ConfigError
-from index.containers import container_of, picture_name
 from index.errors import reason
-from index.facts import Facts
 from index.files import write_bytes
-from index.images import is_url, make_thumbnail, one_line
+from index.pictures.containers import container_of, picture_name
+from index.pictures.facts import Facts
+from index.pictures.images import is_url, make_thumbnail, one_line
 from tui.pictures.thumbnails import GONE, Picture, more_alike
 
 SIDE = 320  # pixels; some 15 kB a picture

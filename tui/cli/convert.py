@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fromage_lite.config import VisualInput
-from index.images import one_line
+from index.pictures.images import one_line
 
 
 def convert(

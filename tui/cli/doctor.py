@@ -13,8 +13,8 @@ import typer
 from fromage_lite.config import LoadOptions
 from fromage_lite.doctor import Check, examine
 from fromage_lite.errors import FromageError
-from index.images import one_line
 from index.paths import cache_folder
+from index.pictures.images import one_line
 from tui.cli import console
 from tui.cli.options import AsJson, with_options
 from tui.settings import paths

@@ -12,11 +12,11 @@ import typer
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.progress import progress_bar
-from index.clip_retrieval import is_export
-from index.download import DownloadLimits
-from index.manifest import ROWS
-from index.policy import IndexOptions
-from index.recognise import SourceOptions
+from index.search.policy import IndexOptions
+from index.sources.clip_retrieval import is_export
+from index.sources.download import DownloadLimits
+from index.sources.recognise import SourceOptions
+from index.store.manifest import ROWS
 from tui.cli import console
 from tui.cli.index_report import IndexReport, JsonIndexReport, say, show_bad
 from tui.cli.options import Device, Model
@@ -24,10 +24,10 @@ from tui.cli.options import Device, Model
 if TYPE_CHECKING:
     from fromage_lite.indexing import Bar, Embedder
     from fromage_lite.progress import Report
-    from index.build_report import BuildReport
-    from index.manifest import IndexManifest
-    from index.projected import ImportReport
-    from index.ray_engine import RayOptions
+    from index.building.build_report import BuildReport
+    from index.building.projected import ImportReport
+    from index.building.ray_engine import RayOptions
+    from index.store.manifest import IndexManifest
 
 Engine = Literal["local", "ray"]
 
@@ -215,7 +215,7 @@ def _ray(
         return None
     if watch or encoder_of is not None:
         raise ConfigError("--engine ray is for builds, without --watch and --encoder-of.", "Omit one of them.")
-    from index.ray_engine import RayOptions
+    from index.building.ray_engine import RayOptions
 
     return RayOptions(address, num_actors, shards)
 
@@ -240,7 +240,7 @@ class _Pictures:
         """Builds; and on, if they are watched."""
         from fromage_lite.indexing import load_embedder, no_bar, no_notice
         from fromage_lite.watching import keep_up
-        from index.watching import Roots
+        from index.building.watching import Roots
 
         roots = Roots(self.sources, self.out) if watch else None
         load = cache(load_embedder)

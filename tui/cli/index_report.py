@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from fromage_lite.progress import progress_bar
-from index.images import sanitize
-from index.manifest import IndexManifest
+from index.pictures.images import sanitize
 from index.progress import Progress
+from index.store.manifest import IndexManifest
 from tui.cli import console
 
 if TYPE_CHECKING:
-    from index.build import BadPicture, BuildReport
+    from index.building.build import BadPicture, BuildReport
 
 SHOWN_BAD = 20
 CHANGES = ("new", "moved or copied", "changed", "removed", "mended")
@@ -47,7 +47,7 @@ class IndexReport:
 
     def show(self, built: BuildReport, out: Path, manifest: IndexManifest) -> None:
         """Prints what was done."""
-        from index.build import BAD_LIST
+        from index.building.build import BAD_LIST
 
         _show_causes(built)
         where = f", listed in {out / BAD_LIST}" if built.bad else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from fromage_lite.catalogue import Model, catalogue
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.cli import console
 from tui.cli.options import AsJson
 from tui.model_names import facts

@@ -20,8 +20,8 @@ from fromage_lite.choice import model_to_search
 from fromage_lite.config import AskBy, LoadOptions, default_model
 from fromage_lite.errors import ConfigError, FromageError, MessageError
 from fromage_lite.text.message import ImageSegment
-from index.facts import Facts
-from index.hits import Hit
+from index.pictures.facts import Facts
+from index.search.hits import Hit
 from tui.cli import console
 from tui.cli.contact_sheet import Entry, check_target, contact_sheet, write_sheet
 from tui.cli.options import AsJson, DrawnAs, Images, with_options

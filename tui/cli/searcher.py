@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from fromage_lite.config import AskBy, GenerationSettings, LoadOptions, SpellingMode
 from fromage_lite.errors import ConfigError
-from index.hits import Hit
-from index.images import sanitize
+from index.pictures.images import sanitize
+from index.search.hits import Hit
 from tui.cli.options import load_agent, load_searcher
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fromage_lite.chat.protocol import Searcher
     from fromage_lite.chat.request import SearchRequest
     from fromage_lite.chat.search import Term
-    from index.facts import Facts
+    from index.pictures.facts import Facts
 
 
 def open_searcher(options: LoadOptions, by: AskBy | None, dialogue: Path | None) -> Searcher:

@@ -10,7 +10,7 @@ import typer
 
 from fromage_lite.choice import model_for_index
 from fromage_lite.config import GenerationSettings, LoadOptions
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.cli import console
 from tui.cli.options import NoSave, given_settings, load_agent, with_options
 from tui.settings import paths

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fromage_lite.progress import progress_bar
-from index.images import one_line, sanitize
+from index.pictures.images import one_line, sanitize
 from tui.cli.options import Device, Model
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.errors import ImageError
-from index.images import is_picture_name, is_url, sanitize
+from index.pictures.images import is_picture_name, is_url, sanitize
 
 _MAX_PATH = 4096  # longer texts are no paths, and must not reach the file system
 # A quoted text, or a run of non-spaces in which a backslash escapes a space.

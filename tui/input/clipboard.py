@@ -15,7 +15,7 @@ from PIL import Image
 from fromage_lite.errors import ImageError
 from index.errors import reason
 from index.files import write_bytes
-from index.images import open_image
+from index.pictures.images import open_image
 from tui.input.attachments import dropped_paths
 
 SECONDS = 5  # the clipboard's owner may never answer

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from index.images import PICTURE_SUFFIXES, sanitize
+from index.pictures.images import PICTURE_SUFFIXES, sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import Command, CommandTable
 

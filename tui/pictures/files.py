@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError, ImageError
-from index.containers import container_of, picture_name, read_inside
 from index.errors import reason
 from index.files import write_bytes
-from index.images import is_url, open_image, sanitize
 from index.paths import cache_folder
+from index.pictures.containers import container_of, picture_name, read_inside
+from index.pictures.images import is_url, open_image, sanitize
 from tui.pictures.thumbnails import Picture
 
 PATIENCE_SECONDS = 3  # a viewer that fails does so at once; one that works may stay open for hours

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from index.manifest import INDEX_MANIFEST
 from index.paths import index_of, pictures_folder, shortened
+from index.store.manifest import INDEX_MANIFEST
 from tui.pictures.scan import scan
 
 SECONDS_EACH = 0.15  # opening a photograph and encoding it, with half of two processors

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from index.images import PICTURE_SUFFIXES, sanitize
+from index.pictures.images import PICTURE_SUFFIXES, sanitize
 
 MOST_ENTRIES = 50_000
 MOST_PICTURES = 5_000

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from fromage_lite.errors import FromageError
-from index.containers import picture_name
-from index.hits import Hit
-from index.images import is_url, open_image, sanitize
+from index.pictures.containers import picture_name
+from index.pictures.images import is_url, open_image, sanitize
+from index.search.hits import Hit
 
 # Enough for the largest box that the transcript draws; a full picture would cost time at every repaint.
 MAX_SIDE = 512

@@ -21,7 +21,7 @@ from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
 
 from fromage_lite.errors import ImageError
-from index.images import PICTURE_SUFFIXES, sanitize
+from index.pictures.images import PICTURE_SUFFIXES, sanitize
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget
 from tui.pictures.thumbnails import Picture, fit_box, load_file
 

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widgets import Markdown
 
 from fromage_lite.errors import FromageError, unexpected
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.input.attachments import exists
 from tui.input.commands import Command, CommandTable, actions_of, parse_command
 from tui.input.prompt_history import FILE, PromptHistory

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from index.images import one_line
+from index.pictures.images import one_line
 
 
 class ChooseMessage(ModalScreen[int | None]):

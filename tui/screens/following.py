@@ -9,7 +9,7 @@ from pathlib import Path
 from fromage_lite.chat.events import Notice
 from fromage_lite.choice import model_for_pictures, sight
 from fromage_lite.errors import FromageError
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.pictures.thumbnails import Picture
 from tui.screens.interface import INDEX, MEMORY, MODEL, Chat
 from tui.widgets.turn import TurnView

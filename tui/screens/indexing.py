@@ -13,12 +13,12 @@ from textual.css.query import NoMatches
 from fromage_lite.choice import Choice, lasting_name, model_for_folder, sight, sources_to_look_at
 from fromage_lite.config import PHOTOS
 from fromage_lite.errors import FromageError, StoreError
-from index.failures import BAD_LIST
-from index.images import one_line, sanitize
-from index.manifest import INDEX_MANIFEST, ROWS
-from index.milvus_server import is_milvus
+from index.building.failures import BAD_LIST
+from index.milvus.server import is_milvus
 from index.paths import index_of, pictures_folder, shortened
-from index.recognise import open_sources
+from index.pictures.images import one_line, sanitize
+from index.sources.recognise import open_sources
+from index.store.manifest import INDEX_MANIFEST, ROWS
 from tui.conversation import DEFAULT_INDEX
 from tui.index_build import IndexBuild, Progress, build_command
 from tui.input.attachments import exists, to_path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fromage_lite.evaluate.vqa import Question, VqaFile
 from fromage_lite.text.message import ImageSegment
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.input.attachments import paths_of_argument
 from tui.input.commands import Key, command
 from tui.pictures.files import file_of

@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from fromage_lite.catalogue import Model
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.model_names import facts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.input.commands import Key, command, key
 from tui.screens.feature import Feature
 from tui.screens.help import HelpScreen

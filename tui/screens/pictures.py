@@ -10,7 +10,7 @@ from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.search import Term
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import ImageSegment
-from index.images import is_url
+from index.pictures.images import is_url
 from tui.pictures.files import file_of, open_outside
 from tui.pictures.thumbnails import GONE, Picture
 from tui.screens.interface import LOADING_FIRST, NOT_LOADED, Chat

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from fromage_lite.errors import ImageError
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.input.attachments import to_path
 from tui.pictures.files import save_copy, suggested_name
 from tui.pictures.thumbnails import Picture

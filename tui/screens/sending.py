@@ -13,7 +13,7 @@ from fromage_lite.chat.events import Done, Failed, Notice, Statistics
 from fromage_lite.chat.search import is_meant_as_path
 from fromage_lite.errors import FromageError, ImageError, unexpected
 from fromage_lite.text.message import ImageSegment, Segment, parse_message
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.conversation import ReplyItem
 from tui.input.attachments import extract_pictures, refuse_folder, refuse_missing, to_path
 from tui.pictures.thumbnails import Picture, load_file

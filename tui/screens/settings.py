@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Select, Static
 
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import FromageError
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.input.commands import Key, command
 from tui.screens.feature import Feature
 from tui.screens.interface import SETTINGS, TYPED

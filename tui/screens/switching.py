@@ -7,7 +7,7 @@ from functools import partial
 
 from fromage_lite.catalogue import Model, catalogue
 from fromage_lite.choice import lasting_name
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import command
 from tui.model_names import DEFAULT

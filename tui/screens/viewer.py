@@ -14,7 +14,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.pictures.files import load_large
 from tui.pictures.image_mode import ImageMode, cell_ratio, image_widget, show_image
 from tui.pictures.thumbnails import GONE, Picture, fit_box

@@ -18,7 +18,7 @@ from fromage_lite.chat.request import SearchRequest
 from fromage_lite.chat.turns import message_from_data, message_to_data, turn_from_dict, turn_to_dict
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, FromageError, unexpected
-from index.hits import Hit
+from index.search.hits import Hit
 from tui.agent_thread import AgentThread
 from tui.conversation import foreseen
 from tui.serving.wire import MAX_LINE, Pictures, decode, encode, patches_to_data, pictures_to_data

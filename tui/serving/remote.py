@@ -30,7 +30,7 @@ from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid, TokenMatch
 from fromage_lite.progress import Report
 from fromage_lite.text.message import Segment
-from index.hits import Hit
+from index.search.hits import Hit
 from tui.serving.wire import Pictures, decode, encode, patches_from_data, pictures_from_data
 
 CANCEL_SECONDS = 0.03  # between two checks whether to stop a reply

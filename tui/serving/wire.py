@@ -12,8 +12,8 @@ from fromage_lite.chat.event_data import error_from_dict, error_to_dict
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.model.inspection import PatchGrid
 from index.errors import reason
-from index.hits import Hit
-from index.images import open_image
+from index.pictures.images import open_image
+from index.search.hits import Hit
 
 MAX_LINE = 256 * 2**20  # bytes; a whole resumed conversation is one line
 

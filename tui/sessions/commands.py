@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fromage_lite.chat.events import Done, Failed, Notice
-from index.images import one_line, sanitize
+from index.pictures.images import one_line, sanitize
 from tui.input.attachments import to_path
 from tui.input.commands import Key, command
 from tui.screens.busy import LOADING

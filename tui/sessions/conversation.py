@@ -14,10 +14,10 @@ from fromage_lite.choice import lasting_name
 from fromage_lite.config import NO_INDEX, PLAYGROUND, GenerationSettings
 from fromage_lite.errors import FromageError
 from fromage_lite.text.message import Segment
-from index.hits import Hit
-from index.images import one_line
-from index.milvus_server import index_name
+from index.milvus.server import index_name
 from index.paths import cache_folder
+from index.pictures.images import one_line
+from index.search.hits import Hit
 from tui.conversation import Conversation, LoadAgent, ReplyItem, StartReply
 from tui.pictures.thumbnails import Picture
 from tui.sessions.archive import Archive

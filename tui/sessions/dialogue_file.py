@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 from fromage_lite.chat.events import Statistics
 from index.errors import reason
 from index.files import write_bytes
-from index.images import sanitize
 from index.paths import cache_folder
+from index.pictures.images import sanitize
 from tui.sessions.export import session_data
 from tui.sessions.importing import read_session
 from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, absolute, title_of

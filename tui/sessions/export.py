@@ -16,7 +16,7 @@ from PIL import Image
 from fromage_lite.errors import FromageError
 from index.errors import reason
 from index.files import write_bytes
-from index.images import make_thumbnail, open_image
+from index.pictures.images import make_thumbnail, open_image
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import Picture
 from tui.sessions.html_page import html_page

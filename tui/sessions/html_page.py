@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from fromage_lite.chat.events import TextDelta
-from index.images import make_thumbnail, one_line, sanitize
+from index.pictures.images import make_thumbnail, one_line, sanitize
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import GONE, Picture
 from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable

@@ -15,8 +15,8 @@ from fromage_lite.chat.events import FinishReason
 from fromage_lite.chat.turns import ReplyPart
 from fromage_lite.text.message import ImageSegment, Segment
 from index.errors import described, reason
-from index.hits import Hit
-from index.images import one_line, sanitize
+from index.pictures.images import one_line, sanitize
+from index.search.hits import Hit
 from tui.sessions.export import FORMAT, FORMAT_VERSION
 from tui.sessions.records import (
     LONGEST_TITLE,

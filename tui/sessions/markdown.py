@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from fromage_lite.chat.events import TextDelta
-from index.images import one_line, sanitize
+from index.pictures.images import one_line, sanitize
 from tui.conversation import PicturesFound
 from tui.pictures.thumbnails import GONE, Picture
 from tui.sessions.restore import Drawn, DrawnSearch, DrawnTurn, title_of_search, unreadable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fromage_lite.chat.events import Done, Event, Failed, ImagesFound, Statistics, TextDelta
 from fromage_lite.chat.turns import ReplyPart, Turn
 from fromage_lite.text.message import Segment
-from index.hits import Hit
+from index.search.hits import Hit
 from tui.sessions.archive import Archive
 from tui.sessions.records import HeldWith, SavedSearch, SavedTurn, Session, absolute
 from tui.sessions.store import SessionStore

@@ -12,8 +12,8 @@ from fromage_lite.chat.events import FinishReason, Statistics
 from fromage_lite.chat.turns import ReplyPart, Turn, reply_text, turn_from_dict, turn_to_dict
 from fromage_lite.errors import DataError, FromageError
 from fromage_lite.text.message import ImageSegment, Segment
-from index.hits import FOREIGN, Hit
-from index.images import one_line
+from index.pictures.images import one_line
+from index.search.hits import FOREIGN, Hit
 
 UNREADABLE = "This turn can't be read."
 

@@ -13,8 +13,8 @@ from fromage_lite.chat.protocol import ChatAgent
 from fromage_lite.chat.turns import Turn
 from fromage_lite.errors import ImageError
 from fromage_lite.text.message import Segment
-from index.hits import FOREIGN, Hit
-from index.images import is_gone, is_url, make_thumbnail, one_line, open_image, sanitize
+from index.pictures.images import is_gone, is_url, make_thumbnail, one_line, open_image, sanitize
+from index.search.hits import FOREIGN, Hit
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.thumbnails import MAX_SIDE, Picture, load_file, load_hit
 from tui.sessions.records import UNREADABLE, SavedSearch, SavedTurn

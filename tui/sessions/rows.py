@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast, get_args
 
 from fromage_lite.chat.events import FinishReason, Statistics
 from fromage_lite.errors import DataError
-from index.hits import Hit
-from index.images import one_line, sanitize
+from index.pictures.images import one_line, sanitize
+from index.search.hits import Hit
 from tui.sessions import records
 from tui.sessions.records import SavedSearch, SavedTurn, SessionInfo
 

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
-from index.images import one_line
+from index.pictures.images import one_line
 from tui.sessions.records import SessionInfo
 from tui.sessions.rows import words_of_row
 from tui.sessions.schema import trouble

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from fromage_lite.chat.events import FinishReason, Statistics
 from fromage_lite.chat.turns import ReplyPart
-from index.hits import Hit
-from index.images import one_line
+from index.pictures.images import one_line
+from index.search.hits import Hit
 from tui.sessions import records, rows
 from tui.sessions.records import LONGEST_TITLE, HeldWith, SavedSearch, SavedTurn, Session, SessionError, SessionInfo
 from tui.sessions.schema import connect, transaction, trouble

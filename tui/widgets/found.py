@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalGroup
 from textual.widgets import Static
 
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.pictures.image_mode import ImageMode
 from tui.pictures.thumbnails import Picture
 from tui.widgets.picture import PictureGrid

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from fromage_lite.chat.events import ContextPart, RetTrace
 from fromage_lite.text.marks import RET
-from index.images import one_line
+from index.pictures.images import one_line
 
 if TYPE_CHECKING:
     from fromage_lite.model.inspection import TokenMatch

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from fromage_lite.chat.events import Done, Failed, FinishReason, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.errors import FromageError
 from fromage_lite.evaluate.vqa import exact_match
-from index.images import sanitize
+from index.pictures.images import sanitize
 from tui.conversation import PicturesFound, ReplyItem
 from tui.pictures.image_mode import ImageMode
 from tui.pictures.thumbnails import Picture

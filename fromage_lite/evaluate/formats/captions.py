@@ -11,8 +11,8 @@ from fromage_lite.evaluate.formats.nodes import Node, read_json
 from fromage_lite.evaluate.formats.pictures import PictureRef, coco_names
 from fromage_lite.text.marks import without_marks
 from index.errors import reason
-from index.images import is_url
-from index.tables import read_rows
+from index.pictures.images import is_url
+from index.sources.tables import read_rows
 
 
 @dataclass(frozen=True)

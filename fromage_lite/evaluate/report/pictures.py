@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fromage_lite.evaluate.report.document import Report, Samples
 from index.errors import FromageError
-from index.images import make_thumbnail, open_image
+from index.pictures.images import make_thumbnail, open_image
 
 SIDE = 160  # pixels
 

@@ -18,7 +18,7 @@ from fromage_lite.model.fromage import Fromage
 from fromage_lite.progress import progress_bar
 from index.errors import FromageError
 from index.files import replacing
-from index.images import open_image
+from index.pictures.images import open_image
 
 _KEEP_EVERY = 100  # batches, after which the features so far are written
 

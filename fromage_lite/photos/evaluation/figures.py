@@ -30,7 +30,7 @@ from fromage_lite.photos.world.nouns import with_article
 from fromage_lite.photos.world.saying import Saying, kind_sums, saying
 from fromage_lite.photos.world.simulator import MODES
 from fromage_lite.text.forms.requests import AGAIN, CORRECTIONS, THING_CHANGES
-from index.hits import Hit
+from index.search.hits import Hit
 
 Figures = dict[str, float]
 

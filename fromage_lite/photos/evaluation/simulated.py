@@ -15,7 +15,7 @@ from fromage_lite.model.projection import projection
 from fromage_lite.photos.text.document import Mixture
 from fromage_lite.photos.world.classes import CLASSES
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 
 _MARK = "simulated photograph "
 

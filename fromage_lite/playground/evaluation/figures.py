@@ -39,7 +39,7 @@ from fromage_lite.playground.world.scene import (
 )
 from fromage_lite.playground.world.things import SETTINGS, THINGS
 from fromage_lite.vision import EncoderSpace, VisionEncoder
-from index.hits import Hit
+from index.search.hits import Hit
 
 Figures = dict[str, float]
 

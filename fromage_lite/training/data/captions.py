@@ -21,8 +21,8 @@ from fromage_lite.training.data.stand_ins import Captions, stand_in_data
 from fromage_lite.training.data.tables import VALIDATION_MOST, VALIDATION_SHARE, caption_faults
 from fromage_lite.training.recipe import Recipe
 from index.errors import ImageError, reason
-from index.images import is_picture_name, open_image
-from index.tables import read_rows
+from index.pictures.images import is_picture_name, open_image
+from index.sources.tables import read_rows
 from index.text import one_line
 
 GENERATE = "generate:"
@@ -70,8 +70,8 @@ def uses(recipe: Recipe, captions: int) -> int:
 
 
 def read_captions(path: Path, model: Fromage) -> list[str]:
-    """The captions of a text file of one a line, or of a table (see `index.tables.read_rows`), each once, in order.
-    Of more than `MOST`, the first.
+    """The captions of a text file of one a line, or of a table (see `index.sources.tables.read_rows`), each once, in
+    their order. Of more than `MOST`, the first.
 
     Raises:
         DataError: there are fewer than two.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.interleaved import TrainingData
-from index.store import FeatureStore
+from index.store.feature_store import FeatureStore
 
 GRID = "+grid"
 """At the end of the fingerprint of a store that holds patches, too."""

@@ -14,8 +14,8 @@ from fromage_lite.training.data.streaming import stream_data
 from fromage_lite.training.data.tables import Split, TableReport, read_source, read_store
 from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
-from index.manifest import STORE_MANIFEST
-from index.recognise import open_source
+from index.sources.recognise import open_source
+from index.store.manifest import STORE_MANIFEST
 
 DataSource = Callable[[Fromage, Recipe, int], tuple[TrainingData, str]]
 """Makes the data of a run that names no file, from model, recipe and seed; also returns a sentence about it."""

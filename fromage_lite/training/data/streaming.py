@@ -26,10 +26,10 @@ from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.tables import caption_faults, too_many
 from fromage_lite.training.recipe import Recipe
 from index.errors import ImageError
-from index.images import bound_short_side, open_image
-from index.readers import PictureFile
-from index.recognise import open_source
-from index.tars import TarReader
+from index.pictures.images import bound_short_side, open_image
+from index.sources.readers import PictureFile
+from index.sources.recognise import open_source
+from index.sources.tars import TarReader
 
 BUFFER = 1000
 """Pictures among which the next one is chosen, besides the order of the tars."""

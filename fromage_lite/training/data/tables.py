@@ -22,13 +22,13 @@ from fromage_lite.text.marks import RET
 from fromage_lite.text.tokens import special_tokens
 from fromage_lite.training.data.features import StoredFeatures, encoding, store_fingerprint
 from fromage_lite.training.data.interleaved import TrainingData
-from index.build import TsvReader, build_store
-from index.download import Downloader, DownloadLimits
+from index.building.build import TsvReader, build_store
 from index.errors import ImageError
 from index.progress import Progress
-from index.readers import PictureFile, Reader
-from index.recognise import open_source
-from index.store import FeatureStore
+from index.sources.download import Downloader, DownloadLimits
+from index.sources.readers import PictureFile, Reader
+from index.sources.recognise import open_source
+from index.store.feature_store import FeatureStore
 
 MAX_BAD_SHARE = 0.05
 VALIDATION_SHARE, VALIDATION_MOST = 0.05, 512
@@ -147,7 +147,7 @@ def read_table(
     """Training data from a table of captions. A picture may be in several rows, each with its own caption.
 
     Args:
-        path: rows `caption<TAB>image`, images being files or web addresses; see `index.tables.read_rows`.
+        path: rows `caption<TAB>image`, images being files or web addresses; see `index.sources.tables.read_rows`.
         model: its frozen encoder computes the features.
         store: folder of the feature store; features that it already holds are not computed again.
         images_root: where relative image paths count from; None is the table's folder.

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import fromage_lite.bench.index
-from index.policy import Plan
+from index.search.policy import Plan
 from tui.cli.main import main
 
 

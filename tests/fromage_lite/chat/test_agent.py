@@ -12,7 +12,7 @@ from fromage_lite.chat.engine import Engine
 from fromage_lite.errors import ConfigError, FingerprintError, ImageError, MessageError, StoreError
 from fromage_lite.indexing import index_pictures
 from fromage_lite.text.message import ImageSegment
-from index.hits import Retriever
+from index.search.hits import Retriever
 from tests.fromage_lite.fakes import ListedPictures
 
 

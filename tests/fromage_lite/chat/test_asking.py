@@ -15,7 +15,7 @@ from fromage_lite.chat.search import Term
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.text.message import ImageSegment
-from index.store import FeatureStore
+from index.store.feature_store import FeatureStore
 from tests.fromage_lite.fakes import ListedPictures, Script, assert_reads, hear
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fromage_lite.chat.choosing import AGAIN, NEAREST, choose
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 def hits(*scores):

@@ -17,7 +17,7 @@ from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import MessageError
 from fromage_lite.text.message import ImageSegment
 from fromage_lite.text.spelling import Spelling
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, Script, as_said, assert_reads, hear
 
 

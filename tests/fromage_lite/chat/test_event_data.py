@@ -9,7 +9,7 @@ import pytest
 from fromage_lite.chat.event_data import event_from_dict, event_to_dict
 from fromage_lite.chat.events import ContextPart, Done, Failed, ImagesFound, Notice, RetTrace, Statistics, TextDelta
 from fromage_lite.errors import DataError, FromageError
-from index.hits import Hit
+from index.search.hits import Hit
 
 CAT = Hit(7, 0.123456789012345, "/pictures/a \u202e cat.png", "a cat")
 

@@ -13,7 +13,7 @@ from fromage_lite.chat.context import Context
 from fromage_lite.chat.engine import Engine
 from fromage_lite.chat.turns import Turn
 from fromage_lite.text.marks import MARKED_RET
-from index.hits import Hit
+from index.search.hits import Hit
 
 
 class Thumbnails:

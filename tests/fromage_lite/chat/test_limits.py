@@ -11,7 +11,7 @@ from fromage_lite.chat.events import Failed
 from fromage_lite.chat.turns import Turn
 from fromage_lite.config import GenerationSettings
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, hear
 
 

@@ -11,8 +11,8 @@ import pytest
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.lookup import date_of
 from fromage_lite.errors import ConfigError
-from index.facts import Facts
-from index.hits import Hit
+from index.pictures.facts import Facts
+from index.search.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures
 
 

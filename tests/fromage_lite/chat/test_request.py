@@ -10,7 +10,7 @@ from fromage_lite.chat.request import SearchRequest, parse_request
 from fromage_lite.chat.search import Term
 from fromage_lite.errors import DataError, FilterError, MessageError
 from fromage_lite.text.message import ImageSegment
-from index.filters import Filters
+from index.store.filters import Filters
 
 
 def text(words: str, weight: float = 1.0) -> Term:

@@ -10,7 +10,7 @@ from fromage_lite.chat.dialogue import Dialogue
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.config import GenerationSettings
 from fromage_lite.errors import DataError, StoreError
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.fromage_lite.fakes import ListedPictures, hear
 
 

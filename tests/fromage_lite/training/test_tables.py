@@ -236,7 +236,7 @@ def test_what_only_looks_like_a_control_token_is_a_caption(tiny_model, table, tm
 
 
 def test_control_tokens_in_the_captions_of_a_store_are_counted(tiny_model, tmp_path):
-    from index.build import TsvReader, build_store
+    from index.building.build import TsvReader, build_store
 
     for number in range(3):
         PILImage.new("RGB", (20, 20), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")

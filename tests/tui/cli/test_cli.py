@@ -15,7 +15,7 @@ import pytest
 import tui.app
 from fromage_lite.config import GenerationSettings, LoadOptions, default_model
 from fromage_lite.errors import CheckpointError
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.fromage_lite.fakes import next_logits
 from tests.tui.command_line import assert_refused, call
 

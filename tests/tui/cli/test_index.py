@@ -13,10 +13,10 @@ import pytest
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.vision import VisionEncoder
 from index.errors import FingerprintError, StoreError
-from index.faiss_index import ImageIndex
-from index.lock import BuilderLock
-from index.manifest import IndexManifest
-from index.store import FeatureStore
+from index.search.faiss_index import ImageIndex
+from index.store.feature_store import FeatureStore
+from index.store.lock import BuilderLock
+from index.store.manifest import IndexManifest
 from tests.tui.command_line import call
 
 
@@ -96,7 +96,7 @@ def test_a_folder_is_indexed_and_every_picture_finds_itself(run, album, tmp_path
     store = FeatureStore.open(tmp_path / "index")
     assert store.encoder_fingerprint == tiny_model.vision.fingerprint()
 
-    from index.images import open_image
+    from index.pictures.images import open_image
 
     pooled = tiny_model.image_features([open_image(store.row(id)[0]) for id in range(23)]).pooled
     assert np.asarray(store.features) == pytest.approx(pooled.numpy(), rel=2e-3, abs=2e-3)
@@ -210,7 +210,7 @@ def test_errors_are_one_sentence_and_exit_code_2(run, album, tmp_path, tiny_chec
 
 
 def test_another_encoders_store_is_refused(run, tmp_path, album, encode):
-    from index.build import FolderReader, build_store
+    from index.building.build import FolderReader, build_store
 
     build_store(FolderReader(album), encode, tmp_path / "store", encoder_fingerprint="mean-colour")
     assert "another image encoder" in run(album, "--out", tmp_path / "store", code=2).stderr

@@ -16,8 +16,8 @@ from PIL import Image
 from fromage_lite.config import LoadOptions
 from fromage_lite.doctor import examine
 from fromage_lite.start import load_agent
-from index.hits import Hit
-from index.store import FeatureStore
+from index.search.hits import Hit
+from index.store.feature_store import FeatureStore
 from tests.tui.command_line import call
 from tui.pictures.files import file_of, load_large, save_copy, suggested_name
 from tui.pictures.thumbnails import load_hit

@@ -16,7 +16,7 @@ from fromage_lite.chat.events import ImagesFound
 from fromage_lite.config import GenerationSettings
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import fingerprint_without_lm
-from index.faiss_index import ImageIndex
+from index.search.faiss_index import ImageIndex
 from tests.fromage_lite.fakes import Script
 from tui.cli.main import app
 
@@ -131,8 +131,8 @@ def test_a_picture_that_is_gone_from_the_web_makes_room_for_the_next(tiny_model,
     """As the original does, and further: not only what is no picture, but also what can't be fetched is passed over."""
     import io
 
-    from index.derive import derive_index
-    from index.projected import import_embeddings
+    from index.building.projected import import_embeddings
+    from index.search.derive import derive_index
 
     address, pages, asked = web
     data = io.BytesIO()

@@ -15,8 +15,8 @@ from PIL import Image
 
 from fromage_lite.text.spelling import Spelling
 from index.errors import ImageError
-from index.facts import Facts
-from index.filters import Filters
+from index.pictures.facts import Facts
+from index.store.filters import Filters
 from tests.tui.command_line import assert_refused, call
 from tests.tui.fake_agent import picture_bytes
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from fromage_lite.vision import EncoderSpace, VisionEncoder
-from index.manifest import INDEX_MANIFEST, IndexManifest
-from index.store import FeatureStore
+from index.store.feature_store import FeatureStore
+from index.store.manifest import INDEX_MANIFEST, IndexManifest
 from tests.fromage_lite.text_towers import TOWERS
 from tests.tui.command_line import assert_refused, call
 

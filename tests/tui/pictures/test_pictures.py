@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fromage_lite.errors import ConfigError, ImageError, StoreError
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.fake_agent import FakeAgent, picture_bytes
 from tui.pictures.files import save_copy
 from tui.pictures.image_mode import ImageMode, image_widget, resolve_image_mode

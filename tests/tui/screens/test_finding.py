@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fromage_lite.chat.request import parse_request
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import FakeAgent, hit
 

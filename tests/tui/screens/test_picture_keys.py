@@ -10,7 +10,7 @@ from PIL import Image
 
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.driver import Driver, chatting
 from tests.tui.fake_agent import FakeAgent, Gate, hit, picture_bytes
 from tui.pictures.image_mode import ImageMode

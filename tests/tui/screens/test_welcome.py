@@ -88,7 +88,7 @@ async def test_the_welcome_follows_the_model() -> None:
 
 async def test_the_users_folder_is_offered_and_one_key_indexes_it(own, monkeypatch) -> None:
     opened = []
-    monkeypatch.setattr("index.images.read_header", lambda *_: opened.append(1))
+    monkeypatch.setattr("index.pictures.images.read_header", lambda *_: opened.append(1))
     asked = []
 
     def command(pictures, out, model, device):

@@ -29,7 +29,7 @@ from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.model.inspection import PatchGrid
 from fromage_lite.text.message import ImageSegment
 from index.errors import ImageError
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.command_line import assert_refused, call
 from tests.tui.driver import chatting
 from tests.tui.fake_agent import STATISTICS, FakeAgent, Gate, hit, picture_bytes

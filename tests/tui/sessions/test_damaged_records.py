@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.fake_agent import STATISTICS, FakeAgent
 from tests.tui.saved import Clock, say, turn
 from tests.tui.sessions.test_sessions import kept

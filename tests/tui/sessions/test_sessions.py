@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.errors import FromageError
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.driver import Driver
 from tests.tui.fake_agent import FakeAgent, Gate, image_paths, loader, picture_bytes
 from tests.tui.saved import say, turn

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.chat.turns import Turn
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.saved import say, turn
 from tui.sessions.archive import Archive
 from tui.sessions.recording import Recording

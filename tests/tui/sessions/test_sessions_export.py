@@ -17,7 +17,7 @@ from PIL import Image
 
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.fake_agent import STATISTICS, FakeAgent, picture_bytes
 from tests.tui.sessions.test_sessions import back, kept, sessions, words
 from tui.sessions.dialogs import Confirm

@@ -9,7 +9,7 @@ import pytest
 from fromage_lite.chat.events import ImagesFound
 from fromage_lite.errors import StoreError
 from fromage_lite.text.message import ImageSegment, parse_message
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.driver import Driver
 from tests.tui.fake_agent import FakeAgent, Gate, hit, loader, picture_bytes
 from tests.tui.saved import say, turn

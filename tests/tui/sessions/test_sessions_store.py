@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fromage_lite.text.message import ImageSegment
-from index.hits import Hit
+from index.search.hits import Hit
 from tests.tui.fake_agent import STATISTICS, hit
 from tests.tui.saved import say, turn
 from tui.sessions.records import SavedTurn, Session, SessionError, SessionInfo, shorten, title_of

@@ -1,0 +1,1 @@
+"""From pictures to a store: reading, decoding, embedding, going on; here or on a Ray cluster."""
