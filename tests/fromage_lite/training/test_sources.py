@@ -142,7 +142,7 @@ def test_bad_pictures_are_counted_by_cause(tiny_model, folder, tmp_path):
 def test_a_table_of_addresses_is_fetched_and_given_up_when_too_many_are_dead(tiny_model, web, tmp_path, monkeypatch):
     address, pages, asked = web
     monkeypatch.setattr("fromage_lite.training.data.tables._ENOUGH", 5)
-    monkeypatch.setattr("index.download.DownloadLimits.per_host", 1e6)
+    monkeypatch.setattr("index.sources.download.DownloadLimits.per_host", 1e6)
     pages.update({f"/{number}.png": (200, {}, encoded(number)) for number in range(0, 40, 2)})
     table = tmp_path / "cc.tsv"
     table.write_text("".join(f"picture {number}\t{address}/{number}.png\n" for number in range(40)))

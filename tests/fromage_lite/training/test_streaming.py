@@ -25,7 +25,7 @@ from fromage_lite.training.options import RunOptions
 from fromage_lite.training.recipe import Recipe
 from tests.fromage_lite.training.test_sources import encoded, picture
 from tests.fromage_lite.training.test_train import fit
-from tests.index.test_tars import write_tar
+from tests.index.sources.test_tars import write_tar
 
 RECIPE = Recipe("stream", steps=12, batch_size=4, learning_rate=1e-2, warmup_steps=0, save_every=3, validate_every=6)
 

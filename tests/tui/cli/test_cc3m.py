@@ -46,7 +46,7 @@ def test_the_documented_commands_lead_from_the_tables_to_a_search(
 ):
     address, pages, asked = web
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("index.download.Downloader._turn", lambda *_: 0.0)  # of a single server
+    monkeypatch.setattr("index.sources.download.Downloader._turn", lambda *_: 0.0)  # of a single server
     serve(address, pages, tmp_path / "Train_GCC-training.tsv", 0)
     serve(address, pages, tmp_path / "Validation_GCC-1.1.0-Validation.tsv", COUNT)
     models = {
