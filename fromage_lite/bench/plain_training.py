@@ -89,7 +89,7 @@ class PlainTraining:
             trained["ret_row"] = self._matrix
         self._trained = trained
         rate, betas = recipe.learning_rate, recipe.betas
-        self._optimizer = torch.optim.AdamW(trained.values(), lr=rate, betas=betas, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(trained.values(), lr=rate, betas=betas, weight_decay=recipe.weight_decay)
 
     @property
     def trained_bytes(self) -> int:
@@ -100,8 +100,8 @@ class PlainTraining:
         """One whole step of training."""
         self.backward(examples)
         torch.nn.utils.clip_grad_norm_(self._trained.values(), self._recipe.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)
         with torch.no_grad():
             if self._savings.virtual_ret:
                 self._ret.mul_(self._model.language.mean_row_norm / self._ret.norm())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fromage_lite.bench.captions import captions
-from fromage_lite.bench.hardware import matmul_rate, peak_memory, synchronize
+from fromage_lite.bench.hardware import matmul_rate, peak_memory, seconds
 from fromage_lite.bench.plain_training import PADDED, Examples, PlainTraining, Savings
+from fromage_lite.bench.training_figures import TrainingFigures, TrainingRow
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Collator, StepBatch
 from fromage_lite.training.data.batching import POOL_BATCHES, LengthBatches
@@ -38,68 +38,6 @@ ROWS = {
     "only [RET] differentiated": Savings(ret_only=True),
 }
 """The rows of the table but for all together, which is the trainer's own step."""
-
-
-@dataclass(frozen=True)
-class TrainingRow:
-    """A way to train.
-
-    Attributes:
-        way: what is saved.
-        step: seconds of a step, over the batches.
-        speedup: against the paper's way.
-        operations: floating-point operations of the matrix products in a step, over the batches.
-        gradient_error: largest deviation of a gradient from the paper's way, as a share of that tensor's largest.
-        smooth_error: the same with GELU in place of the LM's ReLU. In fp32 two ways round differently, and where a
-            number lies that near to ReLU's kink, one takes its slope from the left, the other from the right.
-    """
-
-    way: str
-    step: float
-    speedup: float
-    operations: float
-    gradient_error: float
-    smooth_error: float
-
-
-@dataclass(frozen=True)
-class TrainingFigures:
-    """The paper's way and ours with the same batches, in one run.
-
-    Attributes:
-        speedup_cached_features: examples a second of ours, with the image features from the store, over the paper's.
-        speedup_plain: the same where the encoder runs in every step.
-        limit_cached_features: what the speed-up would be if operations alone counted.
-        limit_plain: likewise.
-        grad_max_rel_error: `TrainingRow.smooth_error`, the largest of ours.
-        grad_max_rel_error_at_kinks: `TrainingRow.gradient_error`, the largest of ours.
-        trainable_bytes: what has a gradient in ours.
-        trainable_bytes_plain: in the paper's way.
-        optimizer_bytes: AdamW's two moments in ours.
-        share_of_flop_limit: the time that the operations of ours with cached features take in large matrix products,
-            as a share of the measured one.
-        examples_per_second: pictures with a caption, of ours with cached features.
-        operations_per_second: of large matrix products.
-        mean_tokens: of a caption with its beginning-of-text token and `[RET]`.
-        peak_bytes: peak memory of the whole measurement.
-        rows: the table.
-    """
-
-    speedup_cached_features: float
-    speedup_plain: float
-    limit_cached_features: float
-    limit_plain: float
-    grad_max_rel_error: float
-    grad_max_rel_error_at_kinks: float
-    trainable_bytes: int
-    trainable_bytes_plain: int
-    optimizer_bytes: int
-    share_of_flop_limit: float
-    examples_per_second: float
-    operations_per_second: float
-    mean_tokens: float
-    peak_bytes: int
-    rows: list[TrainingRow]
 
 
 class OurTraining:
@@ -157,12 +95,17 @@ def measure_training(model: Fromage, batch_size: int, repeats: int) -> TrainingF
     expected: list[dict[str, Tensor]] = []
     rows: list[TrainingRow] = []
     steps: list[float] = []
-    trained, optimizer_bytes = {}, 0
+    trained: dict[str, int] = {}
     makers: dict[str, Callable[[], PlainTraining | OurTraining]] = {
         **{way: partial(PlainTraining, model, recipe, savings) for way, savings in ROWS.items()},
         OURS_PLAIN: partial(OurTraining, model, recipe, False),
         OURS_CACHED: partial(OurTraining, model, recipe, True),
     }
+    compared = {way: makers[way]() for way in (PLAIN, OURS_PLAIN, OURS_CACHED)}
+    with _autocast(model):
+        turns = _in_turns(compared, batches, repeats, device)
+    optimizer_bytes = _moments(compared[OURS_CACHED].optimizer)
+    del compared
     for way, make in makers.items():
         model.bridge.load_state_dict(before)
         model.bridge.zero_grad(set_to_none=True)
@@ -173,13 +116,10 @@ def measure_training(model: Fromage, batch_size: int, repeats: int) -> TrainingF
             model.bridge.zero_grad(set_to_none=True)
             gradients = [_gradients(model, make, batches[len(batches) // 2], smooth) for smooth in (False, True)]
             expected = expected or gradients
-            times = _times(training, batches, repeats if isinstance(training, OurTraining) else 1, device)
+            times = turns.get(way) or _in_turns({way: training}, batches, 1, device)[way]
         steps.append(statistics.mean(times))
         errors = [gradient_error(*pair) for pair in zip(gradients, expected, strict=True)]
         rows.append(TrainingRow(way, steps[-1], steps[0] / steps[-1], operations, *errors))
-        if isinstance(training, OurTraining):
-            state = training.optimizer.state.values()
-            optimizer_bytes = sum(t.nbytes for s in state for t in s.values() if isinstance(t, Tensor) and t.dim())
     model.bridge.load_state_dict(before)
     model.bridge.zero_grad(set_to_none=True)
     plain, ours_plain, cached = rows[0], rows[-2], rows[-1]
@@ -228,37 +168,30 @@ def gradient_error(found: dict[str, Tensor], expected: dict[str, Tensor]) -> flo
     return max(float((found[name] - value).abs().max() / value.abs().max()) for name, value in expected.items())
 
 
-def as_table(figures: TrainingFigures) -> str:
-    """The rows as Markdown."""
-    lines = ["| saved | step | speed-up | operations | gradients' deviation | with ReLU |", "|---|---|---|---|---|---|"]
-    for row in figures.rows:
-        lines.append(
-            f"| {row.way} | {row.step:.2f} s | {row.speedup:.2f} | {row.operations / 1e9:.0f} G | "
-            f"{row.smooth_error:.0e} | {row.gradient_error:.0e} |"
-        )
-    return "\n".join(lines)
-
-
-def flat(figures: TrainingFigures) -> dict[str, float | int]:
-    """The figures without the table."""
-    return {name: value for name, value in asdict(figures).items() if name != "rows"}
-
-
-def _times(
-    training: PlainTraining | OurTraining, batches: list[Examples], repeats: int, device: torch.device
-) -> list[float]:
-    """Seconds of a step on each batch, the median of the repeats."""
-    found = []
+def _in_turns(
+    trainings: Mapping[str, PlainTraining | OurTraining], batches: list[Examples], repeats: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of a step on each batch, by the ways: one after the other with each batch, so that other load on the
+    machine slows all of them."""
+    times: dict[str, list[float]] = {way: [] for way in trainings}
+    for training in trainings.values():
+        training.step(batches[0])  # the optimiser's state is made
     for batch in batches:
-        each = []
-        for _ in range(repeats):
-            synchronize(device)
-            started = time.perf_counter()
-            training.step(batch)
-            synchronize(device)
-            each.append(time.perf_counter() - started)
-        found.append(statistics.median(each))
-    return found
+        for way, training in trainings.items():
+            count = repeats if isinstance(training, OurTraining) else 1
+            times[way].append(_time(training, batch, count, device))
+    return times
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of AdamW's two moments."""
+    states = optimizer.state.values()
+    return sum(t.nbytes for state in states for t in state.values() if isinstance(t, Tensor) and t.dim())
+
+
+def _time(training: PlainTraining | OurTraining, batch: Examples, repeats: int, device: torch.device) -> float:
+    """Median seconds of a step."""
+    return seconds(lambda: training.step(batch), device, repeats, warm_up=0)
 
 
 def _operations(training: PlainTraining | OurTraining, batches: list[Examples]) -> float:

@@ -100,6 +100,9 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
             trainer.on_pace = lambda seconds: report(length.in_time(seconds))
     result = trainer.fit(options.resume, options.max_steps)
     model.bridge.fold()
+    if isinstance(trainer.source, StreamBatches) and trainer.source.causes:
+        causes = ", ".join(f"{count} x {cause}" for cause, count in trainer.source.causes.most_common(5))
+        report(f"Pictures of the stream that could not be used: {causes}.")
     if accelerator.is_main_process:
         _finish(out, options.export, model, result, report)
     return result.interrupted

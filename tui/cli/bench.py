@@ -72,7 +72,8 @@ def train(
 ) -> None:
     """Time a training step in the paper's way and in ours, on captions as long as those of CC3M: each saving alone and
     all together, the gradients' deviation, operations counted, memory. About five minutes on two CPU cores."""
-    from fromage_lite.bench.training import as_table, flat, measure_training
+    from fromage_lite.bench.training import measure_training
+    from fromage_lite.bench.training_figures import as_table, flat
 
     model = _model(lm, encoder, dtype, device)
     figures = measure_training(model, batch_size, repeats)
