@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from fromage_lite.errors import StoreError
+from fromage_lite.evaluate.extra import SCORES, need
 from fromage_lite.evaluate.formats.captions import read_captions
 from fromage_lite.evaluate.formats.dialogues import read_visdial
 from fromage_lite.evaluate.formats.questions import read_questions
@@ -63,6 +64,8 @@ def run_task(
         StoreError: `out` can't be written.
     """
     assert options.data is not None  # the options have checked it
+    if options.named == "captions":
+        need(SCORES)
     measure = _reading(options, options.data, seed)  # first, so that a damaged file fails at once
     model = Fromage.from_pretrained(model_name, device=device, dtype=dtype, quantize=quantize, notice=report)
     folders = options.images or [options.data.parent, options.data.parent / "images"]

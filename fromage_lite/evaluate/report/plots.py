@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from fromage_lite.errors import ConfigError
+from fromage_lite.evaluate.extra import PLOTS, need
 from fromage_lite.evaluate.report.document import Plot
 
 _SIZE = (6.4, 3.8)  # inches
@@ -17,12 +17,10 @@ def draw(plot: Plot) -> bytes:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        hint = "Install it: pip install -c constraints.txt -e '.[evaluate]'."
-        raise ConfigError("The plots of a report need the package matplotlib.", hint) from error
+    need(PLOTS)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
     drawing = Drawing(figsize=_SIZE, dpi=120, layout="constrained")
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fromage_lite.errors import ConfigError
+from fromage_lite.errors import ConfigError, MessageError
 from fromage_lite.model.fromage import Fromage, ModelSegment
 from fromage_lite.vision.space import EncoderSpace
 
@@ -30,11 +30,17 @@ def query_embeds(
         prompts: the prompts; only those of a batch are in memory as the LM sees them.
         batch_size: how many are read at once.
         embed: a prompt as the LM sees it, (1, T, D); None is `Fromage.prompt_embeds`.
+
+    Raises:
+        MessageError: a prompt does not fit into the LM's positions.
     """
     embed = embed or model.prompt_embeds
     ret = model.token_embeds([model.language.ret_token_id])
     found = torch.empty(len(prompts), model.config.retrieval_dim)
     lengths = [model.prompt_length(prompt) for prompt in prompts]
+    if lengths and max(lengths) >= model.language.max_positions:
+        limit = f"the language model has {model.language.max_positions} positions"
+        raise MessageError(f"A text to search with has {max(lengths)} tokens, and {limit}.", "Use a larger model.")
     order = sorted(range(len(prompts)), key=lengths.__getitem__)  # so that little is padded
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

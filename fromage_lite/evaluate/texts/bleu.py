@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fromage_lite.errors import ConfigError
+from fromage_lite.evaluate.extra import SCORES, need
 
 ORDER = 4
 Words = Sequence[str]
@@ -20,11 +20,9 @@ def bleu_counts(captions: Sequence[Words], references: Sequence[Sequence[Words]]
     Raises:
         ConfigError: sacrebleu is not installed.
     """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError as error:
-        hint = "Install them: pip install -c constraints.txt -e '.[evaluate]'."
-        raise ConfigError("Scoring captions needs the packages nltk and sacrebleu.", hint) from error
+    need(SCORES)
+    from sacrebleu.metrics import BLEU
+
     bleu = BLEU(tokenize="none", smooth_method="none", effective_order=True, max_ngram_order=ORDER)
     rows = []
     for caption, known in zip(captions, references, strict=True):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from fromage_lite.errors import ConfigError
+from fromage_lite.evaluate.extra import SCORES, need
 
 # What pycocoevalcap takes for punctuation. It means to leave out brackets, too, but its tokenizer writes them `-lrb-`,
 # which it does not know; they stay words here as well.
 _PUNCTUATION = frozenset("'' ' `` ` . ? ! , : - -- ... ;".split())
 _SENTENCE_END = re.compile(r"(?<=[A-Za-z]{3})\.(?=\s)")  # "mr." and "u.s." stay one word
 _OPENING_QUOTE = re.compile(r"(?<!\S)'(?=\w)")
-_INSTALL = "Install them: pip install -c constraints.txt -e '.[evaluate]'."
 
 
 class _Tokenizer(Protocol):
@@ -31,10 +30,9 @@ class CaptionTokenizer:
         Raises:
             ConfigError: NLTK is not installed.
         """
-        try:
-            from nltk.tokenize import TreebankWordTokenizer
-        except ImportError as error:
-            raise ConfigError("Scoring captions needs the packages nltk and sacrebleu.", _INSTALL) from error
+        need(SCORES)
+        from nltk.tokenize import TreebankWordTokenizer
+
         self._tokenizer: _Tokenizer = TreebankWordTokenizer()
 
     def __call__(self, caption: str) -> tuple[str, ...]:

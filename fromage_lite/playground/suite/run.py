@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fromage_lite.errors import StoreError
+from fromage_lite.evaluate.extra import PLOTS, SCORES, need
 from fromage_lite.evaluate.report.writing import write_report
 from fromage_lite.playground.suite.measuring import measure_ablations, measure_tasks, read_data
 from fromage_lite.playground.suite.report import make_report
@@ -29,6 +30,7 @@ def run_suite(options: SuiteOptions, report: Report = ignore) -> Path:
         ConfigError: a package of the extra `evaluate` is missing.
         StoreError: the folder can't be written.
     """
+    need((*SCORES, *PLOTS))
     suite = Suite(options, report)
     try:
         suite.write_data()

@@ -34,7 +34,7 @@ class Sizes:
 
     pictures: int = 400
     stories: int = 250
-    dialogues: int = 100
+    dialogues: int = 200
     questions: int = 200
     examples: int = 100
 

@@ -7,6 +7,8 @@ import pytest
 from fromage_lite.errors import ConfigError, DataError
 from fromage_lite.evaluate.options import TaskOptions
 from fromage_lite.evaluate.run import run_task
+from fromage_lite.playground.suite.run import run_suite
+from fromage_lite.playground.suite.stages import SuiteOptions
 
 
 @pytest.fixture
@@ -53,3 +55,13 @@ def test_a_damaged_file_is_told_before_the_model_loads(tmp_path):
 def test_options_that_do_not_hold(given, tmp_path):
     with pytest.raises(ConfigError):
         TaskOptions(**{"task": "captions", "data": None if given == {"task": "captions"} else tmp_path, **given})
+
+
+def test_what_is_not_installed_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("fromage_lite.evaluate.extra.find_spec", lambda name: None)
+    suite = SuiteOptions(model=tmp_path, out=tmp_path / "out")
+    captions = TaskOptions(task="captions", data=tmp_path / "none.json")
+    for measure in (lambda: run_task(captions, "no such model"), lambda: run_suite(suite)):
+        with pytest.raises(ConfigError, match=r"needs nltk and sacrebleu.*\[evaluate\]"):
+            measure()
+    assert not (tmp_path / "out").exists()

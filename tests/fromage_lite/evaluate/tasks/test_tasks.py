@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fromage_lite.errors import ConfigError, DataError
+from fromage_lite.errors import ConfigError, DataError, MessageError
 from fromage_lite.evaluate.formats.captions import Captioned
 from fromage_lite.evaluate.formats.dialogues import PictureDialogue, Round
 from fromage_lite.evaluate.formats.pictures import PictureRef
@@ -64,6 +64,11 @@ def test_queries_in_batches_are_those_one_by_one(tiny_model, seen):
     ]
     one_by_one = torch.cat([tiny_model.query_embeds(prompt) for prompt in prompts]).numpy()
     assert np.allclose(query_embeds(tiny_model, prompts, batch_size=3), one_by_one, atol=2e-3)
+
+
+def test_a_text_longer_than_the_models_positions_is_refused(tiny_model):
+    with pytest.raises(MessageError, match="128 positions"):
+        query_embeds(tiny_model, [["a cat"], ["a cat " * 100]])
 
 
 def test_captions_are_greedy_decoding_up_to_a_full_stop(tiny_model, seen):
