@@ -55,6 +55,7 @@ def test_the_tokenizer_is_the_one_that_the_model_was_trained_with():
     assert AutoTokenizer.from_pretrained(folder)(text).input_ids == raw.encode(text).ids
 
 
+@pytest.mark.slow
 def test_captions_name_what_is_in_the_picture(agent, scenes):
     pictures = [render(scene, SEED + i) for i, scene in enumerate(scenes)]
     pooled = agent.model.image_features(pictures).pooled
@@ -83,6 +84,7 @@ def test_a_dialogue_over_a_picture(agent, tmp_path):
     assert right >= 6
 
 
+@pytest.mark.slow
 def test_a_picture_is_still_seen_after_other_turns(agent, tmp_path):
     """After talk, and after a request for another picture: the user's own is not forgotten."""
     rng = random.Random("other turns")

@@ -104,7 +104,9 @@ def test_a_state_outside_the_cache_is_refused(tiny_tokenizer, spread):
 # --- how later passes are fed ---
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize(
+    "spread", [0.05, *(pytest.param(spread, marks=pytest.mark.slow) for spread in (0.0, 0.1, 0.2))]
+)
 @pytest.mark.parametrize(("kind", "options"), [("JambaConfig", JAMBA), ("BambaConfig", BAMBA)])
 def test_a_state_begun_anew_in_a_later_pass_is_fed_rightly(tiny_tokenizer, kind, options, spread):
     language = made(tiny_tokenizer, kind, spread, **options)

@@ -174,7 +174,11 @@ def language_of(tmp_path_factory, tiny_tokenizer):
     return load
 
 
-@pytest.fixture(params=FAMILIES)
+QUICK = ("opt", "opt_350m", "gpt2", "llama", "mistral", "bloom")
+"""One of each kind of positions, width and window; all the others take half a minute, and are slow."""
+
+
+@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES])
 def family(request):
     return request.param
 
