@@ -23,6 +23,7 @@ AskBy = Literal["ret", "dialogue", "text-tower"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+ADAPTER_FILES = ("adapters/adapter_config.json", "adapters/adapter_model.safetensors")  # as peft names them
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
 ENCODER_LIBRARIES = ("open_clip", "timm", "timm-classifier")  # prefixes of image encoders' names, as in `vision`
 NO_INDEX = "none"  # in place of an index's name

@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fromage_lite.config import ADAPTER_FILES
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.files import read_tensors, write_tensors
 from fromage_lite.language.model import LanguageModel
 from index.files import write_bytes
 
 FOLDER = "adapters"
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS = (Path(name).name for name in ADAPTER_FILES)
 
 
 class LanguageAdapters:
