@@ -8,6 +8,7 @@ import pytest
 from fromage_lite.config import read_config
 from fromage_lite.errors import ConfigError
 from fromage_lite.importing import index_export
+from fromage_lite.indexing import embedder_of
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.projection import projection
 from index.search.faiss_index import ImageIndex
@@ -18,7 +19,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 @pytest.fixture
 def loaded(monkeypatch, tiny_model):
-    monkeypatch.setattr("fromage_lite.importing.load_model", lambda name, device: tiny_model)
+    monkeypatch.setattr("fromage_lite.importing.load_embedder", lambda name, device: embedder_of(tiny_model, name))
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_normalised_features_are_refused_where_their_length_matters(
 ):
     model = Fromage.from_parts(*tiny_parts, read_config(tiny_checkpoint), base_dir=tiny_checkpoint)
     model.bridge.visual_fc.bias.data.fill_(bias)
-    monkeypatch.setattr("fromage_lite.importing.load_model", lambda name, device: model)
+    monkeypatch.setattr("fromage_lite.importing.load_embedder", lambda name, device: embedder_of(model, name))
     folder = write(features / np.linalg.norm(features, axis=1, keepdims=True))
     if is_refused:
         with pytest.raises(ConfigError, match="are normalised, those of the model's encoder are not"):

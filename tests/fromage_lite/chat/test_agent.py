@@ -10,7 +10,7 @@ from PIL import Image
 from fromage_lite.chat.agent import Agent
 from fromage_lite.chat.engine import Engine
 from fromage_lite.errors import ConfigError, FingerprintError, ImageError, MessageError, StoreError
-from fromage_lite.indexing import index_pictures
+from fromage_lite.indexing import embedder_of, index_pictures
 from fromage_lite.text.message import ImageSegment
 from index.search.hits import Retriever
 from tests.fromage_lite.fakes import ListedPictures
@@ -129,7 +129,7 @@ def test_the_tests_own_retriever_is_a_whole_one():
 
 def test_a_search_sees_the_index_that_took_the_place_of_the_open_one(tiny_model, album, tmp_path):
     def build():
-        index_pictures(album, tmp_path / "kept", "tiny", load=lambda name, device: tiny_model)
+        index_pictures(album, tmp_path / "kept", "tiny", load=lambda name, device: embedder_of(tiny_model, name))
 
     build()
     agent = Agent(tiny_model)
