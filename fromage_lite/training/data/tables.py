@@ -104,7 +104,7 @@ def read_source(
     split: Split | None = Split(),
     progress: Progress | None = None,
 ) -> tuple[TrainingData, TableReport]:
-    """Training data from whatever `index.sources.recognise` reads: tables of files or addresses, tars, Parquet, ….
+    """Training data from whatever `index.sources.recognise` reads: tables of files or addresses, tars, folders, ….
 
     Args:
         path: the source.
