@@ -15,13 +15,15 @@ from index.files import write_bytes
 
 PromptTemplate = Literal["qa", "chat", "inst", "plain"]
 RetMode = Literal["off", "auto", "always"]
-VisualInput = Literal["pooled", "grid"]
+VisualInput = Literal["pooled", "grid", "layers"]
+ImageAttention = Literal["causal", "both"]
 SpellingMode = Literal["off", "auto"]
 AskBy = Literal["ret", "dialogue", "text-tower"]
 """How words search: by the state at `[RET]`, by that in a dialogue's context, by the encoder's own text tower."""
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+ADAPTER_FILES = ("adapters/adapter_config.json", "adapters/adapter_model.safetensors")  # as peft names them
 DEFAULT_BRIDGE = "fromage-chat"  # the bridge that a folder of several bridges stands for
 ENCODER_LIBRARIES = ("open_clip", "timm", "timm-classifier")  # prefixes of image encoders' names, as in `vision`
 NO_INDEX = "none"  # in place of an index's name
@@ -29,7 +31,9 @@ PHOTOS, PLAYGROUND = "photos", "playground"
 SHIPPED = (PHOTOS, PLAYGROUND)
 """Short names of the models that come with the program, as far as their folders are there."""
 CAPTIONING = ("visual_embeddings.weight", "visual_embeddings.bias")
-"""The only tensors of a bridge that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
+"""The tensors of the simplest bridge that was not trained to find pictures (`FromageConfig.has_retrieval`)."""
+RETRIEVAL = ("visual_fc", "text_hidden_fcs", "ret_row", "ret_output_row", "logit_scale")
+"""The parts of a bridge that such a one lacks."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,22 @@ class FromageConfig(PlainData):
         vision_encoder: name of an image encoder (see `vision.VisionEncoder.load`); relative folders likewise.
         language_model_revision: Hub revision of the LM; None is the latest.
         vision_encoder_revision: Hub revision of the encoder; None is the latest.
-        visual_input: what becomes visual tokens: an image's `pooled` feature, or each patch of its `grid`.
+        visual_input: what becomes visual tokens: an image's `pooled` feature, each patch of its `grid`, or together the
+            class tokens of several `layers` of the encoder.
+        encoder_layers: for `layers`, which of the encoder's layers (0 is the first, -1 the last).
+        shared_space: whether the bridge reads pictures where the encoder compares them with texts: the pooled feature
+            in the space of its text tower, at unit norm. Only then can it be trained from texts alone.
         n_visual_tokens: LM positions that one image takes; for a grid always the number of patches.
+        shared_map: whether all `encoder_layers` go through one linear map, not each through its own.
+        visual_norm: whether the visual tokens are normalised (LayerNorm).
+        inject_layers: the LM's layers, from 0 and rising, at whose entry visual tokens stand, instead of among its
+            input embeddings. `encoder_layers` are shared out among them in their order.
+        image_attention: whether an image's visual tokens see each other in `both` directions, or as text does.
+        soft_prompt: how many trained tokens begin every sequence.
+        soft_prompt_mlp: whether they are the output of a small network.
+        lora_rank: rank of the adapters in the LM's linear layers; 0 is none.
+        lora_alpha: their output is multiplied by `lora_alpha / lora_rank`.
+        lora_targets: names of these layers.
         retrieval_dim: width of the space in which `[RET]` finds images.
         text_emb_layers: indices into the LM's hidden states (0 is the embedding, -1 the last after the final norm)
             that make the query; one linear map each, summed.
@@ -74,7 +92,18 @@ class FromageConfig(PlainData):
     language_model_revision: str | None = None
     vision_encoder_revision: str | None = None
     visual_input: VisualInput = "pooled"
+    encoder_layers: tuple[int, ...] = ()
+    shared_space: bool = False
     n_visual_tokens: int = 1
+    shared_map: bool = False
+    visual_norm: bool = False
+    inject_layers: tuple[int, ...] = ()
+    image_attention: ImageAttention = "causal"
+    soft_prompt: int = 0
+    soft_prompt_mlp: bool = False
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
     retrieval_dim: int = 256
     text_emb_layers: tuple[int, ...] = (-1,)
     image_prefix: str = ""
@@ -110,13 +139,28 @@ class FromageConfig(PlainData):
         _require(len(set(layers)) == len(layers), "text_emb_layers", "a list without repetition", layers)
         template, visual = self.prompt_template, self.visual_input
         _require(_is_choice(template, PromptTemplate), "prompt_template", "qa, chat, inst or plain", template)
-        _require(_is_choice(visual, VisualInput), "visual_input", "pooled or grid", visual)
+        _require(_is_choice(visual, VisualInput), "visual_input", "pooled, grid or layers", visual)
         is_pooled = visual == "pooled" or not self.has_retrieval
         _require(is_pooled, "visual_input", "pooled where has_retrieval is true", visual)
+        _require(
+            visual == "pooled" or not self.shared_space,
+            "shared_space",
+            "false unless visual_input is pooled",
+            self.shared_space,
+        )
+        self._check_relatives()
         _require(self.query_form.count("{}") == 1, "query_form", "a text with one {}", self.query_form)
         words = self.vocabulary
         _require(words is None or (isinstance(words, str) and bool(words.strip())), "vocabulary", "a file", words)
-        for name in ("ret_ends_reply", "has_retrieval", "sees_found"):
+        for name in (
+            "ret_ends_reply",
+            "has_retrieval",
+            "sees_found",
+            "shared_space",
+            "shared_map",
+            "visual_norm",
+            "soft_prompt_mlp",
+        ):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, "true or false", value)
         least = self.match_score
@@ -125,6 +169,24 @@ class FromageConfig(PlainData):
         suppressed = self.suppress_tokens
         are_texts = all(isinstance(text, str) and text for text in suppressed)
         _require(are_texts, "suppress_tokens", "a list of texts", suppressed)
+
+    def _check_relatives(self) -> None:
+        for name in ("soft_prompt", "lora_rank"):
+            _require(_is_int(value := getattr(self, name)) and value >= 0, name, "a whole number >= 0", value)
+        alpha, attention = self.lora_alpha, self.image_attention
+        _require(_is_number(alpha) and alpha > 0, "lora_alpha", "a number above 0", alpha)
+        targets = self.lora_targets
+        are_names = bool(targets) and all(isinstance(name, str) and name for name in targets)
+        _require(are_names, "lora_targets", "a list of names", targets)
+        _require(_is_choice(attention, ImageAttention), "image_attention", "causal or both", attention)
+        layers, inner = self.encoder_layers, self.inject_layers
+        _require(all(map(_is_int, layers)), "encoder_layers", "a list of layer numbers", layers)
+        needs = self.visual_input == "layers"
+        _require(bool(layers) == needs, "encoder_layers", "given where visual_input is layers, only there", layers)
+        rising = all(_is_int(layer) and layer >= 0 for layer in inner) and sorted(set(inner)) == list(inner)
+        _require(rising, "inject_layers", "a rising list of layer numbers", inner)
+        fits = not needs or (bool(inner) and len(inner) >= len(layers) and self.n_visual_tokens == 1)
+        _require(fits, "inject_layers", "at least as many as encoder_layers, with one visual token", inner)
 
     @property
     def text_after_image(self) -> str:

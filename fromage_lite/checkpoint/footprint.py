@@ -156,5 +156,7 @@ def bridge_parameters(config: FromageConfig) -> int:
     if config.visual_dim is None or config.lm_dim is None:
         return 0
     tokens = 1 if config.visual_input == "grid" else config.n_visual_tokens
+    if not config.shared_map:
+        tokens *= max(len(config.encoder_layers), 1)
     size = (config.visual_dim + 1) * (tokens * config.lm_dim + config.retrieval_dim)
     return size + len(config.text_emb_layers) * (config.lm_dim + 1) * config.retrieval_dim + config.lm_dim + 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from fromage_lite.checkpoint.released import CHECKPOINT, MODEL_ARGS, REPOSITORY_FOLDER
 from fromage_lite.checkpoint.words import WORDS_FILE
-from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE
+from fromage_lite.config import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE
 from fromage_lite.errors import CheckpointError
 from index.errors import reason
 
@@ -30,7 +30,7 @@ def download_checkpoint(repository: str, inside: str, **hub_options: Any) -> Pat
 
     released = [inside, f"{REPOSITORY_FOLDER}/{inside}".rstrip("/")]
     try:
-        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, "README.md"))
+        folder = fetch([inside], (CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, "README.md", *ADAPTER_FILES))
         return folder if (folder / CONFIG_FILE).exists() else fetch(released, (MODEL_ARGS, CHECKPOINT))
     except RepositoryNotFoundError as error:
         try:  # the original FROMAGe is published as a space, with its demo

@@ -31,6 +31,7 @@ from fromage_lite.language.feeding import (
     tolerance,
     trial,
 )
+from fromage_lite.language.picture_layers import PictureCache, PictureLayers, PicturePlan
 from fromage_lite.language.scaling import LengthScaling, RereadCache
 
 
@@ -69,6 +70,7 @@ class Decoder:
         self._scaling = LengthScaling(self.module)
         self._feeding: Feeding | None = None
         self._compiled: CompiledDecoder | None = None
+        self.pictures: PictureLayers | None = None
 
     # --- caches ---
 
@@ -90,6 +92,8 @@ class Decoder:
     def _new_cache(self, batched: bool = False) -> Cache:
         if self._compiled is not None and not batched:
             return self._compiled.new_cache()
+        if self.pictures is not None:
+            return PictureCache()
         if not self._has_own_cache:
             return DynamicCache()
         cache = DynamicCache(config=self._model.config)
@@ -104,10 +108,28 @@ class Decoder:
     def compile(self) -> None:
         """See `LanguageModel.compile_decoding`."""
         kinds = set(getattr(self._config, "layer_types", None) or ["full_attention"])
-        is_plain = self.can_crop and self.feeding == Feeding() and not self._scaling.is_dynamic
+        is_plain = (
+            self.pictures is None and self.can_crop and self.feeding == Feeding() and not self._scaling.is_dynamic
+        )
         if not is_plain or kinds != {"full_attention"} or getattr(self._config, "sliding_window", None):
             raise ConfigError(f"The language model {self._name} can't be compiled.", "Leave --compile out.")
         self._compiled = CompiledDecoder(self.module.forward, self._n_layers, self._max_positions)
+
+    def place_pictures(self, plan: PicturePlan | None, dim: int) -> None:
+        """See `LanguageModel.place_pictures`."""
+        if self.pictures is not None:
+            self.pictures.remove()
+            self.pictures = None
+        if plan is None:
+            return
+        kinds = set(getattr(self._config, "layer_types", None) or ["full_attention"])
+        if self._has_own_cache or self._scaling.varies or self._compiled is not None or kinds != {"full_attention"}:
+            raise ConfigError(
+                f"In the language model {self._name} pictures can only stand as text does.",
+                "Use a model of plain attention, such as OPT, GPT-J, Llama or Qwen.",
+            )
+        width = self._config.hidden_size
+        self.pictures = PictureLayers(self.module, self._n_layers, dim, width, plan, self._name)
 
     # --- feeding ---
 
@@ -185,6 +207,14 @@ class Decoder:
         self, embeds: Tensor, past: Any, layers: Sequence[int], mask: Tensor | None, first: int | None
     ) -> LMOutput:
         """One pass. `first` is the number of its first position, if the model must be told."""
+        if self.pictures is None:
+            return self._run_plain(embeds, past, layers, mask, first)
+        with self.pictures.reading(embeds, past, mask) as plain:
+            return self._run_plain(plain, past, layers, mask, first)
+
+    def _run_plain(
+        self, embeds: Tensor, past: Any, layers: Sequence[int], mask: Tensor | None, first: int | None
+    ) -> LMOutput:
         count, new = self._n_layers, embeds.shape[1]
         weight = self._embedding.weight
         options = {} if mask is None else self._masked(mask, new)

@@ -12,6 +12,7 @@ from torch import Tensor
 from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.language.decoder import Decoder, LMOutput
 from fromage_lite.language.families import input_factor, output_factor
+from fromage_lite.language.picture_layers import PicturePlan
 from fromage_lite.text.marks import MARKED_RET, NO_BOS
 from fromage_lite.text.tokens import TextEncoder
 
@@ -139,6 +140,35 @@ class LanguageModel:
             raise ConfigError(f"text_emb_layers has {layer}, but {self.name} has hidden states 0 to {count}.")
         return self.head_dim if layer in (-1, count) else self._text_config.hidden_size
 
+    @property
+    def hidden_dim(self) -> int:
+        """Width of the hidden states between its layers."""
+        return self._text_config.hidden_size
+
+    # --- pictures inside the model ---
+
+    def place_pictures(self, plan: PicturePlan | None) -> None:
+        """From now on positions may bring more than an embedding: `inputs_embeds` are then rows (see
+        `language.picture_layers`), which `embed` and `picture_rows` make. None makes them embeddings again.
+
+        Raises:
+            ConfigError: the model can't do that, or has no such layer.
+        """
+        self._decoder.place_pictures(plan, self.dim)
+
+    @property
+    def row_dim(self) -> int:
+        """Width of `inputs_embeds`: D, or more where pictures bring more."""
+        return self.dim if self._decoder.pictures is None else self._decoder.pictures.width
+
+    def picture_rows(self, embeds: Tensor, values: Tensor | None = None) -> Tensor:
+        """Pictures (B, V, D), and what replaces them inside the model, (B, V, S, hidden_dim) -> (B, V, row_dim)."""
+        return embeds if self._decoder.pictures is None else self._decoder.pictures.rows(embeds, values)
+
+    def text_rows(self, embeds: Tensor) -> Tensor:
+        """Embeddings (B, T, D) that belong to no picture -> (B, T, row_dim)."""
+        return embeds if self._decoder.pictures is None else self._decoder.pictures.text_rows(embeds)
+
     # --- text ---
 
     def tokenize(self, text: str, add_bos: bool = False) -> list[int]:
@@ -213,7 +243,7 @@ class LanguageModel:
         self._decoder.compile()
 
     def embed(self, ids: Tensor, ret_row: Tensor) -> Tensor:
-        """Ids (B, T) -> embeddings (B, T, D), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
+        """Ids (B, T) -> embeddings (B, T, row_dim), with the gradient of `ret_row` (D,) where an id is `[RET]`."""
         is_ret = ids == self.ret_token_id
         if is_ret.any():  # asked where the ids are: decoding has them on the CPU, and need not wait for a GPU
             ids, is_ret = ids.to(self.device), is_ret.to(self.device)
@@ -222,7 +252,7 @@ class LanguageModel:
             embeds = torch.where(is_ret[..., None], (ret_row.to(embeds) * scale).to(embeds), embeds)
         else:
             embeds = self._embedding(ids.to(self.device))
-        return embeds if self._input_factor == 1 else embeds * self._input_factor
+        return self.text_rows(embeds if self._input_factor == 1 else embeds * self._input_factor)
 
     def forward(
         self,
@@ -234,7 +264,7 @@ class LanguageModel:
         """Runs the decoder, without the head.
 
         Args:
-            inputs_embeds: (B, T, D), the new positions.
+            inputs_embeds: (B, T, row_dim), the new positions.
             past_key_values: a cache from `new_cache`, grown in place; None runs without one.
             layers: indices into the LM's hidden states to return.
             mask: (B, past + T) bool, false at padding on the left: positions count from each row's first token.

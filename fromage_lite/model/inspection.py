@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fromage_lite.errors import ConfigError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -80,10 +82,17 @@ def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list
     Returns:
         B lists (pictures) of V lists (visual tokens) of `k` matches, best first, without `[RET]` and without rows that
         belong to no word.
+
+    Raises:
+        ConfigError: the visual tokens are not among the LM's input embeddings.
     """
     import torch
     from torch.nn import functional as F
 
+    if model.config.inject_layers:
+        raise ConfigError(
+            "This model's pictures stand inside the language model, where there are no words beside them."
+        )
     with torch.no_grad():
         visual = model.visual_embeds(pooled).float()  # (B, V, D)
     batch, count, dim = visual.shape
@@ -94,7 +103,7 @@ def nearest_tokens(model: Fromage, pooled: Tensor, k: int = 8) -> list[list[list
     ids = torch.empty(len(visual), 0, dtype=torch.long, device=visual.device)
     for start in range(0, words, _BLOCK):
         block = torch.arange(start, min(start + _BLOCK, words))
-        rows = F.normalize(model.token_embeds(block.tolist())[0].float().to(visual.device), dim=-1)  # (n, D)
+        rows = F.normalize(model.token_embeds(block.tolist())[0, :, :dim].float().to(visual.device), dim=-1)  # (n, D)
         best = torch.cat([best, visual @ rows.T], dim=1)
         ids = torch.cat([ids, block.to(visual.device).expand(len(visual), -1)], dim=1)
         best, order = best.topk(min(k, best.shape[1]), dim=1)

@@ -15,12 +15,15 @@ from fromage_lite.checkpoint.card import CARD_FILE, Provenance, check_public, wr
 from fromage_lite.checkpoint.locate import checkpoint_folder, portable_config
 from fromage_lite.checkpoint.released import read_checkpoint
 from fromage_lite.checkpoint.words import WORDS_FILE, read_words, write_words
-from fromage_lite.config import CAPTIONING, CONFIG_FILE, WEIGHTS_FILE, FromageConfig
+from fromage_lite.config import CONFIG_FILE, WEIGHTS_FILE, FromageConfig
 from fromage_lite.errors import CheckpointError, ConfigError
-from fromage_lite.files import write_tensors
+from fromage_lite.files import read_tensors, write_tensors
 from fromage_lite.language.loading import load_language_model
 from fromage_lite.language.model import LanguageModel
-from fromage_lite.model.bridge import Bridge, load_bridge
+from fromage_lite.language.picture_layers import PicturePlan
+from fromage_lite.model.adapters import FOLDER as ADAPTERS
+from fromage_lite.model.adapters import LanguageAdapters
+from fromage_lite.model.bridge import Bridge, Space, is_trained, load_bridge
 from fromage_lite.model.memory import announce
 from fromage_lite.placement import CPU, Placement, choose_placement
 from fromage_lite.progress import Report
@@ -45,6 +48,7 @@ class Pretrained(
         bridge: all that is trained.
         config: names of the frozen models and shape of the bridge.
         base_dir: where relative folders in the configuration count from; None is the working directory.
+        adapters: of the language model; None if it has none.
         spelling: what reads misspelt words, by `config.vocabulary`; None reads all as typed.
         provenance: what the bridge was trained on and how well it does, for its model card.
         card: the model card that it was loaded with. Saving writes a new one if this is empty, or if there is a
@@ -62,6 +66,9 @@ class Pretrained(
         self.language, self.vision, self.bridge = language, vision, bridge
         self.config = dataclasses.replace(config, visual_dim=bridge.visual_embeddings.in_features, lm_dim=language.dim)
         self.base_dir = base_dir
+        self.adapters = None
+        if config.lora_rank:
+            self.adapters = LanguageAdapters(language, config.lora_rank, config.lora_alpha, config.lora_targets)
         self.spelling: Spelling | None = None
         self.provenance, self.card = Provenance(), ""
 
@@ -118,6 +125,12 @@ class Pretrained(
         if config.visual_input == "grid":
             patches, visual_dim = vision.grid_shape()
             config, tokens_each = dataclasses.replace(config, n_visual_tokens=patches), 1
+        elif config.visual_input == "layers":
+            visual_dim = vision.layer_dim(config.encoder_layers)
+        space = None
+        if config.shared_space:
+            tower = vision.text_tower()
+            space, visual_dim = Space(tower.projection), tower.dim
         widths = (("visual_dim", config.visual_dim, visual_dim), ("lm_dim", config.lm_dim, language.dim))
         for name, wanted, found in widths:
             if wanted not in (None, found):
@@ -129,6 +142,9 @@ class Pretrained(
         tied = language.is_tied if config.tie_ret is None else config.tie_ret
         if tied and language.head_dim != language.dim:
             raise ConfigError("tie_ret can't be true: the LM's input and output rows differ in width.")
+        n_values = len(config.encoder_layers) or 1 if config.inject_layers else 0
+        inside = PicturePlan(config.inject_layers, n_values, config.image_attention == "both")
+        language.place_pictures(None if inside == PicturePlan() else inside)
         bridge = Bridge(
             visual_dim=visual_dim,
             lm_dim=language.dim,
@@ -136,8 +152,16 @@ class Pretrained(
             n_visual_tokens=tokens_each,
             retrieval_dim=config.retrieval_dim,
             output_dim=None if tied else language.head_dim,
+            space=space,
+            visual_width=language.hidden_dim if config.inject_layers else None,
+            n_maps=1 if config.shared_map else max(len(config.encoder_layers), 1),
+            visual_norm=config.visual_norm,
+            soft_prompt=config.soft_prompt,
+            soft_prompt_mlp=config.soft_prompt_mlp,
         ).to(language.device)
         bridge.renormalise_ret(language.mean_row_norm, language.mean_output_row_norm)
+        if bridge.soft_prompt is not None and bridge.soft_prompt.mlp is None:
+            bridge.soft_prompt.tokens.data.mul_(language.mean_row_norm)
         return cls(language, vision, bridge, config, base_dir)
 
     @classmethod
@@ -174,6 +198,8 @@ class Pretrained(
         place = choose_placement(device, dtype, quantize)
         model = cls.from_config(config, place, base_dir=folder.resolve(), notice=notice)
         load_bridge(model.bridge, tensors, folder, config.has_retrieval)
+        if model.adapters is not None:
+            model.adapters.load(folder / ADAPTERS)
         if (folder / CONFIG_FILE).exists() and (folder / CARD_FILE).is_file():
             model.card = (folder / CARD_FILE).read_text(encoding="utf-8", errors="replace")
         return model
@@ -198,6 +224,8 @@ class Pretrained(
             config = json.dumps(portable.to_dict(), indent=2) + "\n"
             tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in self.bridge_tensors().items()}
             write_tensors(folder / WEIGHTS_FILE, tensors)
+            if self.adapters is not None:
+                self.adapters.save(folder / ADAPTERS, portable.language_model)
             if self.spelling is not None:
                 write_words(folder / WORDS_FILE, self.spelling)
             write_bytes(folder / CONFIG_FILE, config.encode())
@@ -220,7 +248,7 @@ class Pretrained(
         """
         license = known.pop("license", "apache-2.0")
         provenance = self.provenance.updated(known)
-        size = sum(tensor.numel() for tensor in self.bridge_tensors().values())
+        size = sum(parameter.numel() for parameter in self.trained_parameters().values())
         return write_card(self.config, provenance, n_parameters=size, base_dir=self.base_dir, license=license)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
@@ -238,14 +266,28 @@ class Pretrained(
     # --- what is trained ---
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
-        """Everything that training may change, by name: the bridge."""
-        return dict(self.bridge.named_parameters())
+        """Everything that training may change, by name: the bridge, and the language model's adapters."""
+        has_retrieval = self.config.has_retrieval
+        bridge = {name: p for name, p in self.bridge.named_parameters() if is_trained(name, has_retrieval)}
+        inside = {} if self.adapters is None else self.adapters.parameters()
+        return bridge | {f"{ADAPTERS}.{name}": parameter for name, parameter in inside.items()}
 
     def bridge_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, by name: the bridge, or only the part that was trained."""
         tensors = self.bridge.folded()
-        return {name: tensor for name, tensor in tensors.items() if self.config.has_retrieval or name in CAPTIONING}
+        return {name: tensor for name, tensor in tensors.items() if is_trained(name, self.config.has_retrieval)}
+
+    def load_trained(self, folder: Path) -> None:
+        """Takes the trained parameters of a checkpoint of the same configuration.
+
+        Raises:
+            CheckpointError: they are missing, damaged, or of another shape.
+        """
+        load_bridge(self.bridge, read_tensors(folder / WEIGHTS_FILE), folder, self.config.has_retrieval)
+        if self.adapters is not None:
+            self.adapters.load(folder / ADAPTERS)
 
     def fingerprint(self) -> str:
-        """Hash of bridge and encoder; an index with another fingerprint belongs to another model."""
-        return tensor_hash(self.bridge_tensors(), self.vision.fingerprint())
+        """Hash of bridge, adapters and encoder; an index with another fingerprint belongs to another model."""
+        inside = {} if self.adapters is None else self.adapters.tensors()
+        return tensor_hash(self.bridge_tensors() | inside, self.vision.fingerprint())

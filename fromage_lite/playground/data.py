@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PILImage
 
 from fromage_lite.errors import ConfigError
 from fromage_lite.model.fromage import Fromage
@@ -25,6 +26,7 @@ from fromage_lite.progress import progress_bar
 from fromage_lite.text.forms.document import as_turns
 from fromage_lite.text.template import Template
 from fromage_lite.text.templates import get_template
+from fromage_lite.training.data.captions import uses
 from fromage_lite.training.data.interleaved import (
     Example,
     Image,
@@ -34,6 +36,7 @@ from fromage_lite.training.data.interleaved import (
     TrainingTurn,
     dialogue_example,
 )
+from fromage_lite.training.data.stand_ins import Captions, stand_in_data
 from fromage_lite.training.recipe import Recipe
 from fromage_lite.vision import VisionEncoder
 from index.files import replacing
@@ -48,8 +51,10 @@ _DIALOGUES: dict[Callable[[random.Random, Split], Document], float] = {
     search: 3.5,
 }
 ToExample = Callable[[Sequence[TrainingTurn]], Example]
+Encode = Callable[[list[PILImage.Image]], npt.NDArray[np.float32]]
 SIZES = {"captions", "dialogues", "validation"}  # what a recipe's [data] says
 _BATCH = 128
+_UNDESCRIBED = 48  # pictures without captions, for recipes that learn from captions without pictures
 _SHOWN = 128  # pixels of a picture that is only looked at
 _LONGEST = 420  # tokens of a dialogue, about: with those that misspelt words take, it fits the recipe's max_tokens
 _VERSION = 3  # of the drawing and the grammar: raise it when pictures or texts change
@@ -67,6 +72,8 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
             f"The recipe {recipe.name} must give {', '.join(sorted(SIZES))} under [data].",
             "It may also be trained on a table of captions: --data.",
         )
+    if recipe.learns_from == "texts":
+        return _caption_data(model, recipe, seed)
     with progress_bar("Drawing the playground's pictures", "image") as progress:
         template = get_template(model.config.prompt_template, model.language.tokenizer)
         data = training_data(
@@ -76,9 +83,31 @@ def playground_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[Training
             seed=seed,
             ret_ends_reply=model.config.ret_ends_reply,
             progress=progress,
+            encode=None if model.config.visual_input == "pooled" else partial(_encoded, model),
         )
     count = f"{len(data.captions)} captions and {len(data.dialogues)} dialogues"
     return data, f"{count} over {len(data.features)} pictures of the playground."
+
+
+def _caption_data(model: Fromage, recipe: Recipe, seed: int) -> tuple[TrainingData, str]:
+    """The captions of `training_data` without their pictures, and some other pictures that measure the gap."""
+    learnt = _captioned(random.Random(f"bridge train {seed}"), "train", recipe.data["captions"])
+    held_out = _captioned(random.Random(f"bridge val {seed}"), "val", recipe.data["validation"])
+    rng = random.Random(f"undescribed {seed}")
+    shown = [render(sample_scene(rng, "train"), 9_000_000 + seed + i, 224) for i in range(_UNDESCRIBED)]
+    captions = Captions(
+        [caption for caption, _ in learnt],
+        [caption for caption, _ in held_out],
+        ["".join(f" {tag}" for tag in tags(scene)) for _, scene in learnt],
+        source=" of the playground",
+    )
+    with progress_bar("Reading the playground's captions", "caption") as progress:
+        return stand_in_data(model, captions, shown, uses=uses(recipe, len(learnt)), seed=seed, progress=progress)
+
+
+def _captioned(rng: random.Random, split: Split, count: int) -> list[tuple[str, Scene]]:
+    scenes = (sample_scene(rng, split) for _ in range(count))
+    return [(caption(scene, rng, FULL if rng.random() < 0.4 else None), scene) for scene in scenes]
 
 
 def training_data(
@@ -91,6 +120,7 @@ def training_data(
     seed: int = 0,
     ret_ends_reply: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    encode: Encode | None = None,
 ) -> TrainingData:
     """Captions and dialogues over training scenes, and held-out ones for validation.
 
@@ -105,10 +135,12 @@ def training_data(
         seed: decides scenes, pictures and texts.
         ret_ends_reply: as in the configuration of the model that is trained.
         progress: called with (pictures seen, pictures in all).
+        encode: what to keep of each picture beside the pooled feature; None is nothing.
     """
     to_example = partial(dialogue_example, template, ret_ends_reply=ret_ends_reply)
-    held_out = _part(vision, to_example, "val", min(captions, validation), min(dialogues, validation), seed, None)
-    return _part(vision, to_example, "train", captions, dialogues, seed, progress, held_out)
+    count, others = min(captions, validation), min(dialogues, validation)
+    held_out = _part(vision, to_example, "val", count, others, seed, None, encode=encode)
+    return _part(vision, to_example, "train", captions, dialogues, seed, progress, held_out, encode)
 
 
 def _part(
@@ -120,16 +152,19 @@ def _part(
     seed: int,
     progress: Callable[[int, int], None] | None,
     validation: TrainingData | None = None,
+    encode: Encode | None = None,
 ) -> TrainingData:
     rng = random.Random(f"bridge {split} {seed}")
     book = _SceneBook()
     texts: list[tuple[str, int]] = []
-    for _ in range(n_captions):
-        scene = sample_scene(rng, split)
-        texts.append((caption(scene, rng, FULL if rng.random() < 0.4 else None), book.row(scene)))
+    for said, scene in _captioned(rng, split, n_captions):
+        texts.append((said, book.row(scene)))
     examples = [_dialogue(rng, split, to_example, book) for _ in range(n_dialogues)]
     name = f"{split}-{n_captions}-{n_dialogues}-{seed}"
     features = _features(vision, book.scenes, name, split, seed, progress)
+    grid = None
+    if encode is not None:  # too large to keep
+        grid = encode_scenes(vision, book.scenes, _first_seed(split, seed), progress, encode=encode)
     groups: dict[Scene, int] = {}
     return TrainingData(
         features=features,
@@ -137,6 +172,7 @@ def _part(
         dialogues=examples,
         groups=np.array([groups.setdefault(scene, len(groups)) for scene in book.scenes]),
         texts=["".join(f" {tag}" for tag in tags(scene)) for scene in book.scenes],
+        grid=grid,
         picture=lambda row: render(book.scenes[row], _first_seed(split, seed) + row, _SHOWN),
         validation=validation,
         fingerprint=f"playground-{_VERSION}-{name}-{vision.fingerprint()}",
@@ -223,19 +259,27 @@ def _features(
     return features
 
 
+def _encoded(model: Fromage, images: list[PILImage.Image]) -> npt.NDArray[np.float32]:
+    """What becomes visual tokens of a model that doesn't take pooled features."""
+    return model.visual_features(images).cpu().numpy()
+
+
 def encode_scenes(
     vision: VisionEncoder,
     scenes: Sequence[Scene],
     first_seed: int,
     progress: Callable[[int, int], None] | None = None,
     size: int = 224,
+    encode: Encode | None = None,
 ) -> npt.NDArray[np.float16]:
-    """Render scenes (with the seeds from `first_seed` on) and encode them: pooled features `(n, dim)` fp16."""
-    features = np.empty((len(scenes), vision.dim), dtype=np.float16)
+    """Render scenes (with the seeds from `first_seed` on) and encode them: pooled features `(n, dim)` fp16, or what
+    `encode` gives for each."""
+    parts: list[npt.NDArray[np.float16]] = [np.empty((0, vision.dim), dtype=np.float16)] if not scenes else []
     for start in range(0, len(scenes), _BATCH):
         part = scenes[start : start + _BATCH]
         images = [render(scene, first_seed + start + i, size) for i, scene in enumerate(part)]
-        features[start : start + len(part)] = vision.encode(vision.preprocess(images)).pooled.cpu().numpy()
+        found = encode(images) if encode else vision.encode(vision.preprocess(images)).pooled.cpu().numpy()
+        parts.append(found.astype(np.float16))
         if progress:
             progress(start + len(part), len(scenes))
-    return features
+    return np.concatenate(parts)

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.recipe import Recipe
 
 
 def make_optimizer(model: Fromage, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW over the bridge; the map to visual tokens has its own rate, and stays as it is if that is 0."""
-    model.bridge.visual_embeddings.requires_grad_(recipe.visual_rate > 0)
-    named = model.trained_parameters()
-    visual = {name for name in named if name.startswith("visual_embeddings.")}
-    groups = [
-        {"params": [p for name, p in named.items() if name not in visual], "rate": 1.0},
-        {"params": [p for name, p in named.items() if name in visual], "rate": recipe.visual_rate},
-    ]
+    """AdamW over all that is trained. The map to visual tokens, the soft prompt and the language model's adapters have
+    rates of their own, and stay as they are if that is 0."""
+    rates = {
+        "visual_embeddings": recipe.visual_rate,
+        "visual_norm": recipe.visual_rate,
+        "soft_prompt": recipe.prompt_rate,
+        "adapters": recipe.adapter_rate,
+    }
+    parts: dict[str, list[torch.nn.Parameter]] = {"": [], **{part: [] for part in rates}}
+    for name, parameter in model.trained_parameters().items():
+        part = name.partition(".")[0]
+        parts[part if part in rates else ""].append(parameter)
+        parameter.requires_grad_(rates.get(part, 1.0) > 0)
+    groups = [{"params": parts[part], "rate": rates.get(part, 1.0)} for part in parts if parts[part]]
     return torch.optim.AdamW(
         groups, lr=recipe.learning_rate, betas=recipe.betas, eps=1e-8, weight_decay=recipe.weight_decay
     )
+
+
+@contextmanager
+def image_dropout(model: Fromage, share: float, seed: int, step: int) -> Iterator[None]:
+    """Inside, this share of the numbers of visual tokens is zero, and the others are larger for it; which ones is a
+    function of seed and step."""
+    if share:
+        generator = torch.Generator().manual_seed((seed << 32) + step)
+
+        def drop(tokens: Tensor) -> Tensor:
+            kept = torch.rand(tokens.shape, generator=generator) >= share
+            return tokens * kept.to(tokens) / (1 - share)
+
+        model.bridge.visual_dropout = drop
+    try:
+        yield
+    finally:
+        model.bridge.visual_dropout = None
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

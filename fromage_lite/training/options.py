@@ -16,7 +16,8 @@ class RunOptions:
 
     recipe: str | None = None
     """photos (texts and simulated photographs), fromage (captions only), fromage-chat (captions and dialogues), paper
-    (large models), or a .toml file. Default: fromage-chat, or paper with --data."""
+    (large models), text-only (captions without pictures), a relative's (limber-clip, lma, epalm, git-llm, …), or a
+    .toml file. Default: fromage-chat, paper with --data, or text-only with --captions."""
     data: Path | None = None
     """Pictures with captions, whatever `index` reads: a table of lines caption<TAB>image (files or web addresses),
     tars of WebDataset or img2dataset, Parquet files, a saved data set, a folder, or an index. Default: the recipe's
@@ -27,6 +28,12 @@ class RunOptions:
     """Share of the pictures of --data that is held out, from 0 to 1. Default: 0.05, of at most 512 pictures."""
     images_root: Path | None = None
     """Folder that image paths in the table are relative to. Default: the table's own."""
+    captions: str | None = None
+    """Learn from captions alone: a text file of one a line, a table whose pictures are not looked at, or generate:N
+    for N that the language model writes."""
+    pictures: Path | None = None
+    """Folder of some dozen pictures, of any kind that the model will see; with --captions they tell how pictures differ
+    from texts."""
     stream: bool = False
     """Read and encode the pictures of --data anew at every step instead of keeping their features; tars only, divided
     among the processes and shuffled by --seed."""
@@ -97,7 +104,10 @@ class RunOptions:
         Raises:
             ConfigError: there is none, or it is damaged.
         """
-        recipe = load_recipe(self.recipe or ("fromage-chat" if self.data is None else "paper"))
+        if self.captions is not None and self.data is not None:
+            raise ConfigError("--captions and --data exclude each other.", "Give --data if there are pictures.")
+        default = "text-only" if self.captions is not None else "fromage-chat" if self.data is None else "paper"
+        recipe = load_recipe(self.recipe or default)
         return dataclasses.replace(
             recipe, steps=self.steps or recipe.steps, batch_size=self.batch_size or recipe.batch_size
         )

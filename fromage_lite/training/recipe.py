@@ -14,9 +14,10 @@ from fromage_lite.plain_data import PlainData
 from index.errors import reason
 
 Schedule = Literal["cosine", "constant"]
-VisualInit = Literal["random", "scaled", "text", "given"]
+VisualInit = Literal["random", "zero", "scaled", "text", "given"]
 World = Literal["playground", "photos"]
 Precision = Literal["no", "bf16", "fp16"]
+LearnsFrom = Literal["pictures", "texts"]
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -48,6 +49,10 @@ class Recipe(PlainData):
         name: the file's name.
         world: the shipped world whose frozen models and data a run takes that names none.
         bridge: fields of `FromageConfig` that shape the bridge (`n_visual_tokens`, …).
+        paper: what is known of the publication: `language_model` and `vision_encoder`, which a run takes that has its
+            own data and names none, `title`, `arxiv`, and anything else.
+        learns_from: what stands in a picture's place: the `pictures` themselves, or `texts`: their captions, as the
+            encoder's text tower sees them (see `training.data.stand_ins`).
         data: how many `captions`, `dialogues` and `validation` examples the world draws; a caption file has its own
             numbers.
         weights: the losses' factors.
@@ -59,15 +64,23 @@ class Recipe(PlainData):
         concat_probability: how often two captioned pictures are joined into one sequence (the paper: 0.5).
         caption_separator: text between picture and caption in the captioning sequence, tokenized and learnt together
             with the caption. A blank if pictures stand in a span; empty in the paper.
+        begin_first: whether the beginning-of-text token stands before a captioned picture (linear-modality-alignment),
+            not after it (the paper).
+        learn_end: whether the end-of-text token is learnt after a caption; in the paper it isn't.
         input_prefix: words between picture and caption, and before the retrieval caption; read, never learnt.
+        writing_prompt: what captions begin with that the language model writes itself (`--captions generate:N`).
         max_tokens: longer captions are cut; longer dialogues are an error.
         learning_rate: AdamW's, after warm-up.
         visual_rate: factor on the learning rate of the map to visual tokens. Its inputs, the encoder's features, may be
             large; a full step would then move the tokens by more than the norm of the LM's embeddings. 0 leaves the map
             as it starts.
-        visual_init: how the map to visual tokens starts. `random`: as in torch; `scaled`: the same, at the mean norm of
-            the LM's embeddings; `text`: the least-squares fit to the embeddings of a text about each picture, one token
-            per visual token; `given`: as the data says (`TrainingData.visual_map`).
+        prompt_rate: the same for the soft prompt.
+        adapter_rate: the same for the language model's adapters.
+        image_dropout: share of the numbers of visual tokens that a training step sets to zero.
+        visual_init: how the map to visual tokens starts. `random`: as in torch; `zero`: its weight is zero; `scaled`:
+            as `random`, at the mean norm of the LM's embeddings; `text`: the least-squares fit to the embeddings of a
+            text about each picture, one token per visual token; `given`: as the data says
+            (`TrainingData.visual_map`).
         whiten_features: whether the bridge learns from whitened features. It stays one linear map; the saved one reads
             plain features.
         betas: AdamW's.
@@ -86,6 +99,8 @@ class Recipe(PlainData):
     name: str
     world: World = "playground"
     bridge: Mapping[str, Any] = field(default_factory=dict)
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    learns_from: LearnsFrom = "pictures"
     data: Mapping[str, int] = field(default_factory=dict)
     weights: Weights = field(default_factory=Weights)
     steps: int = 1500
@@ -94,10 +109,16 @@ class Recipe(PlainData):
     extra_negatives: int = 0
     concat_probability: float = 0.5
     caption_separator: str = ""
+    begin_first: bool = False
+    learn_end: bool = False
     input_prefix: str = ""
+    writing_prompt: str = "A picture of"
     max_tokens: int = 128
     learning_rate: float = 3e-4
     visual_rate: float = 1.0
+    prompt_rate: float = 1.0
+    adapter_rate: float = 1.0
+    image_dropout: float = 0.0
     visual_init: VisualInit = "random"
     whiten_features: bool = False
     betas: tuple[float, float] = (0.9, 0.95)
@@ -124,19 +145,24 @@ class Recipe(PlainData):
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             self.require(name, value > 0 and math.isfinite(value), "a number above 0")
-        rate = self.visual_rate
-        self.require("visual_rate", rate >= 0 and math.isfinite(rate), "a number >= 0")
+        for name in ("visual_rate", "prompt_rate", "adapter_rate"):
+            rate = getattr(self, name)
+            self.require(name, rate >= 0 and math.isfinite(rate), "a number >= 0")
+        self.require("image_dropout", 0 <= self.image_dropout < 1, "a number from 0 to below 1")
         self.require("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers below 1")
         self.require("weight_decay", self.weight_decay >= 0, "a number >= 0")
         self.require("max_scale", self.max_scale is None or self.max_scale >= 1, "a number >= 1, or left out")
         self.require("schedule", self.schedule in get_args(Schedule), "cosine or constant")
-        self.require("visual_init", self.visual_init in get_args(VisualInit), "random, scaled, text or given")
+        self.require("visual_init", self.visual_init in get_args(VisualInit), "random, zero, scaled, text or given")
         self.require("world", self.world in get_args(World), "playground or photos")
+        self.require("learns_from", self.learns_from in get_args(LearnsFrom), "pictures or texts")
+        shares = self.learns_from == "pictures" or self.bridge.get("shared_space", False) is True
+        self.require("learns_from", shares, "pictures, unless [bridge] has shared_space = true")
         self.require("mixed_precision", self.mixed_precision in get_args(Precision), "no, bf16 or fp16")
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Reads a shipped recipe (`photos`, `fromage`, `fromage-chat`, `paper`) by name, or a TOML file by path.
+    """Reads a shipped recipe (`fromage`, `text-only`, …) by name, or a TOML file by path.
 
     A recipe may say `extends = "NAME"` to take that recipe's values wherever it gives none, sections included. NAME is
     as here; a path is relative to the file that names it.

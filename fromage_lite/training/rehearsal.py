@@ -14,7 +14,7 @@ from PIL import Image
 
 from fromage_lite.errors import DataError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.training.data.features import encoding, has_grid
+from fromage_lite.training.data.features import encoding, grid_shape, has_grid
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import is_store
 from fromage_lite.training.data.tables import caption_faults
@@ -71,7 +71,7 @@ def preview(options: RunOptions, model: Fromage, recipe: Recipe) -> Preview | No
     each = (time.perf_counter() - began) / _ENCODED
     features = np.random.default_rng(0).standard_normal((len(captions), row.size), dtype=np.float32)
     dim = model.vision.dim
-    grid = features[:, dim:].reshape(len(captions), *model.vision.grid_shape()) if has_grid(model) else None
+    grid = features[:, dim:].reshape(len(captions), *grid_shape(model)) if has_grid(model) else None
     data = TrainingData(features[:, :dim], [(text, row) for row, text in enumerate(captions)], grid=grid)
     count = len(reader)
     return Preview(data, count, each * count, 2 * row.size * count)

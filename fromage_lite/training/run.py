@@ -15,14 +15,14 @@ from rich.table import Table
 from torch import Tensor
 
 from fromage_lite.checkpoint.card import Provenance
-from fromage_lite.config import WEIGHTS_FILE, FromageConfig, shipped_dir
+from fromage_lite.config import FromageConfig, shipped_dir
 from fromage_lite.errors import ConfigError
-from fromage_lite.files import read_tensors
-from fromage_lite.model.bridge import Whitening, load_bridge
+from fromage_lite.model.bridge import Whitening
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.placement import choose_device, choose_placement, count_parameters
 from fromage_lite.progress import Report, ignore
 from fromage_lite.training.curves import CURVES, NEEDED, can_draw
+from fromage_lite.training.data.captions import caption_data
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.sources import DataSource, check_sources, file_data
 from fromage_lite.training.data.streaming import StreamBatches, StreamOptions, tars_of
@@ -141,8 +141,10 @@ def load_data(
     """The data that the options name, else `own_data`, and a sentence about it.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither, or the recipe learns from something else.
     """
+    if options.captions is not None:
+        return caption_data(options.captions, model, recipe, options.pictures, options.seed)
     if options.data is not None:
         return file_data(options, model, options.folder(recipe))
     if own_data is None:
@@ -156,7 +158,8 @@ def parameter_table(model: Fromage) -> Table:
     trained = model.trained_parameters()
     for name, parameter in trained.items():
         table.add_row("trained", name, " x ".join(map(str, parameter.shape)) or "1", f"{parameter.numel():,}")
-    table.add_row("trained", "all", "", f"{count_parameters(model.bridge):,}", end_section=True)
+    count = sum(parameter.numel() for parameter in trained.values())
+    table.add_row("trained", "all", "", f"{count:,}", end_section=True)
     for name, module in ((model.config.language_model, model.language.model), (model.vision.name, model.vision.module)):
         table.add_row("frozen", Path(name).name, "", f"{count_parameters(module):,}")
     return table
@@ -173,15 +176,18 @@ def as_text(table: Table) -> str:
 def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     """Fits the bridge's first values to the scale of the features; deterministic, so a resumed run does the same."""
     every = -(-len(data.features) // _SAMPLE)
-    sample = torch.from_numpy(np.asarray(data.features[::every], dtype=np.float32))
-    if data.grid is not None and (recipe.whiten_features or recipe.visual_init != "random"):
+    seen = data.features if data.grid is None else data.grid
+    sample = torch.from_numpy(np.asarray(seen[::every], dtype=np.float32))
+    if data.grid is not None and (recipe.whiten_features or recipe.visual_init in ("text", "given")):
         raise ConfigError(
-            f"The recipe {recipe.name} fits the bridge to pooled features, and this one reads a grid.",
-            'Set visual_init = "random" and whiten_features = false.',
+            f"The recipe {recipe.name} fits the bridge to pooled features, and this one reads several of a picture.",
+            'Set visual_init = "scaled" and whiten_features = false.',
         )
     if recipe.whiten_features:
-        model.bridge.whiten(Whitening.of(sample))
-    if recipe.visual_init == "scaled":
+        model.bridge.whiten(Whitening.of(model.bridge.in_space(sample).cpu()))
+    if recipe.visual_init == "zero":
+        torch.nn.init.zeros_(model.bridge.visual_embeddings.weight)
+    elif recipe.visual_init == "scaled":
         model.bridge.normalise_visual(sample, model.language.mean_row_norm)
     elif recipe.visual_init == "given":
         if data.visual_map is None:
@@ -192,7 +198,8 @@ def _prepare(model: Fromage, data: TrainingData, recipe: Recipe) -> None:
     elif recipe.visual_init == "text":
         rows, ids = visual_texts(data, model)
         features = torch.from_numpy(np.asarray(data.features[rows], dtype=np.float32))
-        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row))
+        dim = model.language.dim
+        model.bridge.fit_visual(features, lambda part: model.language.embed(ids[part], model.bridge.ret_row)[..., :dim])
 
 
 def visual_texts(data: TrainingData, model: Fromage) -> tuple[npt.NDArray[np.int64], Tensor]:
@@ -218,20 +225,28 @@ def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Prov
     """What the model card says; it names files without their folders."""
     source = _SOURCES[recipe.world] if options.data is None else options.data.name
     held_out = len(data.validation.captions) if data.validation is not None else 0
+    seen = f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures"
+    if recipe.learns_from == "texts":
+        seen = f"{len({caption for caption, _ in data.captions}):,} captions without their pictures"
+        source = source if options.captions is None else Path(options.captions).name
     return Provenance(
-        data=f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures "
-        f"of {source}; {held_out:,} more captions were held out.",
+        data=f"{seen} of {source}; {held_out:,} more captions were held out.",
         training=f"{recipe.steps:,} steps of {recipe.batch_size} captions and {recipe.dialogue_batch_size} dialogues "
         f"(recipe `{recipe.name}`, seed {options.seed}).",
     )
 
 
 def _config(recipe: Recipe, options: RunOptions) -> FromageConfig:
-    """The recipe's bridge between the frozen models that the options name, by default those of its world."""
+    """The recipe's bridge between the frozen models that the options name; by default those of its paper for the user's
+    own data, else those of its world."""
     if (options.language_model is None) != (options.vision_encoder is None):
         raise ConfigError(
             "Only one of the two frozen models is named.", "Give --language-model and --vision-encoder, or neither."
         )
+    if options.data is not None and {"language_model", "vision_encoder"} <= set(recipe.paper):
+        names = {name: recipe.paper[name] for name in ("language_model", "vision_encoder")}
+        if options.language_model is None:
+            return FromageConfig.from_dict({**recipe.bridge, **names})
     home = shipped_dir(recipe.world)
     encoder = recipe.bridge.get("vision_encoder", f"open_clip:local-dir:{home / 'encoder'}")
     names = {
@@ -269,7 +284,7 @@ def _finish(out: Path, export: Path | None, model: Fromage, result: FitResult, r
         where = f"Without held-out captions none is known to be the best; the last bridge is in {best}."
     report(f"Trained {state.step} steps ({result.seconds:.0f} s in this call). {where}")
     if export is not None:
-        load_bridge(model.bridge, read_tensors(best / WEIGHTS_FILE), best)
+        model.load_trained(best)
         model.provenance = dataclasses.replace(model.provenance, figures=measured)
         model.save_pretrained(export, dtype=torch.float16)
         report(f"It was also written to {export}.")

@@ -29,7 +29,7 @@ class Samples:
         rows: (n,) the pictures.
         captions: n, their own.
         said: n, the model's.
-        found: n lists of rows, best first.
+        found: n lists of rows, best first; none where the model finds no pictures.
     """
 
     rows: list[int]
@@ -46,12 +46,13 @@ def take_samples(model: Fromage, data: TrainingData, recipe: Recipe) -> Samples 
     if not rows:
         return None
     among = list(dict.fromkeys(row for _, row in data.captions))[:_MOST_KEYS]
-    keys = model.image_embeds(_features(data.features, among, model))
     found = []
-    for row in rows:
-        segments = [recipe.input_prefix, first[row]] if recipe.input_prefix else [first[row]]
-        best = (model.query_embeds(segments) @ keys.T)[0].topk(min(FOUND, len(among))).indices
-        found.append([among[i] for i in best.tolist()])
+    if model.config.has_retrieval:
+        keys = model.image_embeds(_features(data.features, among, model))
+        for row in rows:
+            segments = [recipe.input_prefix, first[row]] if recipe.input_prefix else [first[row]]
+            best = (model.query_embeds(segments) @ keys.T)[0].topk(min(FOUND, len(among))).indices
+            found.append([among[i] for i in best.tolist()])
     visual = data.features if data.grid is None else data.grid
     said = [_caption(model, _features(visual, [row], model), recipe) for row in rows]
     return Samples(rows, [first[row] for row in rows], said, found)
@@ -62,6 +63,8 @@ def draw(samples: Samples, data: TrainingData) -> dict[str, Image.Image]:
     if data.picture is None:
         return {}
     captions = [([row], [f"is: {own}", f"says: {said}"]) for row, own, said in _lines(samples)]
+    if not samples.found:
+        return {"samples/captions": _sheet(captions, data)}
     retrieval = [
         (rows, [f"asked for: {caption}"]) for rows, caption in zip(samples.found, samples.captions, strict=True)
     ]

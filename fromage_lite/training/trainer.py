@@ -28,7 +28,7 @@ from fromage_lite.training.data.batches import Batches, StepBatch, StepSource
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.losses import step_losses
-from fromage_lite.training.optimizing import learning_rate, make_optimizer, optimizer_step
+from fromage_lite.training.optimizing import image_dropout, learning_rate, make_optimizer, optimizer_step
 from fromage_lite.training.pace import Ahead, Pace, Waiting
 from fromage_lite.training.processes import interrupt_sets, make_accelerator
 from fromage_lite.training.recipe import Recipe
@@ -169,7 +169,7 @@ class Trainer:
         for group in self._raw_optimizer.param_groups:
             group["lr"] = (learning_rate(self.recipe, step) if rate is None else rate) * group["rate"]
         batch = batch.to(self._accelerator.device)
-        with self._accelerator.autocast():
+        with self._accelerator.autocast(), image_dropout(self.model, self.recipe.image_dropout, self.seed, step):
             losses = step_losses(self.model, batch, self.recipe.weights)
         self._accelerator.backward(losses["total"])
         norm = optimizer_step(self.model, self._optimizer, self.recipe, self._accelerator)

@@ -41,6 +41,8 @@ class Backend:
         preprocess: RGB images -> pixel_values (B, 3, H, W).
         preprocessing: describes the preprocessing, for the fingerprint.
         load_tower: loads the model's text tower; None if it has none.
+        class_tokens: pixel_values and numbers of layers -> the class token after each, (B, layers, C); None if the
+            model has none. Raises IndexError or AssertionError: there is no such layer.
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Backend:
     preprocess: Callable[[list[Image.Image]], Tensor]
     preprocessing: str
     load_tower: LoadTower | None = None
+    class_tokens: Callable[[Tensor, list[int]], Tensor] | None = None
 
 
 def patches(tokens: Tensor, prefix: int = 0, channels_last: bool = False) -> Tensor:

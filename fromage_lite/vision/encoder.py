@@ -106,6 +106,29 @@ class VisionEncoder:
             raise ConfigError(f"The image encoder {self.name} has no grid of patches, which visual_input asks for.")
         return grid.shape[1], grid.shape[2]
 
+    @torch.no_grad()
+    def class_tokens(self, pixel_values: Tensor, layers: Sequence[int]) -> Tensor:
+        """pixel_values (B, 3, H, W) -> the class token after each of some layers (0 is the first, -1 the last), before
+        any last norm: (B, len(layers), width) float32, on the encoder's device, without gradient.
+
+        Raises:
+            ConfigError: the encoder has no class token, or no such layer.
+        """
+        if self._backend.class_tokens is None:
+            raise ConfigError(
+                f"The image encoder {self.name} has no class tokens, which visual_input = layers asks for.",
+                "Use a vision transformer.",
+            )
+        try:
+            tokens = self._backend.class_tokens(pixel_values.to(device=self.device, dtype=self.dtype), list(layers))
+        except (IndexError, AssertionError) as error:
+            raise ConfigError(f"The image encoder {self.name} has no layers {', '.join(map(str, layers))}.") from error
+        return tokens.float()
+
+    def layer_dim(self, layers: Sequence[int]) -> int:
+        """Width of `class_tokens`; errors as there."""
+        return self.class_tokens(self.preprocess([Image.new("RGB", (8, 8))]), layers).shape[2]
+
     @property
     def has_text_tower(self) -> bool:
         """Whether texts can be compared with its pictures, by `text_tower`."""

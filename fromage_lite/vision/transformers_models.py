@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fromage_lite.checkpoint.hub import file_options, is_cached, no_progress_bars
 from fromage_lite.checkpoint.locate import resolve_model_name
-from fromage_lite.errors import CheckpointError
+from fromage_lite.errors import CheckpointError, ConfigError
 from fromage_lite.vision.backend import Backend, ImageFeatures, patches
 from fromage_lite.vision.text_tower import LoadTower
 from fromage_lite.vision.transformers_texts import TransformersTower, load_tower, quiet
@@ -78,7 +78,13 @@ def load(name: str, base_dir: Path | None, revision: str | None) -> Backend:
         # One by one: pictures differ in size until they are cropped.
         return torch.cat([processor(image, return_tensors="pt")["pixel_values"] for image in images])
 
-    return Backend(model, encode, preprocess, _describe(processor), _tower(name, revision))
+    def class_tokens(pixel_values: Tensor, layers: list[int]) -> Tensor:
+        states = model(pixel_values=pixel_values, output_hidden_states=True).hidden_states[1:]
+        if not _prefix(model.config, states[-1], pixel_values):
+            raise ConfigError(f"The image encoder {name} has no class token.", "Use a vision transformer.")
+        return torch.stack([states[layer][:, 0] for layer in layers], dim=1)
+
+    return Backend(model, encode, preprocess, _describe(processor), _tower(name, revision), class_tokens)
 
 
 def _tower(name: str, revision: str | None) -> LoadTower | None:

@@ -14,8 +14,8 @@ from fromage_lite.evaluate.options import TaskOptions
 from tui.cli.console import StatusLine
 from tui.cli.options import Device, Dtype, Quantize, with_options
 
-SUITES = ("paper",)
-_SUITE = "The paper in miniature"
+SUITES = ("paper", "recipes")
+_SUITE, _SCENES = "The paper in miniature", 500
 
 
 @with_options
@@ -27,7 +27,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
     ] = None,
-    n: Annotated[int, typer.Option(min=10, help="Scenes or questions per figure.")] = 500,
+    n: Annotated[int, typer.Option(min=10, help="Scenes or questions per figure.")] = _SCENES,
     n_retrieval: Annotated[int, typer.Option(min=10, help="Scenes for the retrieval figures.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of scenes, questions, draws and intervals.")] = 1,
     photographs: Annotated[
@@ -37,12 +37,20 @@ def evaluate(
     suite: Annotated[
         str | None,
         typer.Option(
-            metavar="paper",
-            help="Measure the paper's tasks and ablations in the playground, and write one report to --out.",
+            metavar="paper|recipes",
+            help="In the playground: the paper's tasks and ablations, or its relatives compared. Writes to --out.",
             rich_help_panel=_SUITE,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each ablation's training.", rich_help_panel=_SUITE)] = 100,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of each training in the suite.",
+            show_default="100 for ablations, the recipes' own",
+            rich_help_panel=_SUITE,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for a report, as HTML and Markdown. A run that was interrupted goes on there."),
@@ -60,8 +68,10 @@ def evaluate(
     """
     if suite is not None and on_data.task is not None:
         raise ConfigError("--suite and --task are two things.", "Give one of them.")
-    if suite is not None:
-        _paper(suite, model, out, seed, steps, device)
+    if suite == "recipes":
+        _recipes(out, steps, n if n != _SCENES else None, seed, device)
+    elif suite is not None:
+        _paper(suite, model, out, seed, steps or 100, device)
     elif on_data.task is not None:
         _task(on_data, model, out, json_file, seed, device, dtype, quantize)
     else:
@@ -127,6 +137,17 @@ def _task(
     if json_file is not None:
         write_figures(json_file, figures)
     typer.echo(as_json(figures))
+
+
+def _recipes(out: Path | None, steps: int | None, n: int | None, seed: int, device: str) -> None:
+    """FROMAGe's relatives compared."""
+    from fromage_lite.playground.suite.recipes import run_recipes
+
+    if out is None:
+        raise ConfigError("The suite's table needs a folder.", "Name one: --out DIR.")
+    with StatusLine() as line:
+        table = run_recipes(out, steps=steps, n=n or 200, seed=seed, device=device, report=line.keep)
+    typer.echo(table.read_text(encoding="utf-8"), nl=False)
 
 
 def _paper(suite: str, model: Path | None, out: Path | None, seed: int, steps: int, device: str) -> None:

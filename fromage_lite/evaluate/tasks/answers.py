@@ -96,7 +96,7 @@ def _written(
         lines.append(f"Q: {dialogue.rounds[place].question}?")
         ids = model.language.tokenize("\n".join(lines) + "\nA: ", add_bos=True)
         words = model.token_embeds(ids)
-        context = torch.cat([model.visual_embeds(picture[None]).to(words), words], dim=1)
+        context = torch.cat([model.visual_rows(picture[None]).to(words), words], dim=1)
         return context, [model.language.tokenize(option, add_bos=True) for option in options]
     template = get_template(model.config.prompt_template, model.language.tokenizer)
     segments: list[ModelSegment] = []

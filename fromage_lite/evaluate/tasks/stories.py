@@ -116,7 +116,7 @@ def _with_bos_each(model: Fromage, prompt: Sequence[ModelSegment]) -> torch.Tens
         if isinstance(segment, str):
             parts.append(model.token_embeds(model.language.tokenize(segment.strip(), add_bos=True)))
         elif isinstance(segment, torch.Tensor):
-            parts.append(model.visual_embeds(segment[None]).to(parts[0]))
+            parts.append(model.visual_rows(segment[None]).to(parts[0]))
     return torch.cat(parts, dim=1)
 
 

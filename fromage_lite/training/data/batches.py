@@ -184,7 +184,13 @@ class _Captions:
         prefix, longest = recipe.input_prefix, recipe.max_tokens
         return (
             self._encoder.captioned_image(
-                caption, row, separator=recipe.caption_separator, input_prefix=prefix, max_tokens=longest
+                caption,
+                row,
+                separator=recipe.caption_separator,
+                input_prefix=prefix,
+                max_tokens=longest,
+                begin_first=recipe.begin_first,
+                learn_end=recipe.learn_end,
             ),
             self._encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
         )

@@ -71,7 +71,15 @@ class SequenceEncoder:
         return encoded
 
     def captioned_image(
-        self, caption: str, row: int, *, separator: str = "", input_prefix: str = "", max_tokens: int | None = None
+        self,
+        caption: str,
+        row: int,
+        *,
+        separator: str = "",
+        input_prefix: str = "",
+        max_tokens: int | None = None,
+        begin_first: bool = False,
+        learn_end: bool = False,
     ) -> Encoded:
         """`[picture][caption]`, the captioning sequence. The caption's beginning-of-text token is a label, as in the
         paper's code; `input_prefix`, which comes before it, is not.
@@ -82,8 +90,13 @@ class SequenceEncoder:
             separator: see `Recipe.caption_separator`.
             input_prefix: see `Recipe.input_prefix`.
             max_tokens: None does not cut.
+            begin_first: see `Recipe.begin_first`.
+            learn_end: see `Recipe.learn_end`.
         """
-        if not input_prefix:
+        if begin_first:
+            texts = (Text(input_prefix), Text(separator + caption, label=True))
+            sequence = self._encode((Text(""), Image(row), *(text for text in texts if text.text)), add_bos=True)
+        elif not input_prefix:
             sequence = self._encode((Image(row), Text(separator + caption, label=True)), add_bos=True)
         else:
             picture = self._encode((Image(row),), add_bos=False)
@@ -93,9 +106,10 @@ class SequenceEncoder:
             is_label = [False] * (len(ids) - len(words)) + [True] * len(words)
             sequence = _encoded(ids, is_label, (row,), ())
         excess = 0 if max_tokens is None else int((sequence.labels != IGNORED).sum()) - (max_tokens - 1)
-        if excess <= 0:
-            return sequence
-        return Encoded(sequence.ids[:-excess], sequence.labels[:-excess], (row,), ())
+        if excess > 0:
+            return Encoded(sequence.ids[:-excess], sequence.labels[:-excess], (row,), ())
+        ends = sorted(self._language.eos_ids)[:1] if learn_end else []
+        return sequence + _encoded(ends, [True] * len(ends), (), ())
 
     def retrieval_caption(
         self, caption: str, row: int, *, input_prefix: str = "", max_tokens: int | None = None

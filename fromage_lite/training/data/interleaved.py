@@ -88,7 +88,8 @@ class TrainingData:
         visual_map: weight `(visual tokens * width, dim)` and bias `(visual tokens * width,)` of the map to visual
             tokens, where the data knows it in closed form.
         validation: held-out data of the same form, without its own validation.
-        grid: `(N, patches, grid_dim)`, the patches of the pictures, where visual tokens come from them; else None.
+        grid: `(N, P, grid_dim)`, the patches of the pictures or the encoder's layers, where visual tokens come from
+            them; else None.
         picture: gives the picture of a row, small, to be looked at; None where there is none to be had.
         fingerprint: of the content, so that a run is only resumed on the same data; may be empty.
     """

@@ -21,7 +21,7 @@ from fromage_lite.errors import DataError
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.training.data.batches import Collator, StepBatch, join_pairs
 from fromage_lite.training.data.encoding import SequenceEncoder
-from fromage_lite.training.data.features import encoding, has_grid
+from fromage_lite.training.data.features import encoding, grid_shape, has_grid
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.data.tables import caption_faults, too_many
 from fromage_lite.training.recipe import Recipe
@@ -298,4 +298,4 @@ def _tried(picture: PictureFile) -> Image.Image | ImageError:
 
 
 def _grid(rows: np.ndarray, model: Fromage) -> np.ndarray | None:
-    return rows[:, model.vision.dim :].reshape(len(rows), *model.vision.grid_shape()) if has_grid(model) else None
+    return rows[:, model.vision.dim :].reshape(len(rows), *grid_shape(model)) if has_grid(model) else None

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from fromage_lite.checkpoint.card import Provenance
 from fromage_lite.config import FromageConfig
 from fromage_lite.errors import ConfigError
+from fromage_lite.language.loading import load_language_model
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.vision import VisionEncoder
 from tests.fromage_lite.hub import Hub
@@ -155,6 +156,17 @@ def test_what_is_pushed_can_be_loaded(hub, client, model, tmp_path):
     assert (config["language_model"], config["vision_encoder"]) == ("tiny/lm", "tiny/vit")
     assert files["README.md"] == (folder / "README.md").read_bytes()  # data and figures are not lost on the way
     assert client(LOAD.format("tiny/pushed")) == model.fingerprint()
+
+
+def test_adapters_of_the_language_model_come_along(hub, client, model, tiny_lm_dir, tmp_path):
+    adapted = Fromage.from_parts(
+        load_language_model(str(tiny_lm_dir)), model.vision, dataclasses.replace(model.config, lora_rank=2)
+    )
+    for parameter in adapted.adapters.parameters().values():
+        parameter.data.normal_()
+    adapted.save_pretrained(tmp_path / "adapted")
+    hub.add("tiny/adapted", tmp_path / "adapted")
+    assert client(LOAD.format("tiny/adapted")) == adapted.fingerprint() != model.fingerprint()
 
 
 def test_the_model_card_says_what_it_is_and_where_it_comes_from(hub, model, tmp_path):

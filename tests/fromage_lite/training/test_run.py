@@ -115,6 +115,23 @@ def test_visual_tokens_that_begin_as_text_are_the_nearest_linear_map_to_the_capt
     assert residual.abs().max() < 1e-3  # all captions begin with the same token
 
 
+def test_a_relative_trains_on_a_table_and_loads_again(recipe, options, tmp_path):
+    """Patches, LayerNorm, LoRA and a soft prompt, captions alone: with and without new features, and resumed."""
+    bridge = {"visual_input": "grid", "visual_norm": True, "image_attention": "both", "has_retrieval": False}
+    values = {**recipe.to_dict(), "bridge": {**bridge, "lora_rank": 2, "soft_prompt": 2}, "max_tokens": 40}
+    relative = Recipe.from_dict({**values, "weights": {"retrieval": 0, "contrastive": 0}, "image_dropout": 0.1})
+    lines: list[str] = []
+    assert not run(relative, dataclasses.replace(options, max_steps=3, export=None), lines.append)
+    assert not run(relative, dataclasses.replace(options, resume=True), lines.append)
+    text = "\n".join(lines)
+    assert "adapters." in text and "soft_prompt.tokens" in text and "ret_row" not in text
+    exported = Fromage.from_pretrained(tmp_path / "exported", device="cpu")
+    last = Fromage.from_pretrained(tmp_path / "run" / "best", device="cpu")
+    assert exported.adapters is not None
+    for name, value in exported.trained_parameters().items():
+        assert torch.allclose(value, last.trained_parameters()[name], rtol=1e-3, atol=1e-4), name
+
+
 def test_a_map_to_visual_tokens_that_the_data_gives_stays_as_it_is(recipe, options):
     values = {**recipe.to_dict(), "visual_rate": 0.0, "visual_init": "given"}
     given = {}
