@@ -83,6 +83,14 @@ PLAYGROUND = {
     "validate_every": 200,
     "save_every": 200,
     "validation_examples": 512,
+    "paper": {},
+    "learns_from": "pictures",
+    "begin_first": False,
+    "learn_end": False,
+    "writing_prompt": "A picture of",
+    "prompt_rate": 1.0,
+    "adapter_rate": 1.0,
+    "image_dropout": 0.0,
 }
 VALUES = {
     "fromage": PLAYGROUND
@@ -105,6 +113,12 @@ VALUES = {
     "paper": PLAYGROUND
     | {
         "name": "paper",
+        "paper": {
+            "title": "Grounding Language Models to Images for Multimodal Inputs and Outputs",
+            "arxiv": "2301.13823",
+            "language_model": "facebook/opt-6.7b",
+            "vision_encoder": "openai/clip-vit-large-patch14",
+        },
         "bridge": {"n_visual_tokens": 1, "retrieval_dim": 256},
         "data": {},
         "steps": 20000,
@@ -150,7 +164,7 @@ def test_recipes_that_extend_each_other_are_refused(tmp_path):
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones():
-    with pytest.raises(ConfigError, match="fromage, fromage-chat, paper"):
+    with pytest.raises(ConfigError, match="fromage, fromage-chat, fromage-vis4.* paper, "):
         load_recipe("fromag")
 
 

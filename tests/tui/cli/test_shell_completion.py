@@ -41,7 +41,7 @@ def test_commands_are_offered_first():
 
 def test_options_of_a_command_and_of_the_chat_that_needs_no_name():
     assert complete("fromage-lite search --thr") == ["--threshold"]
-    assert complete("fromage-lite train --ov") == ["--overwrite"]
+    assert complete("fromage-lite train --overw") == ["--overwrite"]
     assert complete("fromage-lite bench de") == ["decode"]
     assert complete("fromage-lite serve --score") == ["--score-threshold"]
     assert complete("fromage-lite --cont") == ["--continue"]
