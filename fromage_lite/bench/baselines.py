@@ -15,21 +15,29 @@ from fromage_lite.model.fromage import Fromage
 
 
 @torch.inference_mode()
-def rerun(model: Fromage, parts: list[Tensor], new_tokens: int) -> None:
-    """A greedy dialogue without a cache, as the original implementation decodes: each token reads all before it.
+def rerun(model: Fromage, parts: list[Tensor], new_tokens: int) -> list[int]:
+    """A greedy dialogue as the original implementation decodes: each token reads all before it anew, and gives logits
+    of all positions and hidden states of all layers (`generate` in `models.py` of kohjingyu/fromage).
 
     Args:
         model: the model.
         parts: what each turn brings, (1, T, D) each.
         new_tokens: how many each reply has.
+
+    Returns:
+        The ids of all replies.
     """
-    language = model.language
+    language, ids = model.language, []
     embeds = parts[0][:, :0].to(language.dtype)
     for part in parts:
         embeds = torch.cat([embeds, part.to(language.dtype)], dim=1)
         for _ in range(new_tokens):
-            logits = model.next_logits(language.forward(embeds).hidden[:, -1])
-            embeds = torch.cat([embeds, model.token_embeds([int(logits.argmax())]).to(language.dtype)], dim=1)
+            output = language.model(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+            logits = output.logits[0, -1, : language.vocab_size]
+            logits[list(model.suppressed_ids)] = float("-inf")
+            ids.append(int(logits.argmax()))
+            embeds = torch.cat([embeds, model.token_embeds(ids[-1:]).to(language.dtype)], dim=1)
+    return ids
 
 
 @torch.inference_mode()

@@ -118,6 +118,7 @@ class Finder:
         if probes >= lists.nlist and not isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
             return self._probe_all(lists, queries, k, selector)
         make: Any = faiss.SearchParametersIVF  # FAISS adds its keyword arguments at run time.
+        lists.parallel_mode = 1 if len(queries) == 1 else 0  # threads share one query's lists, or several queries
         found = self.layers.searched.search(queries, k, params=make(sel=selector, nprobe=probes))
         return self._scored(*found)
 

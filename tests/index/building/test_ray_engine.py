@@ -118,7 +118,8 @@ def test_finished_shards_are_not_made_again(cluster, many, tmp_path):
     build(FolderReader(many), tmp_path / "there", engine_for(folder, progress=lambda done, total: totals.add(total)))
     build(FolderReader(many), tmp_path / "here")
     assert_equal(tmp_path / "there", tmp_path / "here")
-    assert kept < 49 and sum(totals) >= 49 - kept
+    (wanted,) = totals
+    assert 0 < wanted <= 49 - kept  # fewer where a worker still finished its shard after the first run had broken off
 
 
 def test_tars_and_a_later_build_of_changed_pictures(cluster, many, tmp_path, painter):
