@@ -107,8 +107,8 @@ class RayEngine:
             StoreError: the cluster can't be reached, or failed; the same command goes on.
         """
         pictures = iter(wanted)
-        while chunk := list(itertools.islice(pictures, ROUND)):
-            with closing(Finished(self._parts)) as finished:
+        with closing(Finished(self._parts)) as finished:
+            while chunk := list(itertools.islice(pictures, ROUND)):
                 missing = [item for item in chunk if not finished.has(item.picture.source, item.stamp)]
                 if missing:
                     finished.add(self._embed(missing))

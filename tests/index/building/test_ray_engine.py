@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from index.building.build import build_store
+from index.building.opening import Wanted
 from index.building.parts import Finished, Parts
 from index.errors import StoreError
-from index.sources.readers import FolderReader
+from index.sources.readers import FolderReader, PictureFile
 from index.sources.recognise import open_source
 from index.store.feature_store import FeatureStore
 from tests.index.remote_encoder import MakeFlat
@@ -185,3 +186,27 @@ def test_an_object_store_keeps_shards_too():
     assert finished.row("/p/1.png", (3, 4)) == row and finished.row("/p/1.png", (3, 5)) is None
     parts.remove()
     assert parts.names() == []
+
+
+def test_finished_shards_are_read_once_whatever_the_rounds(tmp_path, monkeypatch):
+    import pyarrow
+
+    from index.building.parts import schema
+
+    parts = Parts(str(tmp_path / "shards"), "flat")
+    pictures = [Wanted(PictureFile(f"/p/{number}.png", stamp=(number, 4)), (number, 4), None) for number in range(6)]
+    for half in (pictures[:3], pictures[3:]):
+        rows = [{"source": wanted.picture.source, "size": wanted.stamp[0], "mtime": 4} for wanted in half]
+        given = {"content": b"x", "feature": b"abcd", "thumbnail": b"t", "error": "", "cause": "", "lasting": True}
+        parts.write(pyarrow.Table.from_pylist([{**row, **given} for row in rows], schema=schema()))
+    read, names = Parts.read, []
+
+    def counted(self, name, columns=None):
+        names.append(name)
+        return read(self, name, columns)
+
+    monkeypatch.setattr(Parts, "read", counted)
+    monkeypatch.setattr("index.building.ray_engine.ROUND", 2)
+    found = list(engine_for(tmp_path / "shards").embedded(pictures))
+    assert [item.read.wanted for item in found] == pictures and all(item.error is None for item in found)
+    assert sorted(names) == sorted(2 * parts.names()), "once to find out what is done, and once for the features"
