@@ -99,16 +99,14 @@ def build_store(
         stack.callback(build.failures.close)
         if elsewhere is not None:
             build.embed_all(build.load_embedded(elsewhere), EMBEDDED, max(batch_size, STORED_AT_ONCE))
-            build.remove_gone()
-            build.finish()
-            return build.report
-        decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
-        openers = workers + 1 if workers else min(MOST_THREADS, os.cpu_count() or 1)
-        pools = [ThreadPoolExecutor(count) for count in (reader.at_once, openers)]
-        for pool in pools:
-            stack.callback(pool.shutdown, cancel_futures=True)
-        opening = partial(open_picture, decode=decoder, prepare=_preparation(embed))
-        build.embed_all(build.load(pools[0], pools[1], opening, 2 * batch_size), embed, batch_size)
+        else:
+            decoder = stack.enter_context(DecoderProcesses(workers)) if workers else decode
+            openers = workers + 1 if workers else min(MOST_THREADS, os.cpu_count() or 1)
+            pools = [ThreadPoolExecutor(count) for count in (reader.at_once, openers)]
+            for pool in pools:
+                stack.callback(pool.shutdown, cancel_futures=True)
+            opening = partial(open_picture, decode=decoder, prepare=_preparation(embed))
+            build.embed_all(build.load(pools[0], pools[1], opening, 2 * batch_size), embed, batch_size)
         build.remove_gone()
         complete_facts(writer)
         build.finish()

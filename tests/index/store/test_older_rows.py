@@ -37,8 +37,17 @@ def photos(tmp_path):
     return root
 
 
-def build(root, out, encode):
-    return build_store(FolderReader(root), encode, out, encoder_fingerprint="e", batch_size=2)
+def build(root, out, encode, elsewhere=None):
+    reader = FolderReader(root)
+    return build_store(reader, encode, out, encoder_fingerprint="e", batch_size=2, elsewhere=elsewhere)
+
+
+class Idle:
+    """A cluster that nothing is asked of."""
+
+    def embedded(self, wanted):
+        assert not list(wanted)
+        return iter(())
 
 
 def check(root, out):
@@ -64,7 +73,8 @@ def test_a_build_keeps_the_facts_also_of_copies(photos, tmp_path, encode):
     check(photos, tmp_path / "out")
 
 
-def test_the_next_build_completes_rows_of_an_earlier_version_without_embedding(photos, tmp_path, encode):
+@pytest.mark.parametrize("elsewhere", [None, Idle()], ids=["here", "on a cluster"])
+def test_the_next_build_completes_rows_of_an_earlier_version_without_embedding(photos, tmp_path, encode, elsewhere):
     out = tmp_path / "out"
     build(photos, out, encode)
     before = check(photos, out)
@@ -80,7 +90,7 @@ def test_the_next_build_completes_rows_of_an_earlier_version_without_embedding(p
     def never(images):
         raise AssertionError("nothing is embedded again")
 
-    assert build(photos, out, never).unchanged == 3
+    assert build(photos, out, never, elsewhere).unchanged == 3
     after = check(photos, out)
     for name in before:  # that of the thumbnail here
         assert ((before[name].phash ^ after[name].phash) & (2**64 - 1)).bit_count() <= 6
