@@ -230,7 +230,8 @@ class _Build:
             known = self.writer.find(wanted.picture.source) if wanted.replaces is not None else None
             if known and found.content and known.content == found.content:
                 self._waiting.discard(wanted.picture.source)
-                self.writer.set_stamp(known.id, wanted.stamp)  # only the date has changed
+                if known.stamp != (wanted.stamp or (None, None)):  # only the date has changed
+                    self.writer.set_stamp(known.id, wanted.stamp)
                 self._keep(known.id, wanted.picture.caption, known.caption)
             elif found.content and (found.content in self._first or self.writer.has_content(found.content)):
                 yield Read(wanted, found.content, is_copy=True)

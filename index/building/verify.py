@@ -16,7 +16,7 @@ from index.commands import index_command
 from index.errors import ImageError, StoreError
 from index.files import crc_of
 from index.pictures.containers import stamp_of
-from index.pictures.images import bound_short_side, is_url, make_thumbnail, open_image, sanitize
+from index.pictures.images import bound_short_side, is_gone, is_url, make_thumbnail, open_image, sanitize
 from index.search.faiss_build import INDEX_FILE
 from index.search.faiss_index import ImageIndex
 from index.store.feature_store import FeatureStore
@@ -130,7 +130,7 @@ def _pictures(
         if is_url(source):
             continue
         if (stamp := stamp_of(source)) is None:
-            missed["gone"] += 1
+            missed["gone"] += is_gone(source)
             continue
         if store.stamp(id) not in (stamp, (None, None)):
             missed["changed"] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
@@ -84,12 +83,10 @@ class HubReader:
             for number, row in enumerate(rows):
                 source = f"{self._place}#{self._column}:{number}"
                 picture = row[self._column]
-                data = picture.get("bytes") if isinstance(picture, dict) else None
-                # Nothing else tells a row from one that has taken its place.
-                stamp = (len(data), zlib.crc32(data)) if isinstance(data, bytes) else (0, 0)
                 words = first_caption(row[caption]) if caption else ""
-                yield PictureFile(source, words, stamp=stamp, read=partial(encoded_picture, picture, source))
-        except (OSError, ValueError, RuntimeError) as error:
+                # No stamp: only its bytes tell a row from one that has taken its place.
+                yield PictureFile(source, words, read=partial(encoded_picture, picture, source))
+        except Exception as error:  # as in `_opened`
             problem = f"the data set can't be read on after {number + 1:,} rows: {reason(error)}"
             yield PictureFile(self._place, problem=problem, cause="broken off")
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tarfile
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from index.building.build import build_store
+from index.building.verify import compare_pictures
 from index.errors import StoreError
 from index.pictures.images import is_gone
 from index.sources.hub_datasets import HubReader, is_dataset_name
 from index.sources.recognise import SourceOptions, open_source
 from index.store.feature_store import FeatureStore
+from index.store.filters import Filters
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -49,6 +53,35 @@ def test_the_rows_of_a_split_are_indexed_with_their_captions(birds, encode, tmp_
     store = FeatureStore.open(tmp_path / "out")
     assert store.row(7) == (f"hf://datasets/{birds}/train#image:7", "bird 7")
     assert store.has_thumbnail(7) and not is_gone(store.row(7)[0])
+    assert not len(store.select(Filters(before="2000"))), "nobody knows when it was taken"
+    compared = compare_pictures(store, encode)
+    assert (compared.compared, compared.gone) == (0, 0), "it is not here, and not gone"
+
+
+class Broken:
+    """A stream whose shard, a tar, ends after three rows."""
+
+    def __init__(self, rows):
+        self.rows, self.features, self.info = rows, rows.features, rows.info
+
+    def cast_column(self, column, feature):
+        return Broken(self.rows.cast_column(column, feature))
+
+    def select_columns(self, columns):
+        return Broken(self.rows.select_columns(columns))
+
+    def __iter__(self):
+        yield from islice(self.rows, 3)
+        raise tarfile.ReadError("unexpected end of data")
+
+
+def test_a_stream_that_breaks_off_is_a_failure_and_removes_nothing(birds, encode, tmp_path, monkeypatch):
+    build(HubReader(birds, "train"), encode, tmp_path / "out")
+    load = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *words, **options: Broken(load(*words, **options)))
+    report = build(HubReader(birds, "train"), encode, tmp_path / "out")
+    assert (report.total, report.unchanged, report.failed, report.removed) == (10, 3, 1, 0)
+    assert "can't be read on after 3 rows: unexpected end of data" in report.bad[0].reason
 
 
 def test_the_same_rows_are_known_and_changed_ones_are_embedded_again(birds, encode, tmp_path):
