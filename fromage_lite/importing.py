@@ -16,6 +16,7 @@ from index.search.derive import derive_index
 from index.search.policy import IndexOptions
 from index.sources.clip_retrieval import Export
 from index.store.manifest import IndexManifest
+from index.store.threshold import keep_match_score
 
 SAME_DIRECTION = 0.999
 """Cosine of image embeddings from which on the length of a feature does not matter."""
@@ -64,6 +65,7 @@ def index_export(
         )
     _check_length(export, model, folder)
     resume = [str(folder.absolute()), "--encoder-of", lasting_name(encoder_of), "--model", lasting_name(name)]
+    resume += index_options.words()
     with bar("Storing", "row") as progress:
         report = import_features(
             export,
@@ -74,10 +76,8 @@ def index_export(
             resume=[*resume, "--relative-to", str(base.absolute())] if base is not None else resume,
         )
     with bar("Projecting", "row") as progress:
-        manifest = derive_index(
-            out, model.project, model.fingerprint, options=index_options, progress=progress, model=model.name
-        )
-    return report, manifest
+        derive_index(out, model.project, model.fingerprint, options=index_options, progress=progress, model=model.name)
+    return report, keep_match_score(out, model.match_score)
 
 
 def _check_length(export: Export, model: Embedder, folder: Path) -> None:

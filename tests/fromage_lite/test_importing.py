@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,10 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 @pytest.fixture
 def loaded(monkeypatch, tiny_model):
-    monkeypatch.setattr("fromage_lite.importing.load_embedder", lambda name, device: embedder_of(tiny_model, name))
+    def load(name, device):
+        return replace(embedder_of(tiny_model, name), match_score=0.4)
+
+    monkeypatch.setattr("fromage_lite.importing.load_embedder", load)
 
 
 @pytest.fixture
@@ -47,6 +52,7 @@ def write(tmp_path):
 def test_pictures_are_found_by_their_imported_features(loaded, write, features, tiny_model, tmp_path):
     report, manifest = index_export(write(features), tmp_path / "out", "tiny")
     assert report.added == manifest.count == len(features)
+    assert manifest.match_score == 0.4
     index = ImageIndex.open(tmp_path / "out", tiny_model.fingerprint())
     hits = index.search(projection(tiny_model)(features), 1)
     # Pictures without a thumbnail are asked for at their address: they are hits all the same.
