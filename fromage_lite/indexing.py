@@ -25,7 +25,7 @@ from index.search.derive import Project
 from index.search.policy import IndexOptions
 from index.sources.download import DownloadLimits
 from index.sources.readers import Reader
-from index.sources.recognise import SourceOptions, open_sources
+from index.sources.recognise import SourceOptions, is_streamed, open_sources
 from index.sources.reference_pickle import read_reference
 from index.store.feature_store import FeatureStore
 from index.store.manifest import INDEX_MANIFEST, IndexManifest
@@ -158,10 +158,14 @@ def index_pictures(
     # Before loading the model, so that a mistyped folder fails at once.
     options = replace(options, captions=captions or options.captions)
     paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    if ray is not None and any(is_streamed(path, options) for path in paths):
+        hint = "Save it (save_to_disk) where all machines see it, or build without --engine ray."
+        raise ConfigError("A Ray cluster reads no data set by its name.", hint)
     reader = open_sources(paths, options)
     model_name = _chosen(model_name, out, reader, notice)
     embedder = (load or load_embedder)(model_name, device)
-    cluster = ray.words() if ray is not None else []
+    named = [str(path if is_streamed(path, options) else path.absolute()) for path in paths]
+    chosen = [*options.words(), *(ray.words() if ray is not None else []), *index_options.words()]
     with _engine(ray, embedder, out, device, options.limits, batch_size, bar) as (elsewhere, progress):
         report = build_store(
             reader,
@@ -170,7 +174,7 @@ def index_pictures(
             encoder_fingerprint=embedder.vision.fingerprint(),
             batch_size=batch_size,
             progress=progress,
-            resume=[*map(str, map(Path.absolute, paths)), *options.words(), *cluster, *_words(embedder.name)],
+            resume=[*named, *chosen, *_words(embedder.name)],
             retry_failed=retry_failed,
             workers=workers,
             preprocessing=embedder.vision.preprocessing,
@@ -349,7 +353,7 @@ def index_embeddings(
                 base=base or file.parent,
                 total=len(reference),
                 progress=progress,
-                resume=_words(model_name, from_reference=files, relative_to=base),
+                resume=[*_words(model_name, from_reference=files, relative_to=base), *index_options.words()],
             )
         del reference  # frees gigabytes that the index needs now
         report(file, imported)

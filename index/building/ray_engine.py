@@ -67,7 +67,8 @@ class RayOptions:
     def words(self) -> list[str]:
         """The options of the command `index` that say the same."""
         words = ["--engine", "ray"]
-        for name, value in (("--ray-address", self.address), ("--shards", self.shards)):
+        shards = self.shards if "://" in self.shards or not self.shards else os.path.abspath(self.shards)  # noqa: PTH100
+        for name, value in (("--ray-address", self.address), ("--shards", shards)):
             words += [name, value] if value else []
         return words + (["--num-actors", str(self.num_actors)] if self.num_actors else [])
 

@@ -36,6 +36,13 @@ class IndexOptions:
     compact: bool = False
     kind: str | None = None
 
+    def words(self) -> list[str]:
+        """The options of the command `index` that say the same."""
+        words = ["--recall", f"{self.recall:g}"] if self.recall is not None else []
+        if self.compact:
+            words.append("--compact")
+        return words + (["--factory", self.kind] if self.kind is not None else [])
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -93,6 +93,11 @@ KINDS = (
 """In order: the first that fits reads the path."""
 
 
+def is_streamed(path: Path, options: SourceOptions) -> bool:
+    """Whether a data set is named that is read over the network, and is nothing on this computer."""
+    return bool(options.split) and is_dataset_name(path)
+
+
 def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     """The reader for what a person named.
 
@@ -103,7 +108,7 @@ def open_source(path: Path, options: SourceOptions = SourceOptions()) -> Reader:
     Raises:
         StoreError: there is nothing, or it can't be read.
     """
-    if options.split and is_dataset_name(path):
+    if is_streamed(path, options):
         return HubReader(str(path), options.split)
     if is_export(path):
         raise StoreError(

@@ -1,18 +1,23 @@
-"""Which model an index is made with, where the user names none or the wrong one."""
+"""Which model an index is made with, where the user names none or the wrong one; and the command that goes on."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from fromage_lite.choice import sources_to_look_at
 from fromage_lite.config import default_model
+from fromage_lite.errors import ConfigError
 from fromage_lite.indexing import index_pictures
+from index.building.ray_engine import RayOptions
+from index.search.policy import IndexOptions
 from index.sources.download import Downloader
-from index.sources.recognise import open_source
+from index.sources.recognise import SourceOptions, open_source
+from index.store.unfinished import begun_with
 
 
 def png(size: tuple[int, int]) -> bytes:
@@ -81,3 +86,24 @@ def test_who_names_the_playground_for_photographs_is_told(loaded, tar, tmp_path,
     index_pictures(tar, tmp_path / "index", "playground", notice=told.append)
     index_pictures(tar, tmp_path / "other", "someone/else", notice=told.append)
     assert len(told) == 1 and loaded == ["playground", "playground", "someone/else"]
+
+
+def test_the_command_that_goes_on_asks_for_the_same_index_from_every_folder(loaded, tar, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = IndexOptions(recall=0.9, compact=True, kind="Flat")
+    index_pictures(Path("pictures.tar"), tmp_path / "index", "someone/else", index_options=wanted)
+    options = ["--recall", "0.9", "--compact", "--factory", "Flat"]
+    assert begun_with(tmp_path / "index") == [str(tar), *options, "--model", "someone/else"]
+    assert RayOptions(shards="parts").words() == ["--engine", "ray", "--shards", str(tmp_path / "parts")]
+    assert RayOptions(shards="s3://bucket/parts").words()[-1] == "s3://bucket/parts"
+
+
+def test_a_data_set_keeps_its_name_in_the_command_that_goes_on(loaded, tar, tmp_path, monkeypatch):
+    monkeypatch.setattr("fromage_lite.indexing.open_sources", lambda paths, options: open_source(tar))
+    index_pictures(Path("owner/name"), tmp_path / "index", "someone/else", options=SourceOptions(split="train"))
+    assert begun_with(tmp_path / "index") == ["owner/name", "--split", "train", "--model", "someone/else"]
+
+
+def test_a_data_set_by_name_is_refused_before_a_cluster_is_asked(tmp_path):
+    with pytest.raises(ConfigError, match="A Ray cluster reads no data set by its name"):
+        index_pictures(Path("owner/name"), tmp_path, options=SourceOptions(split="train"), ray=RayOptions())
