@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from index.errors import StoreError
+from index.pictures.containers import DATASET_STATE, PARQUET, TAR
 from index.pictures.images import is_picture_name
 from index.sources.ignore import IGNORE_FILE
 from index.text import sanitize
@@ -54,13 +55,15 @@ class Roots:
         return next((path for path, mount in self._mounts.items() if mount_of(path) != mount), None)
 
     def concerns(self, path: str) -> bool:
-        """Whether a change can be one of the pictures, of captions, or of what is left out."""
+        """Whether a change can be one of pictures or what holds them, of captions, or of what is left out."""
         if path.startswith(self._out):
             return False
         if path in self._files or not any(path.startswith(os.path.join(root, "")) for root in self.paths):  # noqa: PTH118
             return path in self._files or Path(path) in self.paths
         name = os.path.basename(path)  # noqa: PTH119
-        if is_picture_name(name) or name.endswith(".txt") or name == IGNORE_FILE:
+        if is_picture_name(name) or name.lower().endswith((".txt", TAR, PARQUET)):
+            return True
+        if name in (IGNORE_FILE, DATASET_STATE):
             return True
         # A folder that was moved or removed is told by its own name alone.
         return not name.startswith(".") and (not os.path.splitext(name)[1] or os.path.isdir(path))  # noqa: PTH112, PTH122
