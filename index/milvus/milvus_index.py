@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -84,18 +85,21 @@ class MilvusIndex:
             StoreError: the server doesn't answer, or there is no such collection, or an unfinished one.
         """
         place = MilvusAddress.parse(address)
-        client = connect(place)
-        about = About.read(client, place)
-        load = f"Load it: fromage-lite to-milvus INDEX {place}"
-        if bridge_fingerprint not in (None, about.bridge_fingerprint):
-            maker = f", {one_line(about.model, 200)}" if about.model else ""
-            hint = f"{load} --model {model or 'MODEL'} --replace"
-            raise FingerprintError(f"The index {place} was made with another model{maker}.", hint)
-        if not about.count:
-            raise StoreError(f"The index {place} is unfinished: not all of its pictures are loaded.", load)
-        with milvus_errors(place):
-            client.load_collection(place.collection, timeout=SECONDS)
-            count = client.query(place.collection, filter="", output_fields=["count(*)"], timeout=SECONDS)
+        with ExitStack() as undo:
+            client = connect(place)
+            undo.callback(client.close)
+            about = About.read(client, place)
+            load = f"Load it: fromage-lite to-milvus INDEX {place}"
+            if bridge_fingerprint not in (None, about.bridge_fingerprint):
+                maker = f", {one_line(about.model, 200)}" if about.model else ""
+                hint = f"{load} --model {model or 'MODEL'} --replace"
+                raise FingerprintError(f"The index {place} was made with another model{maker}.", hint)
+            if not about.count:
+                raise StoreError(f"The index {place} is unfinished: not all of its pictures are loaded.", load)
+            with milvus_errors(place):
+                client.load_collection(place.collection, timeout=SECONDS)
+                count = client.query(place.collection, filter="", output_fields=["count(*)"], timeout=SECONDS)
+            undo.pop_all()
         return cls(place, about, client, int(count[0]["count(*)"]))
 
     def __len__(self) -> int:

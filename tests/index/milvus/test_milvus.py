@@ -10,7 +10,7 @@ import pytest
 
 from index.errors import FingerprintError, StoreError
 from index.milvus.rows import narrowed
-from index.milvus.server import MilvusAddress, index_name, is_milvus
+from index.milvus.server import MilvusAddress, connect, index_name, is_milvus
 from index.pictures.facts import Facts
 from index.search.derive import derive_index
 from index.search.faiss_index import ImageIndex
@@ -205,6 +205,21 @@ def test_another_model_is_refused(lite, store):
         MilvusIndex.open(lite, "another bridge", "other")
     with pytest.raises(FingerprintError, match="Another model made the index"):
         load_collection(store, project, "another bridge", lite)
+
+
+def test_an_index_that_is_refused_lets_go_of_its_file(lite, monkeypatch):
+    clients = []
+
+    def kept(place):
+        clients.append(connect(place))
+        monkeypatch.setattr(clients[0], "close", lambda close=clients[0].close: (closed.append(True), close()))
+        return clients[0]
+
+    closed = []
+    monkeypatch.setattr("index.milvus.milvus_index.connect", kept)
+    with pytest.raises(FingerprintError):
+        MilvusIndex.open(lite, "another bridge")
+    assert closed == [True]
 
 
 def test_a_load_goes_on_and_follows_the_store(tmp_path, monkeypatch):
