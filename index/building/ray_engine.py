@@ -30,6 +30,7 @@ from index.pictures.images import is_url
 from index.progress import Progress
 from index.sources.download import Downloader, DownloadLimits
 from index.sources.readers import PictureFile
+from index.text import sanitize
 
 if TYPE_CHECKING:
     import pyarrow
@@ -184,11 +185,7 @@ def _cluster(address: str) -> Iterator[None]:
     _check_reachable(address)
     try:
         if is_ours:
-            own: dict[str, Any] = {} if address else {"object_store_memory": OBJECT_STORE, "include_dashboard": False}
-            try:
-                ray.init(address or None, logging_level=logging.ERROR, log_to_driver=False, **own)
-            except ValueError:  # RAY_ADDRESS names a cluster, whose memory is its own
-                ray.init(logging_level=logging.ERROR, log_to_driver=False)
+            _connect(address)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.verbose_progress = False
@@ -206,6 +203,25 @@ def _cluster(address: str) -> Iterator[None]:
     finally:
         if is_ours and ray.is_initialized():
             ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address:
+            ray.init(address, **quiet)
+            return
+        try:
+            ray.init(object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
+        except ValueError:  # there is a cluster, of RAY_ADDRESS or of this computer, whose memory is its own
+            ray.init(**quiet)
+    except (ValueError, RuntimeError) as error:
+        named = address or os.environ.get("RAY_ADDRESS", "")
+        place = f" at {sanitize(named)}" if named else ""
+        hint = "Write its address as HOST:PORT or ray://HOST:PORT." if named else ""
+        raise StoreError(f"There is no Ray cluster{place} to be had: {reason(error)}.", hint) from error
 
 
 def _check_reachable(address: str) -> None:

@@ -171,6 +171,21 @@ def test_a_cluster_that_is_not_there_is_told(many, tmp_path):
         build(FolderReader(many), tmp_path / "there", RayEngine(options, MakeFlat(), "flat"))
 
 
+def test_an_address_that_is_none_is_told_and_no_other_cluster_taken(many, tmp_path, monkeypatch):
+    asked = []
+
+    def init(address=None, **options):
+        asked.append(address)
+        raise ValueError(f"Invalid address format: {address}")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    options = RayOptions(address="nonsense", shards=str(tmp_path / "shards"))
+    with pytest.raises(StoreError, match=r"no Ray cluster at nonsense .*Invalid address format.* as HOST:PORT"):
+        build(FolderReader(many), tmp_path / "there", RayEngine(options, MakeFlat(), "flat"))
+    assert asked == ["nonsense"]
+
+
 def test_an_object_store_keeps_shards_too():
     import pyarrow
 
