@@ -195,18 +195,18 @@ class MilvusIndex:
 
     def select(self, filters: Filters) -> Ids:
         """As `Catalogue.select`: the server narrows down by folder, date and shape, and sends the rows left."""
-        passing = Passing(filters)
 
-        def look() -> None:
+        def look() -> Ids:
+            passing = Passing(filters)  # a second look begins anew
             found = self._client.query_iterator(
                 self.address.collection, batch_size=ROWS_AT_ONCE, filter=narrowed(filters), output_fields=[*FILTERED]
             )
             while rows := found.next():
                 passing.add(rows)
             found.close()
+            return passing.ids()
 
-        self._served(look)
-        return passing.ids()
+        return self._served(look)
 
     def facts(self, ids: Sequence[int]) -> list[Facts]:
         """As `Catalogue.facts`."""
