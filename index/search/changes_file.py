@@ -65,7 +65,7 @@ class Changes:
                 or changes.removed.ndim != 1
             ):
                 raise ValueError
-        except (ValueError, KeyError, EOFError, OSError) as error:
+        except Exception as error:  # of bytes that are no such file: nearly every type there is
             raise StoreError(f"{path} is damaged.") from error
         return changes
 

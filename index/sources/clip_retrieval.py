@@ -121,10 +121,10 @@ class Export:
     def _vectors(self, number: str) -> npt.NDArray[np.floating]:
         file = self.path / VECTORS / f"img_emb_{number}.npy"
         try:
-            vectors = np.load(file, mmap_mode="r", allow_pickle=False)
+            vectors = np.lib.format.open_memmap(file, mode="r")  # arrays only: no pickle, no zip
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"{sanitize(str(file))} can't be read: {reason(error)}.", "Fetch it again.") from error
-        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f":
+        if vectors.ndim != 2 or vectors.dtype.kind != "f":
             raise StoreError(f"{sanitize(str(file))} is no array of features.", "Fetch it again.")
         return vectors
 

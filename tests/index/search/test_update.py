@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -169,6 +170,10 @@ def test_a_damaged_or_foreign_changes_file_is_a_clear_error_and_mended_by_buildi
     data = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps({**data, "changes": "../../etc/passwd"}))
     with pytest.raises(StoreError, match="damaged"):
+        ImageIndex.open(tmp_path)
+    file.write_bytes(b"PK\3\4, and no zip file")
+    (tmp_path / "index.json").write_text(json.dumps({**data, "changes_crc": zlib.crc32(file.read_bytes())}))
+    with pytest.raises(StoreError, match=f"{file.name} is damaged"):
         ImageIndex.open(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps(data))
     derive_index(tmp_path, project, "bridge", kind=KINDS[0])

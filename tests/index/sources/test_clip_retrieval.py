@@ -80,6 +80,7 @@ def test_a_pickle_in_an_array_is_not_opened(export):
         (lambda folder, features: np.save(folder / "img_emb" / "img_emb_9.npy", features[:4, :2]), "different widths"),
         (lambda folder, features: np.save(folder / "img_emb" / "img_emb_9.npy", np.arange(4)), "no array of features"),
         (lambda folder, features: (folder / "img_emb" / "img_emb_9.npy").write_bytes(b"\x93NUMPY"), "can't be read"),
+        (lambda folder, features: (folder / "img_emb" / "img_emb_9.npy").write_bytes(b"PK\3\4"), "can't be read"),
         (lambda folder, features: (folder / "metadata" / "metadata_9.parquet").unlink(), "no readable Parquet file"),
     ],
 )
