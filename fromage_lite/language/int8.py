@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.core_model_loading import ConversionOps
+from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
 from transformers.quantizers.quantizers_utils import get_module_from_name, should_convert_module
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 METHOD = "fromage_lite_int8"
 LARGEST = 127.0
+BLOCK = 32
+"""The kernel is called where the inputs are a multiple of it: it reads whole registers, past the end of other rows."""
 
 
 def round_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,8 +39,11 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         ctx.save_for_backward(weight, scale)
-        rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
-        product: Tensor = torch._weight_int8pack_mm(rows, weight, scale)
+        rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16).contiguous()
+        if weight.shape[1] % BLOCK:
+            product = (rows @ weight.to(torch.bfloat16).T) * scale
+        else:
+            product = torch._weight_int8pack_mm(rows, weight, scale)
         return product.view(*x.shape[:-1], -1).to(x.dtype)
 
     @staticmethod
@@ -72,13 +78,15 @@ class Int8Config(QuantizationConfigMixin):
 class _Round(ConversionOps):
     """One layer's weights on their way from the file into the model, so that they are never there twice."""
 
-    def __init__(self, quantizer: HfQuantizer) -> None:
+    def __init__(self, quantizer: _Int8Quantizer) -> None:
         self.hf_quantizer = quantizer
 
-    def convert(self, input_dict: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+    def convert(self, input_dict: dict[str, Any], *_: Any, full_layer_name: str, **__: Any) -> dict[str, Tensor]:
         result: dict[str, Tensor] = {}
         for name, value in input_dict.items():
-            rounded, scale = round_rows(value[0] if isinstance(value, list) else value)
+            weight = value[0] if isinstance(value, list) else value
+            is_turned = full_layer_name.removesuffix(".weight") in self.hf_quantizer.turned
+            rounded, scale = round_rows(weight.T.contiguous() if is_turned else weight)
             result |= {name: rounded, f"{name.removesuffix('weight')}scale": scale}
         return result
 
@@ -98,13 +106,18 @@ class _Int8Quantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
         kept = self.get_modules_to_not_convert(model, None, model._keep_in_fp32_modules)
+        self.turned: set[str] = set()  # layers whose file has (in, out): GPT-2's
         for name, module in list(model.named_modules()):
-            if type(module) is nn.Linear and should_convert_module(name, kept):
-                with torch.device("meta"):
-                    rounded = Int8Linear(
-                        module.in_features, module.out_features, module.bias is not None, module.weight.dtype
-                    )
-                model.set_submodule(name, rounded)
+            is_turned = isinstance(module, Conv1D)
+            if not (is_turned or type(module) is nn.Linear) or not should_convert_module(name, kept):
+                continue
+            shape = tuple(module.weight.shape)
+            n_out, n_in = shape[::-1] if is_turned else shape
+            with torch.device("meta"):
+                rounded = Int8Linear(n_in, n_out, module.bias is not None, module.weight.dtype)
+            model.set_submodule(name, rounded)
+            if is_turned:
+                self.turned.add(name)
 
     def get_quantize_ops(self) -> ConversionOps:
         return _Round(self)

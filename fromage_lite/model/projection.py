@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from fromage_lite.config import ADAPTER_FILES, FromageConfig
 from fromage_lite.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fromage_lite.config import FromageConfig
     from fromage_lite.model.fromage import Fromage
     from fromage_lite.placement import Placement
     from fromage_lite.vision import VisionEncoder
@@ -63,14 +63,17 @@ def fingerprint_without_lm(name: str | Path, device: str = "auto") -> tuple[str,
     """
     from fromage_lite.checkpoint.locate import checkpoint_folder
     from fromage_lite.checkpoint.released import read_checkpoint
+    from fromage_lite.files import read_tensors
     from fromage_lite.vision import tensor_hash
 
     folder, config, tensors = read_checkpoint(checkpoint_folder(name))
     if not config.has_retrieval:
         raise ConfigError(f"The model {name} was not trained to find pictures, so it has no image embeddings.")
     vision = _vision(folder, config, device)
-    bridge = {key: tensor.float() for key, tensor in tensors.items()}
-    return tensor_hash(bridge, vision.fingerprint()), config.retrieval_dim
+    if config.lora_rank:
+        tensors = tensors | read_tensors(folder / ADAPTER_FILES[1])
+    trained = {key: tensor.float() for key, tensor in tensors.items()}
+    return tensor_hash(trained, vision.fingerprint()), config.retrieval_dim
 
 
 def _vision(folder: Path, config: FromageConfig, place: str | Placement) -> VisionEncoder:

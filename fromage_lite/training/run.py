@@ -63,7 +63,15 @@ def run(recipe: Recipe, options: RunOptions, report: Report, own_data: DataSourc
     torch.manual_seed(options.seed)  # the bridge's first values
     tell = report if accelerator.is_main_process else ignore
     place = choose_placement(accelerator.device, options.dtype, options.quantize)
-    model = Fromage.from_config(_config(recipe, options), place, notice=tell)
+    config = _config(recipe, options)
+    if (
+        is_divided and config.lora_rank
+    ):  # FSDP replaces the layers' parameters, and the optimiser would have the old ones
+        raise ConfigError(
+            f"The recipe {recipe.name} has adapters in the language model, which can't be divided then.",
+            "Leave --shard-lm and FSDP out, or set lora_rank = 0.",
+        )
+    model = Fromage.from_config(config, place, notice=tell)
     if is_divided:
         divide_language_model(model.language)
     seen = preview(options, model, recipe) if options.dry_run else None
@@ -123,7 +131,8 @@ def _try(trainer: Trainer, seen: Preview | None, options: RunOptions, report: Re
         return
 
     def step(number: int, rate: float) -> float:
-        return float(trainer.step(number, trainer.batch(number), rate)["total"])
+        # Of all processes, so that all stop at the same step: the others would wait for one that has.
+        return trainer.mean(trainer.step(number, trainer.batch(number), rate)["total"])
 
     found = search_rate(step)
     if not found.rates:
@@ -226,6 +235,8 @@ def _provenance(recipe: Recipe, options: RunOptions, data: TrainingData) -> Prov
     source = _SOURCES[recipe.world] if options.data is None else options.data.name
     held_out = len(data.validation.captions) if data.validation is not None else 0
     seen = f"{len(data.captions):,} captions, {len(data.dialogues):,} dialogues and {len(data.features):,} pictures"
+    if options.stream:  # of which the data holds the first only
+        seen = "A stream of captions and pictures"
     if recipe.learns_from == "texts":
         seen = f"{len({caption for caption, _ in data.captions}):,} captions without their pictures"
         source = source if options.captions is None else Path(options.captions).name

@@ -62,22 +62,14 @@ def draw(samples: Samples, data: TrainingData) -> dict[str, Image.Image]:
     """The samples as two sheets, by name; none without pictures."""
     if data.picture is None:
         return {}
-    captions = [([row], [f"is: {own}", f"says: {said}"]) for row, own, said in _lines(samples)]
+    lines = zip(samples.rows, samples.captions, samples.said, strict=True)
+    captions = [([row], [f"is: {own}", f"says: {said}"]) for row, own, said in lines]
     if not samples.found:
         return {"samples/captions": _sheet(captions, data)}
     retrieval = [
         (rows, [f"asked for: {caption}"]) for rows, caption in zip(samples.found, samples.captions, strict=True)
     ]
     return {"samples/captions": _sheet(captions, data), "samples/retrieval": _sheet(retrieval, data)}
-
-
-def as_text(samples: Samples) -> str:
-    """The samples in words."""
-    return "\n".join(f"is: {own}\nsays: {said}" for _, own, said in _lines(samples))
-
-
-def _lines(samples: Samples) -> list[tuple[int, str, str]]:
-    return list(zip(samples.rows, samples.captions, samples.said, strict=True))
 
 
 def _features(array: np.ndarray, rows: list[int], model: Fromage) -> torch.Tensor:
@@ -87,7 +79,9 @@ def _features(array: np.ndarray, rows: list[int], model: Fromage) -> torch.Tenso
 def _caption(model: Fromage, features: torch.Tensor, recipe: Recipe) -> str:
     """What the model says after a picture, as it was trained to."""
     separator = recipe.caption_separator.rstrip(" ")  # a blank belongs to the first word
-    if recipe.input_prefix:  # the beginning of the text comes after it
+    if recipe.begin_first:
+        embeds = model.prompt_embeds(["", features[0], *filter(None, (recipe.input_prefix, separator))])
+    elif recipe.input_prefix:  # the beginning of the text comes after it
         before = model.prompt_embeds([features[0], recipe.input_prefix], add_bos=False)
         embeds = torch.cat([before, model.token_embeds(model.language.tokenize(separator, add_bos=True))], dim=1)
     else:

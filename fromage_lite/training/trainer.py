@@ -176,11 +176,15 @@ class Trainer:
         self._optimizer.zero_grad()
         return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": torch.tensor(norm)}
 
+    def mean(self, loss: Tensor) -> float:
+        """A loss over all processes, each of which must ask for it."""
+        return float(self._accelerator.reduce(loss, "mean"))
+
     def _log(self, state: TrainingState, losses: dict[str, Tensor], steps_per_second: float, bar: tqdm[Any]) -> None:
         is_due = state.step % LOG_EVERY == 0 or state.step in (1, self.recipe.steps)
         if not is_due and self.on_step is None:
             return
-        values = {name: float(self._accelerator.reduce(loss, "mean")) for name, loss in losses.items()}
+        values = {name: self.mean(loss) for name, loss in losses.items()}
         if not math.isfinite(values["total"]):
             raise TrainingError(
                 f"The loss is no longer a number at step {state.step}.",

@@ -31,7 +31,7 @@ fromage-lite bench decode --lm opt-6.7b --encoder clip-vit-large-patch14 --dtype
 Lm = Annotated[str, typer.Option(help="opt-125m, opt-1.3b or opt-6.7b.")]
 Encoder = Annotated[str, typer.Option(help="clip-vit-base-patch32 or clip-vit-large-patch14.")]
 Dtype = Annotated[Precision, typer.Option(help="Precision of the frozen models.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Runs to take the median of.")]
 
 
@@ -94,9 +94,7 @@ def index(
         Literal["clustered", "unstructured", "both"], typer.Option(help="Structure of the vectors.")
     ] = "both",
     recall: Annotated[float, typer.Option(min=0.0, max=1.0, help="Recall@10 wished for.")] = 0.98,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure search over made-up vectors beside a matrix product with all of them, the reference's way: milliseconds
     for one query and for 100, recall, memory, time to build and to open. 3.3 million vectors take 6 GB."""
@@ -108,9 +106,7 @@ def index(
     structures = ("clustered", "unstructured") if structure == "both" else (structure,)
     wanted = [*(rows or ()), *(sizes[name] for name in only or ())] or ROWS
     figures = measure_index(wanted, dim, structures, recall, lambda line: typer.echo(line, err=True))
-    if as_json is not None:
-        write_bytes(as_json, (json.dumps(figures, indent=2) + "\n").encode())
-    _print(figures)
+    _print(figures, json_file)
 
 
 def tui(
@@ -145,13 +141,12 @@ def index_build(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures embedded at once.")] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures; 0 for threads.")] = 0,
     device: Device = "auto",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")] = None,
+    json_file: JsonFile = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed builds to take the median of.")] = 3,
 ) -> None:
     """Measure the build of an index from pictures of 1 megapixel: its speed beside that of the image encoder alone, and
     whether memory grows with the number of pictures."""
     from fromage_lite.bench.index_build import measure_index_build
-    from index.files import write_bytes
 
     figures = measure_index_build(
         _encoder(encoder, device),
@@ -162,10 +157,7 @@ def index_build(
         workers=workers,
         repeats=repeats,
     )
-    flat = {"encoder": encoder} | asdict(figures)
-    if json_file is not None:
-        write_bytes(json_file, (json.dumps(flat, indent=2) + "\n").encode())
-    _print(flat)
+    _print({"encoder": encoder} | asdict(figures), json_file)
 
 
 app = typer.Typer(no_args_is_help=True, help=paragraphs(HELP))

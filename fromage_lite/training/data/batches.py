@@ -180,20 +180,27 @@ class _Captions:
         return [len(captioning) for captioning, _ in self._encoded]
 
     def _encode(self, number: int) -> tuple[Encoded, Encoded]:
-        (caption, row), recipe = self._pairs[number], self._recipe
-        prefix, longest = recipe.input_prefix, recipe.max_tokens
-        return (
-            self._encoder.captioned_image(
-                caption,
-                row,
-                separator=recipe.caption_separator,
-                input_prefix=prefix,
-                max_tokens=longest,
-                begin_first=recipe.begin_first,
-                learn_end=recipe.learn_end,
-            ),
-            self._encoder.retrieval_caption(caption, row, input_prefix=prefix, max_tokens=longest),
-        )
+        caption, row = self._pairs[number]
+        captioning = captioning_sequence(self._encoder, self._recipe, caption, row)
+        return captioning, retrieval_sequence(self._encoder, self._recipe, caption, row)
+
+
+def captioning_sequence(encoder: SequenceEncoder, recipe: Recipe, caption: str, row: int) -> Encoded:
+    """A picture and its caption, as the recipe has them read and learnt."""
+    return encoder.captioned_image(
+        caption,
+        row,
+        separator=recipe.caption_separator,
+        input_prefix=recipe.input_prefix,
+        max_tokens=recipe.max_tokens,
+        begin_first=recipe.begin_first,
+        learn_end=recipe.learn_end,
+    )
+
+
+def retrieval_sequence(encoder: SequenceEncoder, recipe: Recipe, caption: str, row: int) -> Encoded:
+    """A caption and the `[RET]` after it, likewise."""
+    return encoder.retrieval_caption(caption, row, input_prefix=recipe.input_prefix, max_tokens=recipe.max_tokens)
 
 
 class Batches:

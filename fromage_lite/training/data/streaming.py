@@ -19,7 +19,7 @@ from PIL import Image
 
 from fromage_lite.errors import DataError
 from fromage_lite.model.fromage import Fromage
-from fromage_lite.training.data.batches import Collator, StepBatch, join_pairs
+from fromage_lite.training.data.batches import Collator, StepBatch, captioning_sequence, join_pairs, retrieval_sequence
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.features import encoding, grid_shape, has_grid
 from fromage_lite.training.data.interleaved import TrainingData
@@ -173,24 +173,14 @@ class StreamBatches:
         return self._batch(Collator(data), list(zip(texts, numbers, strict=True)), step)
 
     def _batch(self, collate: Collator, captions: list[tuple[str, int]], step: int) -> StepBatch:
-        recipe = self._recipe
-        prefix, longest = recipe.input_prefix, recipe.max_tokens
+        recipe, encoder = self._recipe, self._encoder
         retrieval, captioning = None, None
         if recipe.weights.captioning:
-            separator = recipe.caption_separator
-            examples = [
-                self._encoder.captioned_image(text, row, separator=separator, input_prefix=prefix, max_tokens=longest)
-                for text, row in captions
-            ]
+            examples = [captioning_sequence(encoder, recipe, text, row) for text, row in captions]
             joined = np.random.default_rng((self._options.seed, step, 1)).random() < recipe.concat_probability
             captioning = collate.sequences(join_pairs(examples) if joined else examples)
         if recipe.weights.retrieval or recipe.weights.contrastive:
-            retrieval = collate.retrieval(
-                [
-                    self._encoder.retrieval_caption(text, row, input_prefix=prefix, max_tokens=longest)
-                    for text, row in captions
-                ]
-            )
+            retrieval = collate.retrieval([retrieval_sequence(encoder, recipe, text, row) for text, row in captions])
         return StepBatch(captioning=captioning, retrieval=retrieval)
 
     # --- which pictures ---

@@ -137,6 +137,33 @@ def test_eight_bits_are_rounded_row_by_row(wider_lm):
     assert (found - inputs.grad).norm() < 0.01 * inputs.grad.norm()
 
 
+@pytest.mark.parametrize("n_in", [4, 17, 40, 100])
+def test_eight_bits_of_any_width(n_in):
+    """torch's kernel reads whole registers: of such rows it would read past the end."""
+    from fromage_lite.language.int8 import Int8Linear, round_rows
+
+    layer, weight = Int8Linear(n_in, 5, False, torch.float32), torch.randn(5, n_in)
+    layer.weight.data, layer.scale.data = round_rows(weight)
+    inputs = torch.randn(3, 2, n_in)[:, -1]
+    error = (layer(inputs) - inputs @ weight.T).norm() / (inputs @ weight.T).norm()
+    assert error < 0.03
+
+
+def test_the_turned_layers_of_gpt2_are_rounded_too(tiny_tokenizer, tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shape = {"vocab_size": len(tiny_tokenizer), "n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.2)).save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    rounded, exact = (load_language_model(str(tmp_path), place) for place in (Placement(quantize="int8"), Placement()))
+    for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+        layer = rounded.decoder.h[1].get_submodule(name)
+        assert layer.weight.dtype == torch.int8
+        inputs = torch.randn(50, layer.in_features)
+        wanted = exact.decoder.h[1].get_submodule(name)(inputs)
+        assert 0 < (layer(inputs) - wanted).norm() / wanted.norm() < 0.02, name
+
+
 # The figure is the error of normally distributed numbers: 255 steps over a row (of weights, and of inputs), and NF4.
 @pytest.mark.parametrize(("quantize", "rounding"), [("int8", 0.015), ("int4", 0.1)])
 def test_a_quantised_language_model(wider_lm, quantize, rounding):
@@ -297,8 +324,7 @@ def large_lm(tmp_path_factory, tiny_tokenizer):
 def test_loading_never_holds_the_model_twice(wider_lm, large_lm, quantize, share):
     """In float32 it takes 4 bytes a parameter, beside the mapped pages of the file, 2 bytes, which cost nothing that
     others need; two copies would be 8 and more. A rounded model is never there in float32."""
-    if quantize:
-        pytest.importorskip("bitsandbytes")
+    need_library(quantize)
     result = subprocess.run(
         [sys.executable, "-c", LOAD, str(wider_lm), str(large_lm), quantize],
         cwd=ROOT,

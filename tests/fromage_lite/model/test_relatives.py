@@ -16,6 +16,7 @@ from fromage_lite.model.bridge import Bridge
 from fromage_lite.model.decoding import DecodingState, stream
 from fromage_lite.model.fromage import Fromage
 from fromage_lite.model.likelihood import continuation_log_likelihoods
+from fromage_lite.model.projection import fingerprint_without_lm
 from fromage_lite.training.data.batches import Batches
 from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
@@ -217,6 +218,8 @@ def test_a_saved_model_is_the_same_again(model, tmp_path, pictures):
             old, new = (m.language.forward(m.prompt_embeds(one)).hidden for m in (model, again))
             torch.testing.assert_close(old, new)
     assert again.fingerprint() == model.fingerprint()
+    if model.config.has_retrieval:
+        assert fingerprint_without_lm(tmp_path / "saved", "cpu")[0] == model.fingerprint()
 
 
 def test_adapters_are_in_pefts_own_format(make, tmp_path, tiny_lm_dir):

@@ -7,10 +7,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
 
 from fromage_lite.errors import CheckpointError, ConfigError, DataError
+from fromage_lite.text.interleaving import IGNORED
+from fromage_lite.training import samples
 from fromage_lite.training.curves import draw_run
+from fromage_lite.training.data.encoding import SequenceEncoder
 from fromage_lite.training.data.interleaved import TrainingData
 from fromage_lite.training.find_lr import search_rate
 from fromage_lite.training.pace import Ahead, Waiting
@@ -78,6 +82,29 @@ def test_tensorboard_gets_the_papers_losses_and_pictures_of_what_is_said_and_fou
     assert set(log.Tags()["images"]) == {"samples/captions", "samples/retrieval"}
     assert [image.step for image in log.Images("samples/captions")] == [6]
     assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("begin_first", [False, True])
+@pytest.mark.parametrize("prefix", ["", " is"])
+def test_a_sample_caption_is_asked_for_as_it_was_learnt(tiny_model, monkeypatch, begin_first, prefix):
+    """After the same positions: all that is no label in training, and the beginning of the text where that is one."""
+    asked = []
+    monkeypatch.setattr(samples, "stream", lambda _model, _state, embeds, *_, **__: asked.append(embeds) or iter(()))
+    data = make_data(tiny_model)
+    caption, row = data.captions[0]
+    take_samples(
+        tiny_model,
+        dataclasses.replace(data, captions=[(caption, row)]),
+        dataclasses.replace(RECIPE, begin_first=begin_first, input_prefix=prefix, caption_separator=""),
+    )
+    encoder = SequenceEncoder(tiny_model.language, tiny_model.config)
+    learnt = encoder.captioned_image(caption, row, input_prefix=prefix, begin_first=begin_first)
+    begins_late = bool(prefix) and not begin_first  # else it stands before `image_prefix`
+    given = int((learnt.labels == IGNORED).sum()) + begins_late
+    features = torch.from_numpy(np.asarray(data.features[[row]], dtype=np.float32))
+    with torch.no_grad():
+        expected = tiny_model.sequence_embeds(torch.from_numpy(learnt.ids[:given])[None], features)
+    torch.testing.assert_close(asked[0], expected)
 
 
 def test_samples_are_of_the_held_out_pictures_and_their_captions(tiny_model):

@@ -208,9 +208,23 @@ def test_a_search_for_the_learning_rate_leaves_a_table_and_no_checkpoint(recipe,
     assert not (options.out / "last").exists()
 
 
+def test_a_search_for_the_learning_rate_goes_by_the_loss_of_all_processes(recipe, options, monkeypatch):
+    """By its own loss a process could stop before the others, which would wait for it forever."""
+    monkeypatch.setattr("accelerate.Accelerator.reduce", lambda *_: torch.tensor(5.0))
+    run(recipe, dataclasses.replace(options, find_lr=True, export=None), lambda line: None)
+    lines = (options.out / "find_lr.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[1] for line in lines} == {"5"}
+
+
 def test_one_process_has_nobody_to_divide_the_language_model_with(recipe, options):
     with pytest.raises(ConfigError, match="one process only.*accelerate launch"):
         run(recipe, dataclasses.replace(options, shard_lm=True), lambda line: None)
+
+
+def test_a_language_model_with_adapters_is_not_divided(recipe, options):
+    adapted = Recipe.from_dict({**recipe.to_dict(), "bridge": {"lora_rank": 2}})
+    with pytest.raises(ConfigError, match="adapters in the language model"):
+        run(adapted, dataclasses.replace(options, shard_lm=True), lambda line: None)
 
 
 # --- several processes ---

@@ -12,6 +12,7 @@ import torch
 from PIL import Image as PILImage
 
 from fromage_lite.errors import ConfigError, DataError
+from fromage_lite.text.interleaving import IGNORED, IMAGE_SLOT
 from fromage_lite.training.data import streaming
 from fromage_lite.training.data.streaming import (
     StreamBatches,
@@ -78,6 +79,17 @@ def test_a_pass_has_every_picture_once_with_its_own_feature(tiny_model, tars, mo
     expected = tiny_model.image_features([picture(int(text.split()[1])) for text in texts]).pooled
     torch.testing.assert_close(batch.retrieval.features, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(batch.captioning.features, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_captions_are_encoded_as_the_recipe_says(tiny_model, tars):
+    """The beginning of text before the picture, unlearnt, and the end after the caption, learnt."""
+    recipe = dataclasses.replace(RECIPE, begin_first=True, learn_end=True, concat_probability=0.0)
+    batch = StreamBatches(tars_of(tars), tiny_model, recipe, StreamOptions()).step(0).captioning
+    (begin,), (end,) = tiny_model.language.beginning, tiny_model.language.eos_ids
+    for ids, labels in zip(batch.ids.tolist(), batch.labels.tolist(), strict=True):
+        assert ids[0] == begin and labels[0] == IGNORED and IMAGE_SLOT in ids[1:]
+        learnt = [label for label in labels if label != IGNORED]
+        assert learnt[-1] == end and begin not in learnt[:-1]
 
 
 def test_what_comes_at_a_step_depends_on_the_step_alone(tiny_model, tars, monkeypatch):
