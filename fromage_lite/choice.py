@@ -25,7 +25,7 @@ from fromage_lite.config import (
 )
 from fromage_lite.errors import ConfigError, FromageError
 from fromage_lite.files import expand_user
-from index.milvus.server import is_milvus, made_by
+from index.milvus.server import about, is_milvus
 from index.paths import index_of, pictures_folder
 from index.pictures.images import one_line, open_image
 from index.sources.hub_datasets import HubReader
@@ -164,7 +164,7 @@ def maker(index: Path) -> str:
         StoreError: the index is in Milvus, and can't be asked.
     """
     if is_milvus(index):
-        return made_by(index)
+        return about(index).model
     try:
         return IndexManifest.read(index / INDEX_MANIFEST).model
     except FromageError:
@@ -181,16 +181,23 @@ def model_for_pictures(pictures: Sequence[str | Path | Image.Image]) -> str:
 
 
 def made_without_bridge(index: str | Path | None) -> str:
-    """The model that made the index in a folder, if it is in an encoder's own space; "" for all others, and where there
-    is no index.
+    """The model that made an index, if that is in an encoder's own space; "" for all others, and where there is no
+    index.
 
     Args:
         index: as `LoadOptions.index`.
+
+    Raises:
+        StoreError: the index is in Milvus, and can't be asked.
     """
     if index is None or str(index) == NO_INDEX:
         return ""
+    path = Path(expand_user(index))
+    if is_milvus(path):
+        made = about(path)
+        return "" if made.has_bridge else made.model
     try:
-        manifest = IndexManifest.read(Path(expand_user(index)) / INDEX_MANIFEST)
+        manifest = IndexManifest.read(path / INDEX_MANIFEST)
     except FromageError:
         return ""
     return "" if manifest.has_bridge else manifest.model

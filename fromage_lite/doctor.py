@@ -13,11 +13,10 @@ from fromage_lite import __version__
 from fromage_lite.chat.agent import Agent
 from fromage_lite.choice import encoder_of, made_without_bridge, model_for_index
 from fromage_lite.config import NO_INDEX, PHOTOS, PLAYGROUND, SHIPPED, LoadOptions, shipped_dir, shipped_name
-from fromage_lite.errors import FromageError
+from fromage_lite.errors import FromageError, StoreError
 from fromage_lite.start import load_agent, load_tower, own_pictures
 from index.errors import described
 from index.search.hits import Retriever
-from index.store.manifest import INDEX_MANIFEST, IndexManifest
 
 if TYPE_CHECKING:
     from fromage_lite.vision import VisionEncoder
@@ -119,6 +118,9 @@ def _model_and_index(options: LoadOptions) -> Iterator[Check]:
             return
         options = replace(options, model=options.model or model_for_index(options.index))
         agent = load_agent(replace(options, index=NO_INDEX), notice=plans.append)
+    except StoreError as error:
+        yield Check("index", options.index or "", str(error))
+        return
     except FromageError as error:
         yield Check("model", options.model or "by the index", str(error))
         return
@@ -169,9 +171,18 @@ def _index(agent: Agent, options: LoadOptions) -> Check:
         agent.use_index(path)
     except FromageError as error:
         return Check("index", str(path), str(error))
-    kind = IndexManifest.read(path / INDEX_MANIFEST).described()
     made = f"made with fingerprint {agent.model.fingerprint()}"
-    return Check("index", f"{path}, {agent.index_size} pictures, {made}; {kind}")
+    return Check("index", f"{path}, {agent.index_size} pictures, {made}; {_kind(agent.index)}")
+
+
+def _kind(index: Retriever | None) -> str:
+    """The kind of an open index and, of a folder, why it is that."""
+    from index.milvus.milvus_index import MilvusIndex
+    from index.search.faiss_index import ImageIndex
+
+    if isinstance(index, MilvusIndex):
+        return index.about.kind
+    return index.manifest.described() if isinstance(index, ImageIndex) else "of an unknown kind"
 
 
 def _pictures(index: Retriever | None, vision: VisionEncoder, options: LoadOptions) -> Iterator[Check]:

@@ -135,9 +135,12 @@ def load_tower(
     from fromage_lite.model.projection import vision_of
     from fromage_lite.placement import choose_placement
     from fromage_lite.vision import EncoderSpace, VisionEncoder
+    from index.milvus.milvus_index import MilvusIndex
+    from index.milvus.server import is_milvus
     from index.search.faiss_index import ImageIndex
 
-    opened = ImageIndex.open(index, model=model)  # first, so that a mistyped folder fails at once
+    # First, so that a mistyped folder fails at once.
+    opened = MilvusIndex.open(index, model=model) if is_milvus(index) else ImageIndex.open(index, model=model)
     place, encoder = choose_placement(options.device, options.dtype), encoder_of(model)
     vision = vision_of(model, place) if encoder is None else VisionEncoder.load(encoder, place)
     return Tower.open(EncoderSpace(vision), opened)

@@ -233,7 +233,7 @@ class ChatAgent(Protocol):
             k: how many.
             exclude: ids of pictures that must not be found.
             spelling: whether misspelt words are read as what was meant.
-            by: the way to ask, `ret` or `text-tower`; None is the model's own. By dialogue, `ChatDialogue.search` asks.
+            by: the way to ask, `ret` or `text-tower`; None is the model's own. By dialogue, a `ChatDialogue` asks.
 
         Raises:
             FromageError: there is nothing to search for or in, or a picture can't be read.

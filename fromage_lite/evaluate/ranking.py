@@ -52,10 +52,10 @@ def ndcg(scores: npt.NDArray[np.floating], relevance: Sequence[float] | npt.NDAr
     return float((gains[order] / discounts).sum() / (ideal / discounts).sum())
 
 
-def rank_figures(found: npt.NDArray[np.integer], ks: Sequence[int] = (1, 5, 10), seed: int = 0) -> dict[str, Figure]:
-    """`recall@k` for each k, and `median_rank`, of ranks `(queries,)`."""
+def rank_figures(found: npt.NDArray[np.integer], seed: int = 0) -> dict[str, Figure]:
+    """`recall@1`, `@5`, `@10` and `median_rank` of ranks `(queries,)`."""
     columns = np.asarray(found, dtype=np.float64)[:, None]
-    figures = {f"recall@{k}": mean_figure(found <= k, seed) for k in ks}
+    figures = {f"recall@{k}": mean_figure(found <= k, seed) for k in (1, 5, 10)}
     return figures | {"median_rank": figure(columns, lambda sample: float(np.median(sample)), seed)}
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from index.errors import StoreError, reason
 from index.pictures.images import one_line
-from index.store.manifest import INDEX_MANIFEST
+from index.store.manifest import ENCODER, INDEX_MANIFEST
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -107,6 +107,11 @@ class About:
     count: int = 0
     version: int = 1
 
+    @property
+    def has_bridge(self) -> bool:
+        """As `IndexManifest.has_bridge`."""
+        return not self.bridge_fingerprint.startswith(ENCODER)
+
     def properties(self) -> dict[str, str]:
         """As the collection's property."""
         return {_ABOUT: json.dumps(asdict(self), sort_keys=True)}
@@ -145,15 +150,15 @@ def index_name(index: Path) -> str:
     return str(MilvusAddress.parse(index)) if is_milvus(index) else str(index.absolute())
 
 
-def made_by(index: str | Path) -> str:
-    """The model that a collection's vectors are of; "" if that isn't known.
+def about(index: str | Path) -> About:
+    """What a collection says about itself.
 
     Raises:
         StoreError: there is no such collection, or the server doesn't answer.
     """
     address = MilvusAddress.parse(index)
     with closing(connect(address)) as client:
-        return About.read(client, address).model
+        return About.read(client, address)
 
 
 def connect(address: MilvusAddress, *, create: bool = False) -> MilvusClient:

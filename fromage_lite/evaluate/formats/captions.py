@@ -44,17 +44,19 @@ def read_captions(path: str | Path, split: str = "test") -> list[Captioned]:
         DataError: the file is missing or has another form, or no picture in it has a caption.
     """
     file = Path(path).expanduser()
+    where = ""
     if file.suffix.lower() == ".json":
         node = read_json(file)
         images = node["images"]
         is_karpathy = any(image.get("sentences") is not None for image in _first(images))
         pictures = _karpathy(images, split) if is_karpathy else _coco(node)
+        where = f" in the split {split}" if is_karpathy else ""
     elif file.suffix.lower() == ".token":
         pictures = _tokens(file)
     else:
         pictures = _table(file)
     if not pictures:
-        raise DataError(f"{file} has no picture with a caption{f' in the split {split}' if file.suffix else ''}.")
+        raise DataError(f"{file} has no picture with a caption{where}.")
     return pictures
 
 

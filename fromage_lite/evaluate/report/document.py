@@ -83,9 +83,8 @@ class Report:
     sections: Sequence[Section]
 
 
-def shown(figure: Figure | None, factor: float = 1.0, digits: int = 3) -> str:
+def shown(figure: Figure | None, digits: int = 3) -> str:
     """`0.965 [0.935, 0.985]`, or a dash for what was not measured."""
     if figure is None or math.isnan(figure.value):
         return "–"
-    value, low, high = (factor * number for number in (figure.value, figure.low, figure.high))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"

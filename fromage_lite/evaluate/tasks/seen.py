@@ -56,7 +56,7 @@ class SeenPictures:
         """Encodes those that were not seen yet.
 
         Raises:
-            DataError: there is none of them.
+            DataError: there is none of them, or none that can be opened.
         """
         wanted = {picture.id: picture for picture in pictures if picture.id not in self._paths}
         for id, picture in wanted.items():
@@ -79,6 +79,8 @@ class SeenPictures:
                 is_due = done == len(new) or (start // self._batch + 1) % _KEEP_EVERY == 0
                 if is_due and self._cache is not None:
                     _write_cache(self._cache, self._rows, self._model.vision.fingerprint())
+        if not self._paths:
+            raise DataError("None of the data set's pictures can be opened.", "Name another folder: --images.")
 
     def features(self, ids: Sequence[str]) -> Tensor:
         """`(n, dim)` float32, on the CPU."""

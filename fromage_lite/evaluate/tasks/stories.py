@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fromage_lite.errors import DataError
 from fromage_lite.evaluate.formats.stories import Stories, Story
 from fromage_lite.evaluate.intervals import Figure, mean_figure
 from fromage_lite.evaluate.ranking import rank_figures
@@ -48,10 +49,16 @@ def evaluate_stories(
         bos_each: put the beginning of text before every caption and nothing round pictures, as the original's
             evaluation does; chat and training have it once.
         alike: says of a picture's id what it shows; pictures of equal values are right answers for each other.
+
+    Raises:
+        ConfigError: the bridge was not trained to find pictures.
+        DataError: no story has all of its pictures.
     """
     need_retrieval(model)
     seen.see(picture for story in data.stories for picture in story.pictures)
     kept = [story for story in data.stories if all(picture.id in seen for picture in story.pictures)]
+    if not kept:
+        raise DataError("No story has all of its pictures.", "Name the folder that has them: --images.")
     gallery = sorted({p.id for story in data.stories for p in story.pictures if p.id in seen})
     search = Gallery(gallery, [alike(id) for id in gallery])
     pictures, embed = seen.image_embeds(gallery), story_queries(model, seen, bos_each)

@@ -57,8 +57,8 @@ def findings(tasks: Mapping[str, TaskResult], ablations: Mapping[str, TaskResult
     """
     stories = tasks["stories"].figures
     found = [
-        _gain("more context helps: 5 captions find more than 1", stories, "", "5_captions"),
-        _gain("so do 5 captions with 4 pictures", stories, "", "5_captions_4_images"),
+        _gain("more context helps: 5 captions find more than 1", stories, "5_captions"),
+        _gain("so do 5 captions with 4 pictures", stories, "5_captions_4_images"),
         Finding(
             "pictures in the context help beside the captions",
             f"recall@1 rises by {shown(stories['gain/4_images'])} from 5 captions to 5 captions + 4 pictures",
@@ -112,8 +112,8 @@ def _pair(claim: str, one: Figure, other: Figure, first: str, second: str, judge
     return Finding(claim, f"{first}: {shown(one)}; {second}: {shown(other)}", judge(one, other))
 
 
-def _gain(claim: str, stories: Mapping[str, Figure], prefix: str, context: str) -> Finding:
-    difference = stories[f"{prefix}gain/{context}"]
+def _gain(claim: str, stories: Mapping[str, Figure], context: str) -> Finding:
+    difference = stories[f"gain/{context}"]
     return Finding(claim, f"recall@1 rises by {shown(difference)} over 1 caption", of_difference(difference))
 
 

@@ -112,7 +112,7 @@ def _ablation(suite: Suite, data: SuiteData, entry: Ablation) -> Results:
         device=options.device,
     )
     model = Fromage.from_pretrained(folder, device=options.device)
-    seen = SeenPictures(model, [suite.data / IMAGES], suite.folder / "features.npz")
+    seen = SeenPictures(model, [suite.data / IMAGES], suite.features)
     return {entry.name: _short_measure(suite, data, model, seen)}
 
 

@@ -151,7 +151,8 @@ def _dialogues(results: Results, own: Mapping[str, TaskResult]) -> list[Block]:
 
 def _answers(results: Results, original: TaskResult) -> list[Block]:
     rows = {name: result.figures for name, result in results.items()}
-    rows["as the original's script scores (unshifted)"] = original.figures
+    dialogues = f"{original.counts['dialogues']} dialogues"
+    rows[f"as the original's script scores (unshifted), {dialogues}"] = original.figures
     keys = ("ndcg", "mrr", "recall@1", "recall@5", "recall@10", "mean_rank")
     first = next(iter(results.values()))
     return [_counted(results), _table(rows, keys), _samples(first)]

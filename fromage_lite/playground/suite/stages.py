@@ -80,8 +80,14 @@ class Suite:
 
     @property
     def data(self) -> Path:
-        """The folder of the data sets."""
-        return self.folder / "data"
+        """The folder of the data sets, one for each seed and sizes: what a picture shows depends on both."""
+        sizes = "-".join(map(str, vars(self.options.sizes).values()))
+        return self.folder / "data" / f"seed-{self.options.seed}-{sizes}"
+
+    @property
+    def features(self) -> Path:
+        """The file of what the encoder made of their pictures."""
+        return self.data / "features.npz"
 
     def model(self, name: str) -> Fromage:
         """A bridge of the options' folder."""
@@ -93,7 +99,7 @@ class Suite:
     def seen(self, model: Fromage, key: str) -> SeenPictures:
         """The data sets' pictures for a model; all of them have the same encoder, and share its features."""
         if key not in self._seen:
-            self._seen[key] = SeenPictures(model, [self.data / IMAGES], self.folder / "features.npz")
+            self._seen[key] = SeenPictures(model, [self.data / IMAGES], self.features)
         return self._seen[key]
 
     @property

@@ -90,6 +90,18 @@ def test_the_same_seed_gives_the_same_data(data, tmp_path):
         assert (tmp_path / name).read_bytes() == (data / name).read_bytes()
 
 
+def test_another_seed_in_the_same_folder_has_pictures_of_its_own(tmp_path):
+    sizes = Sizes(pictures=2, stories=1, dialogues=1, questions=1, examples=1)
+    first, other = (Suite(SuiteOptions(playground_dir(), tmp_path, seed=seed, sizes=sizes)) for seed in (3, 4))
+    first.write_data()
+    other.write_data()
+    write_data(tmp_path / "fresh", sizes, seed=4)
+    for number in (1, 2):
+        fresh = (tmp_path / "fresh" / IMAGES / f"{number}.png").read_bytes()
+        assert (other.data / IMAGES / f"{number}.png").read_bytes() == fresh
+    assert other.features != first.features
+
+
 # --- stages ---
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.fromage_lite.text_towers import TOWERS
 from tests.tui.command_line import assert_refused, call
 
 pytest.importorskip("pymilvus")
@@ -32,6 +33,34 @@ def test_an_index_in_milvus_is_searched_as_the_folder_is(index, tmp_path):
     ]
     found, in_milvus = ([(hit["path"], round(hit["score"], 4)) for hit in answer["images"]] for answer in answers)
     assert found == in_milvus and len(found) == 5
+
+
+def test_the_doctor_looks_at_an_index_in_milvus(index, tmp_path):
+    file = tmp_path / "album.db"
+    call("to-milvus", str(index), str(file), "--device", "cpu")
+    assert "23 pictures, made with fingerprint" in call("doctor", "--index", str(file), "--device", "cpu").stdout
+    lost = call("doctor", "--model", "playground", "--index", "milvus://127.0.0.1:1/album", "--device", "cpu").stdout
+    assert "BAD  index" in lost and "does not answer" in lost
+
+
+def test_what_an_encoder_alone_made_is_searched_in_milvus_too(album, tmp_path):
+    encoder, out, file = TOWERS["clip"]().save(tmp_path / "encoder"), tmp_path / "index", tmp_path / "album.db"
+    call("index", str(album), "--out", str(out), "--model", encoder, "--device", "cpu")
+    call("to-milvus", str(out), str(file), "--device", "cpu")
+    in_folder, in_milvus = (
+        json.loads(call("search", "red", "--index", str(place), "--device", "cpu", "--all", "--json").stdout)["images"]
+        for place in (out, file)
+    )
+    assert len(in_milvus) == 5
+    assert [round(hit["score"], 2) for hit in in_milvus] == [round(hit["score"], 2) for hit in in_folder]
+    assert_refused(call("ask", "hi", "--index", str(file), "--device", "cpu"), "bridge to chat with")
+
+
+def test_a_bridges_index_in_milvus_keeps_no_features_for_a_text_tower(index, tmp_path):
+    file = tmp_path / "album.db"
+    call("to-milvus", str(index), str(file), "--device", "cpu")
+    asked = call("search", "red", "--by", "text-tower", "--index", str(file), "--device", "cpu")
+    assert_refused(asked, "keeps no features", "Ask by ret")
 
 
 def test_wrong_addresses_and_indexes_are_told(index, tmp_path):

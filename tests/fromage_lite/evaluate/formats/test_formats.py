@@ -238,6 +238,15 @@ def test_no_special_token_can_be_smuggled_in(write):
     assert only.captions == ("a [RET] cat",)
 
 
+def test_only_a_file_of_several_splits_names_the_one_without_captions(write):
+    plain = write("captions.json", {"images": [{"id": 1}], "annotations": []})
+    with pytest.raises(DataError, match=r"has no picture with a caption\."):
+        read_captions(plain)
+    image = {"imgid": 1, "filename": "1.jpg", "split": "train", "sentences": [{"raw": "a cat"}]}
+    with pytest.raises(DataError, match="with a caption in the split val"):
+        read_captions(write("dataset_coco.json", {"images": [image]}), "val")
+
+
 def test_missing_files(tmp_path):
     for read in (read_captions, read_visdial, read_questions, read_vist):
         with pytest.raises(DataError, match="There is no file"):

@@ -54,6 +54,11 @@ def test_a_folder_without_any_of_the_pictures_is_an_error(tiny_model, tmp_path):
         SeenPictures(tiny_model, [tmp_path]).see([GONE])
 
 
+def test_pictures_that_can_all_not_be_opened_are_an_error(seen):
+    with pytest.raises(DataError, match="None of the data set's pictures can be opened"):
+        seen.see([PictureRef("broken")])
+
+
 def test_queries_in_batches_are_those_one_by_one(tiny_model, seen):
     seen.see(REFS)
     prompts = [
@@ -123,6 +128,11 @@ def test_stories_rank_the_last_picture_without_those_seen_before(tiny_model, see
             right.append(int((images @ query).argmax()) == target)
         assert result.figures[f"{context}/recall@1"].value == np.mean(right)
         assert result.figures[f"{context}/recall@5"].value == 1
+
+
+def test_stories_that_all_lack_a_picture_are_an_error(tiny_model, seen):
+    with pytest.raises(DataError, match="No story has all of its pictures"):
+        evaluate_stories(tiny_model, seen, Stories((story(1, [*REFS, GONE]),), 0))
 
 
 def test_a_storys_prompt_has_its_pictures_between_the_captions(seen):
